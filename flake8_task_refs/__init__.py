@@ -1,0 +1,35 @@
+"""Find and repair asyncio tasks that nobody references, awaits or ends.
+
+Public functions: ``check_source`` (source text to findings), ``fix_source`` (source text to
+repaired text) and ``scan`` (paths to findings). They are imported on first use, so that flake8
+can load the plugin without paying for libcst.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from flake8_task_refs.analysis.check import check_source
+    from flake8_task_refs.analysis.finding import Finding, SourceError
+    from flake8_task_refs.options import Settings
+
+__all__ = ["Finding", "Settings", "SourceError", "__version__", "check_source"]
+
+_HOME = {
+    "Finding": "flake8_task_refs.analysis.finding",
+    "Settings": "flake8_task_refs.options",
+    "SourceError": "flake8_task_refs.analysis.finding",
+    "check_source": "flake8_task_refs.analysis.check",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from the module that defines it, on first use (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415
+
+    return getattr(import_module(_HOME[name]), name)

@@ -1,0 +1,1 @@
+"""The engine behind every door: source text in, findings out. It imports none of the doors."""

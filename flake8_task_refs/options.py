@@ -1,0 +1,84 @@
+"""The settings, declared once: flake8 and the fixer both read this table.
+
+Every option carries the prefix ``--tsk-``: two flake8 plugins with one option name stop flake8.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a user can set about the analysis.
+
+    ``task_factories``: dotted names of functions that return a task as ``create_task`` does.
+    ``managed_spawners``: globs of dotted callees that keep the tasks they create.
+    ``allow_underscore``: ``_ = create_task(...)`` is taken as meant.
+    ``registry_name``: what a new registry is called (a module's gets a leading underscore).
+    ``enabled_codes``: rules that are off by default and were asked for by name.
+    ``disable_noqa``: ``# noqa`` comments do not silence anything.
+    """
+
+    task_factories: tuple[str, ...] = ()
+    managed_spawners: tuple[str, ...] = ()
+    allow_underscore: bool = False
+    registry_name: str = "background_tasks"
+    enabled_codes: frozenset[str] = frozenset()
+    disable_noqa: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One command-line and configuration option. ``kind`` is ``list``, ``flag`` or ``name``."""
+
+    flag: str
+    field: str
+    kind: str
+    help: str
+
+
+OPTIONS: Final = (
+    Option(
+        "--tsk-task-factories",
+        "task_factories",
+        "list",
+        "Dotted names of functions that return a task, as asyncio.create_task does.",
+    ),
+    Option(
+        "--tsk-managed-spawners",
+        "managed_spawners",
+        "list",
+        "Globs of dotted callees that keep the tasks they create, e.g. *.spawn,app.add_task.",
+    ),
+    Option(
+        "--tsk-allow-underscore",
+        "allow_underscore",
+        "flag",
+        "Accept `_ = asyncio.create_task(...)` as a deliberate fire-and-forget.",
+    ),
+    Option(
+        "--tsk-registry-name",
+        "registry_name",
+        "name",
+        "Name of a registry that the fixer adds (default: background_tasks).",
+    ),
+)
+
+
+def settings_from(values: dict[str, Any], **more: Any) -> Settings:
+    """Make ``Settings`` of parsed option values, keyed ``tsk_<field>`` as argparse names them.
+
+    Raises ``ValueError`` if ``registry_name`` is not an identifier.
+    """
+    known: dict[str, Any] = {}
+    for option in OPTIONS:
+        value = values.get(f"tsk_{option.field}")
+        if value is None:
+            continue
+        known[option.field] = tuple(value) if option.kind == "list" else value
+    settings = Settings(**known, **more)
+    if not settings.registry_name.isidentifier():
+        raise ValueError(f"--tsk-registry-name: {settings.registry_name!r} is not a Python name")
+    return settings

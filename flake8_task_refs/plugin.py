@@ -1,0 +1,1 @@
+"""The flake8 door: options in, findings out."""
