@@ -1,0 +1,390 @@
+"""The catalogue: every rule once. Messages, ``--explain``, the README's table and tests read it.
+
+Standard library only, so that flake8 can load it at no cost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+PREFIX: Final = "TSK"
+
+_ASYNCIO_DOCS = "https://docs.python.org/3/library/asyncio-task.html"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One rule.
+
+    ``message`` is the line flake8 prints, without the code; ``{running}`` marks where the
+    coroutine's name goes. ``example`` is source that the rule flags, ``use_instead`` source that
+    it does not flag. ``precision`` is the share of right findings among ``sites`` findings in
+    real code judged by hand, ``None`` until that was measured. ``default`` tells whether the
+    rule is on without being asked for by code.
+    """
+
+    code: str
+    name: str
+    message: str
+    what: str
+    why: str
+    example: str
+    use_instead: str
+    fix_safety: str
+    references: tuple[str, ...] = ()
+    precision: float | None = None
+    sites: int = 0
+    default: bool = True
+
+    def text(self, coroutine: str = "") -> str:
+        """Return the message for ``coroutine`` (as written, ``"work()"``), ``""`` if unknown."""
+        return self.message.format(running=f" running '{coroutine}'" if coroutine else "")
+
+
+RULES: Final = (
+    Rule(
+        code="TSK001",
+        name="discarded-task",
+        message=(
+            "task{running} is not referenced and may be garbage-collected; keep it in a registry"
+        ),
+        what=(
+            "Finds calls that create a task and throw the handle away on the spot: as a statement, "
+            "into `_`, as an argument of `print`, or by calling a method such as "
+            "`add_done_callback` on it and nothing else."
+        ),
+        why=(
+            "The event loop holds its tasks weakly. A task that nobody references can be collected "
+            "while its coroutine waits: it then stops without a result, its done-callbacks never "
+            "run, and its `finally` blocks stop at their first `await`. Nobody can cancel it at "
+            "shutdown either, and nobody sees its exception."
+        ),
+        example="""\
+import asyncio
+
+
+async def handle(order: int) -> None:
+    asyncio.create_task(send_receipt(order))
+
+
+async def send_receipt(order: int) -> None:
+    await asyncio.sleep(order)
+""",
+        use_instead="""\
+import asyncio
+
+_background_tasks: set[asyncio.Task[object]] = set()
+
+
+async def handle(order: int) -> None:
+    task = asyncio.create_task(send_receipt(order), name="send_receipt")
+    _background_tasks.add(task)
+    task.add_done_callback(_background_tasks.discard)
+
+
+async def send_receipt(order: int) -> None:
+    await asyncio.sleep(order)
+""",
+        fix_safety=(
+            "Safe: the fixer adds a registry and a discard callback and keeps the call as it "
+            "stands. In a FastAPI lifespan it also cancels and awaits the tasks at shutdown; "
+            "where it cannot tell in which order to do that, it declines the site."
+        ),
+        references=(
+            f"{_ASYNCIO_DOCS}#asyncio.create_task",
+            "https://docs.astral.sh/ruff/rules/asyncio-dangling-task/",
+        ),
+    ),
+    Rule(
+        code="TSK002",
+        name="unretained-task",
+        message=(
+            "task{running} is only referenced by locals and may be garbage-collected "
+            "when the function ends; keep it in a registry"
+        ),
+        what=(
+            "Finds tasks whose handle reaches only local names, local containers or weak "
+            "references of a function that can end while the task still runs."
+        ),
+        why=(
+            "A local name keeps a task for as long as the function runs, and no longer. A local "
+            "set with a discard callback does not help: the set and the task then hold only each "
+            "other, and the cyclic collector takes both. Weak containers hold nothing at all."
+        ),
+        example="""\
+import asyncio
+
+
+async def start() -> None:
+    poller = asyncio.create_task(poll())
+    poller.add_done_callback(print)
+
+
+async def poll() -> None:
+    while True:
+        await asyncio.sleep(1)
+""",
+        use_instead="""\
+import asyncio
+
+_background_tasks: set[asyncio.Task[object]] = set()
+
+
+async def start() -> None:
+    poller = asyncio.create_task(poll(), name="poll")
+    _background_tasks.add(poller)
+    poller.add_done_callback(_background_tasks.discard)
+    poller.add_done_callback(print)
+
+
+async def poll() -> None:
+    while True:
+        await asyncio.sleep(1)
+""",
+        fix_safety="Safe: the fixer adds the task to a registry and keeps its name.",
+        references=(f"{_ASYNCIO_DOCS}#asyncio.create_task",),
+    ),
+    Rule(
+        code="TSK003",
+        name="discarded-aggregate",
+        message=(
+            "awaitable{running} is dropped without await, so its tasks may be garbage-collected "
+            "and their exceptions lost; await it or keep it"
+        ),
+        what=(
+            "Finds calls of `asyncio.gather`, `shield`, `run_coroutine_threadsafe`, `wait` and "
+            "`wait_for` whose awaitable is thrown away."
+        ),
+        why=(
+            "`gather` and `shield` start tasks, and the awaitable they return is the only thing "
+            "that holds them; they vanish without even the 'Task was destroyed but it is pending' "
+            "message. The future of `run_coroutine_threadsafe` is the only place where the "
+            "coroutine's exception shows. A `wait` without `await` does nothing."
+        ),
+        example="""\
+import asyncio
+
+
+async def refresh() -> None:
+    asyncio.gather(load("users"), load("orders"))
+
+
+async def load(table: str) -> None:
+    await asyncio.sleep(len(table))
+""",
+        use_instead="""\
+import asyncio
+
+
+async def refresh() -> None:
+    await asyncio.gather(load("users"), load("orders"))
+
+
+async def load(table: str) -> None:
+    await asyncio.sleep(len(table))
+""",
+        fix_safety=(
+            "Safe: the fixer keeps the aggregate in a registry. Awaiting it instead changes when "
+            "the code after it runs, and is done with `--unsafe-fixes` only."
+        ),
+        references=(f"{_ASYNCIO_DOCS}#asyncio.gather",),
+    ),
+    Rule(
+        code="TSK101",
+        name="missing-discard",
+        message=(
+            "task{running} is stored for ever, as nothing takes it out again; "
+            "add a discard callback"
+        ),
+        what=(
+            "Finds tasks that are stored in a container which outlives the call, where nothing "
+            "takes a task out again and the storing code can run any number of times."
+        ),
+        why=(
+            "The container grows for as long as the program runs. Every task in it keeps its "
+            "coroutine's result or its exception, with the traceback and all that the frames "
+            "hold, and the exception is never reported."
+        ),
+        example="""\
+import asyncio
+
+_tasks: set[asyncio.Task[None]] = set()
+
+
+async def on_message(text: str) -> None:
+    _tasks.add(asyncio.create_task(store(text)))
+
+
+async def store(text: str) -> None:
+    await asyncio.sleep(len(text))
+""",
+        use_instead="""\
+import asyncio
+
+_tasks: set[asyncio.Task[None]] = set()
+
+
+async def on_message(text: str) -> None:
+    task = asyncio.create_task(store(text))
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+
+
+async def store(text: str) -> None:
+    await asyncio.sleep(len(text))
+""",
+        fix_safety="Safe: the fixer adds the discard callback beside the place that stores.",
+        references=(f"{_ASYNCIO_DOCS}#asyncio.create_task",),
+    ),
+    Rule(
+        code="TSK102",
+        name="broken-done-callback",
+        message=(
+            "done-callback of the task{running} cannot work; pass a plain function of one "
+            "parameter, such as the discard method of the task's own container"
+        ),
+        what=(
+            "Finds done-callbacks that fail when they run or do nothing: the discard method "
+            "called instead of passed, a lambda without a parameter, an `async def`, the discard "
+            "of another container than the task is in, `task.result()` before the discard."
+        ),
+        why=(
+            "`task.add_done_callback(tasks.discard(task))` takes the task out at once, so nothing "
+            "holds it, and registers `None`. An `async def` callback is called but never awaited. "
+            "The discard of another container leaves the task in its own for ever."
+        ),
+        example="""\
+import asyncio
+
+_tasks: set[asyncio.Task[None]] = set()
+
+
+async def on_message(text: str) -> None:
+    task = asyncio.create_task(store(text))
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard(task))
+
+
+async def store(text: str) -> None:
+    await asyncio.sleep(len(text))
+""",
+        use_instead="""\
+import asyncio
+
+_tasks: set[asyncio.Task[None]] = set()
+
+
+async def on_message(text: str) -> None:
+    task = asyncio.create_task(store(text))
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+
+
+async def store(text: str) -> None:
+    await asyncio.sleep(len(text))
+""",
+        fix_safety=(
+            "Unsafe: a callback that never ran begins to run. The fixer passes the method "
+            "instead of calling it, with `--unsafe-fixes` only."
+        ),
+        references=(
+            "https://docs.python.org/3/library/asyncio-task.html#asyncio.Task.add_done_callback",
+        ),
+    ),
+    Rule(
+        code="TSK304",
+        name="unregistered-task",
+        message=(
+            "task{running} is neither awaited here nor kept in a container with a discard "
+            "callback; keep it in a registry"
+        ),
+        what=(
+            "The strict house rule, for teams that want one pattern everywhere: finds every task "
+            "that is neither awaited in its function nor added to a container with a discard "
+            "callback, a task on an attribute (`self.task = ...`) too."
+        ),
+        why=(
+            "A task on an attribute is kept, but a second call overwrites the first task, and "
+            "every owner ends its tasks in its own way. With registries alone, one loop at "
+            "shutdown ends them all."
+        ),
+        example="""\
+import asyncio
+
+
+class Poller:
+    def start(self) -> None:
+        self.task = asyncio.create_task(self.poll())
+
+    async def poll(self) -> None:
+        await asyncio.sleep(1)
+""",
+        use_instead="""\
+import asyncio
+
+
+class Poller:
+    def __init__(self) -> None:
+        self._background_tasks: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        task = asyncio.create_task(self.poll())
+        self._background_tasks.add(task)
+        task.add_done_callback(self._background_tasks.discard)
+
+    async def poll(self) -> None:
+        await asyncio.sleep(1)
+""",
+        fix_safety="Not fixed: which registry a stored task belongs to is a matter of design.",
+        default=False,
+    ),
+)
+
+BY_CODE: Final = {rule.code: rule for rule in RULES}
+OFF_CODES: Final = frozenset(rule.code for rule in RULES if not rule.default)
+
+
+def codes_named(prefixes: tuple[str, ...] | list[str]) -> frozenset[str]:
+    """Return the off-by-default codes that ``prefixes`` of ``--select`` ask for by name.
+
+    A prefix of fewer than four characters (``TSK``, ``T``) asks for the plugin as it comes, not
+    for rules that are off.
+    """
+    long_enough = tuple(prefix for prefix in prefixes if len(prefix) > len(PREFIX))
+    return frozenset(code for code in OFF_CODES if code.startswith(long_enough))
+
+
+def explain(rule: Rule) -> str:
+    """Return the rule's documentation in Markdown, as ``--explain`` prints it."""
+    state = (
+        "on" if rule.default else f"off; name it to switch it on (`--extend-select {rule.code}`)"
+    )
+    measured = (
+        "not measured yet"
+        if rule.precision is None
+        else f"{rule.precision:.2f} of {rule.sites} findings in real code were right"
+    )
+    parts = [
+        f"# {rule.name} ({rule.code})",
+        f"`{rule.code} {rule.text()}`",
+        f"Default: {state}. Precision: {measured}.",
+        f"## What it does\n{rule.what}",
+        f"## Why is this bad?\n{rule.why}",
+        f"## Example\n```python\n{rule.example}```",
+        f"## Use instead\n```python\n{rule.use_instead}```",
+        f"## Fix safety\n{rule.fix_safety}",
+    ]
+    if rule.references:
+        parts.append("## References\n" + "\n".join(f"- {address}" for address in rule.references))
+    return "\n\n".join(parts) + "\n"
+
+
+def table() -> str:
+    """Return the README's table of all rules, in Markdown, without a final newline."""
+    lines = ["| code | name | what flake8 prints | default |", "|---|---|---|---|"]
+    lines += [
+        f"| {rule.code} | {rule.name} | {rule.text('work()')} | {'on' if rule.default else 'off'} |"
+        for rule in RULES
+    ]
+    return "\n".join(lines)
