@@ -6,6 +6,7 @@ Every option carries the prefix ``--tsk-``: two flake8 plugins with one option n
 from __future__ import annotations
 
 from dataclasses import dataclass
+from keyword import iskeyword
 from typing import Any, Final
 
 
@@ -79,6 +80,6 @@ def settings_from(values: dict[str, Any], **more: Any) -> Settings:
             continue
         known[option.field] = tuple(value) if option.kind == "list" else value
     settings = Settings(**known, **more)
-    if not settings.registry_name.isidentifier():
+    if not settings.registry_name.isidentifier() or iskeyword(settings.registry_name):
         raise ValueError(f"--tsk-registry-name: {settings.registry_name!r} is not a Python name")
     return settings

@@ -1,1 +1,83 @@
 """The flake8 door: options in, findings out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from flake8.exceptions import ExecutionError
+
+from flake8_task_refs import __version__
+from flake8_task_refs.options import OPTIONS, Settings, settings_from
+from flake8_task_refs.rules import codes_named
+
+if TYPE_CHECKING:
+    import ast
+    from argparse import Namespace
+    from collections.abc import Iterator, Sequence
+
+    from flake8.options.manager import OptionManager
+
+
+class TaskRefsPlugin:
+    """What flake8 makes for each file. Give it the file's lines; ``run`` yields the findings."""
+
+    name = "flake8-task-refs"
+    version = __version__
+    settings: ClassVar[Settings] = Settings()
+
+    def __init__(self, tree: ast.AST, lines: Sequence[str]) -> None:
+        """Take the file's lines. flake8 calls a plugin with ``tree`` once a file; it is unused."""
+        del tree
+        self.source = "".join(lines)
+
+    @classmethod
+    def add_options(cls, manager: OptionManager) -> None:
+        """Declare the ``--tsk-*`` options, for the command line and flake8's configuration."""
+        for option in OPTIONS:
+            kind: dict[str, Any] = {}
+            if option.kind == "list":
+                kind["comma_separated_list"] = True
+            elif option.kind == "flag":
+                kind["action"] = "store_true"
+            manager.add_option(option.flag, parse_from_config=True, help=option.help, **kind)
+
+    @classmethod
+    def parse_options(cls, options: Namespace) -> None:
+        """Keep what the user set. Raises ``ExecutionError`` for a value that cannot be used."""
+        try:
+            cls.settings = settings_of(options)
+        except ValueError as error:
+            raise ExecutionError(str(error)) from None
+
+    def run(self) -> Iterator[tuple[int, int, str, type[TaskRefsPlugin]]]:
+        """Yield (line, 0-based column, text, plugin) for each finding.
+
+        Nothing of the analysis is imported for a source that cannot create a task.
+        """
+        from flake8_task_refs.analysis.sieve import may_create_tasks  # noqa: PLC0415
+
+        if not may_create_tasks(self.source, self.settings):
+            return
+        from flake8_task_refs.analysis.check import check_source  # noqa: PLC0415
+        from flake8_task_refs.analysis.finding import SourceError  # noqa: PLC0415
+
+        try:
+            findings = check_source(self.source, self.settings)
+        except SourceError:
+            # flake8 reports a syntax error itself, as E999.
+            return
+        for finding in findings:
+            text = f"{finding.code} {finding.message}"
+            yield finding.line, finding.column - 1, text, type(self)
+
+
+def settings_of(options: Namespace) -> Settings:
+    """Return the settings in flake8's parsed ``options``.
+
+    A rule that is off by default is on only where ``select`` or ``extend-select`` names it.
+    Raises ``ValueError`` for a value that cannot be used.
+    """
+    named = codes_named([*(options.select or ()), *(options.extend_select or ())])
+    return settings_from(
+        vars(options), enabled_codes=named, disable_noqa=bool(options.disable_noqa)
+    )
