@@ -1,7 +1,7 @@
 """Find and repair asyncio tasks that nobody references, awaits or ends.
 
 Public functions: ``check_source`` (source text to findings), ``fix_source`` (source text to
-repaired text) and ``scan`` (paths to findings). They are imported on first use, so that flake8
+repaired text, under ``FixSettings``) and ``scan`` (paths to findings). They are imported on first use, so that flake8
 can load the plugin without paying for libcst.
 """
 
@@ -14,15 +14,31 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from flake8_task_refs.analysis.check import check_source
     from flake8_task_refs.analysis.finding import Finding, SourceError
+    from flake8_task_refs.files import Scanned, scan
+    from flake8_task_refs.fix.engine import FixSettings, fix_source
     from flake8_task_refs.options import Settings
 
-__all__ = ["Finding", "Settings", "SourceError", "__version__", "check_source"]
+__all__ = [
+    "Finding",
+    "FixSettings",
+    "Scanned",
+    "Settings",
+    "SourceError",
+    "__version__",
+    "check_source",
+    "fix_source",
+    "scan",
+]
 
 _HOME = {
     "Finding": "flake8_task_refs.analysis.finding",
+    "FixSettings": "flake8_task_refs.fix.engine",
+    "Scanned": "flake8_task_refs.files",
     "Settings": "flake8_task_refs.options",
     "SourceError": "flake8_task_refs.analysis.finding",
     "check_source": "flake8_task_refs.analysis.check",
+    "fix_source": "flake8_task_refs.fix.engine",
+    "scan": "flake8_task_refs.files",
 }
 
 

@@ -1,0 +1,1 @@
+"""The codemod: findings in, repaired source out."""

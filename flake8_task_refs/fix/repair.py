@@ -1,0 +1,127 @@
+"""One file through the fixer: read it, repair it, show or write what changed."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flake8_task_refs.analysis.finding import SourceError
+from flake8_task_refs.analysis.sieve import may_create_tasks
+from flake8_task_refs.files import FileError, SourceText, describe, read, write
+from flake8_task_refs.fix.line_length import line_length_for
+from flake8_task_refs.flake8_config import has_file_noqa
+
+if TYPE_CHECKING:
+    from flake8_task_refs.analysis.finding import Finding
+    from flake8_task_refs.fix.engine import Declined
+    from flake8_task_refs.options import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is the same for all files of a run. ``shutdown_timeout`` is in seconds, or ``None``.
+
+    ``write`` puts the repaired text into the file; else the file is only read.
+    """
+
+    settings: Settings
+    shutdown_timeout: float | None
+    unsafe_fixes: bool
+    write: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of one file. ``error`` is one line, empty if all went well.
+
+    ``data`` is the whole new content and ``diff`` the change, as bytes in the file's encoding;
+    ``data`` is ``None`` if nothing changes.
+    """
+
+    name: str
+    fixed: tuple[Finding, ...] = ()
+    declined: tuple[Declined, ...] = ()
+    data: bytes | None = None
+    diff: bytes = b""
+    error: str = ""
+
+
+def repair_file(job: Job, item: tuple[str, tuple[str, ...]]) -> Report:
+    """Repair one file; ``item`` is its name and the codes to repair. Raises nothing."""
+    name, codes = item
+    try:
+        source = read(name)
+        report, text = repair_text(job, source, name, codes)
+        if job.write and report.data is not None:
+            write(name, source, text)
+    except FileError as error:
+        return Report(name, error=str(error))
+    return report
+
+
+def repair_text(
+    job: Job, source: SourceText, name: str, codes: tuple[str, ...]
+) -> tuple[Report, str]:
+    """Repair ``source``, read from the file ``name``; return what was done, and the new text.
+
+    Raises ``FileError`` if the new text cannot be written in the file's encoding.
+    """
+    if (
+        not codes
+        or not may_create_tasks(source.text, job.settings)
+        or (not job.settings.disable_noqa and has_file_noqa(source.lines()))
+    ):
+        return Report(name), source.text
+    # Only a file that can create a task is worth the import of libcst.
+    from flake8_task_refs.fix.engine import FixSettings, fix_source  # noqa: PLC0415
+
+    settings = FixSettings(
+        analysis=job.settings,
+        shutdown_timeout=job.shutdown_timeout,
+        unsafe_fixes=job.unsafe_fixes,
+        line_length=line_length_for(name),
+        select=codes,
+    )
+    try:
+        result = fix_source(source.text, settings)
+    except SourceError as error:
+        return Report(name, error=describe(error)), source.text
+    except Exception as error:  # noqa: BLE001 (one file must not end the run for all others)
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        return Report(name, error=f"internal error, please report it: {reason}"), source.text
+    fixed, declined = tuple(result.fixed), tuple(result.declined)
+    if result.text == source.text:
+        return Report(name, fixed, declined), source.text
+    data = source.encode(result.text)
+    return Report(name, fixed, declined, data, _diff(name, source.data, data)), result.text
+
+
+def _diff(name: str, before: bytes, after: bytes) -> bytes:
+    """Return a unified diff that ``git apply`` and ``patch -p1`` take, from the current directory.
+
+    It works on bytes, so that it fits a file of any encoding and any line ends.
+    """
+    path = Path(name)
+    if path.is_absolute() and path.is_relative_to(Path.cwd()):
+        path = path.relative_to(Path.cwd())
+    shown = os.fsencode(path.as_posix().lstrip("/"))
+    hunks = difflib.diff_bytes(
+        difflib.unified_diff,
+        _split(before),
+        _split(after),
+        fromfile=b"a/" + shown,
+        tofile=b"b/" + shown,
+    )
+    return b"".join(
+        line if line.endswith(b"\n") else line + b"\n\\ No newline at end of file\n"
+        for line in hunks
+    )
+
+
+def _split(data: bytes) -> list[bytes]:
+    """Split at the line feeds and nowhere else, as git and patch do, and keep them."""
+    lines = data.split(b"\n")
+    return [line + b"\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])
