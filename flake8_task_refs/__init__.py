@@ -1,8 +1,8 @@
 """Find and repair asyncio tasks that nobody references, awaits or ends.
 
 Public functions: ``check_source`` (source text to findings), ``fix_source`` (source text to
-repaired text, under ``FixSettings``) and ``scan`` (paths to findings). They are imported on first use, so that flake8
-can load the plugin without paying for libcst.
+repaired text, under ``FixSettings``) and ``scan`` (paths to findings). They are imported on first
+use, so that flake8 can load the plugin without paying for libcst.
 """
 
 from __future__ import annotations
