@@ -1,28 +1,134 @@
-"""``check_source``: the only pipeline. Every door and every test calls it."""
+"""``check_source``: the only pipeline. Every door and every test calls it.
+
+sieve -> outline -> regions -> (names, sites, ownership, verdict) -> findings. libcst sees only
+the regions that mention a task; a region that does not parse alone is read with its whole file.
+"""
 
 from __future__ import annotations
 
-import libcst as cst
-from libcst.metadata import MetadataWrapper, ParentNodeProvider, PositionProvider
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from flake8_task_refs.analysis.finding import Finding, SourceError
+from flake8_task_refs.analysis.outline import Outline, Region, normalise_newlines, skim
+from flake8_task_refs.analysis.sieve import may_create_tasks, mention_pattern
 from flake8_task_refs.options import Settings
+from flake8_task_refs.rules import RULES
+
+if TYPE_CHECKING:
+    from flake8_task_refs.analysis.tree import Tree
+
+_MESSAGES = {rule.code: rule for rule in RULES}
+_ON = frozenset(rule.code for rule in RULES if rule.default)
+_KEEPS_EVERY_TASK = re.compile(r"\.set_task_factory\(\s*([\w.]+)")
 
 
 def check_source(source: str, settings: Settings | None = None) -> list[Finding]:
-    """Return the findings of ``source``, in order. Raises ``SourceError`` if it does not parse."""
-    try:
-        wrapper = MetadataWrapper(cst.parse_module(source), unsafe_skip_copy=True)
-    except cst.ParserSyntaxError as error:
-        raise SourceError(error.message, error.raw_line, error.raw_column + 1) from None
-    positions = wrapper.resolve(PositionProvider)
-    parents = wrapper.resolve(ParentNodeProvider)
-    found = []
-    for node in positions:
-        if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute):
-            dotted = wrapper.module.code_for_node(node.func)
-            if dotted in {"asyncio.create_task", "asyncio.ensure_future"} or dotted.endswith("loop.create_task"):
-                if isinstance(parents[node], cst.Expr):
-                    start = positions[node].start
-                    found.append(Finding(start.line, start.column + 1, "TSK001", "task is not referenced", ""))
-    return sorted(found)
+    """Return the findings of ``source`` in source order, ``# noqa`` comments honoured.
+
+    ``source`` is decoded text with any newlines, without a byte-order mark. Off-by-default rules
+    speak only if ``settings.enabled_codes`` names them. Raises ``SourceError`` if ``source``
+    mentions a task but is not valid Python.
+    """
+    settings = settings or Settings()
+    if not may_create_tasks(source, settings):
+        return []
+    text = normalise_newlines(source)
+    return check_regions(text, settings)
+
+
+def check_regions(text: str, settings: Settings, *, whole_file: bool = False) -> list[Finding]:
+    """Check ``text`` (newlines normalised) region by region, or as one region."""
+    from flake8_task_refs.analysis.noqa import unsilenced  # noqa: PLC0415
+
+    findings = _Module(text, settings, whole_file=whole_file).findings()
+    return findings if settings.disable_noqa else unsilenced(findings, text)
+
+
+class _Module:
+    """One file on its way through the stages."""
+
+    def __init__(self, text: str, settings: Settings, *, whole_file: bool) -> None:
+        # libcst is imported here, not by whoever imports check_source: most files never get here.
+        from flake8_task_refs.analysis.names import Names  # noqa: PLC0415
+        from flake8_task_refs.analysis.sites import Sites  # noqa: PLC0415
+
+        self.settings = settings
+        self.outline = skim(text)
+        self.names = Names(self.outline, settings)
+        self.sites = Sites(self.names)
+        self._whole = Region(0, len(text)) if whole_file else None
+        self._parse = lru_cache(maxsize=None)(self._parsed)
+
+    def _region(self, offset: int) -> Region:
+        return self._whole or self.outline.region(offset)
+
+    def _parsed(self, region: Region) -> Tree:
+        from flake8_task_refs.analysis.tree import Tree  # noqa: PLC0415
+
+        return Tree(self.outline, region)
+
+    def _tree_at(self, offset: int) -> Tree:
+        """Return the tree around ``offset``. Raises ``SourceError`` if the file is not valid."""
+        if self._whole is None:
+            try:
+                return self._parse(self.outline.region(offset))
+            except SourceError:
+                # The skim was fooled, or the file is not Python: the whole file tells which.
+                self._whole = Region(0, len(self.outline.source))
+        return self._parse(self._whole)
+
+    def helper(self, offset: int) -> Tree | None:
+        """Return the tree around a helper function, None if it does not parse."""
+        try:
+            return self._tree_at(offset)
+        except SourceError:
+            return None
+
+    def _mentioned(self, pattern: re.Pattern[str]) -> list[Tree]:
+        trees: dict[Tree, None] = {}
+        for match in pattern.finditer(self.outline.source):
+            if self.outline.is_code(match.start()):
+                trees[self._tree_at(match.start())] = None
+        return list(trees)
+
+    def findings(self) -> list[Finding]:
+        if self._keeps_every_task():
+            return []
+        trees = self._mentioned(mention_pattern(self.settings))
+        self.sites.find_wrappers(trees)
+        if self.sites.wrappers:
+            words = "|".join(sorted(re.escape(name) for _, name in self.sites.wrappers))
+            trees = list(dict.fromkeys(trees + self._mentioned(re.compile(rf"\b(?:{words})\b"))))
+        found = {finding for tree in trees for finding in self._judge(tree)}
+        return sorted(found)
+
+    def _judge(self, tree: Tree) -> list[Finding]:
+        from flake8_task_refs.analysis.callbacks import Callbacks  # noqa: PLC0415
+        from flake8_task_refs.analysis.containers import Containers  # noqa: PLC0415
+        from flake8_task_refs.analysis.ownership import Ownership  # noqa: PLC0415
+        from flake8_task_refs.analysis.verdict import Judge  # noqa: PLC0415
+
+        ownership = Ownership(tree, self.names, self.sites, self.helper)
+        judge = Judge(ownership, Containers(self.outline), self.settings)
+        verdicts = [judge.verdict(site) for site in self.sites.find(tree)]
+        found = [(v.code, v.node, v.coroutine) for v in verdicts if v is not None]
+        found += [("TSK102", call, "") for call in Callbacks(ownership).broken()]
+        wanted = _ON | self.settings.enabled_codes
+        return [
+            Finding(*tree.position(node), code, _MESSAGES[code].text(coroutine), coroutine)
+            for code, node, coroutine in found
+            if code in wanted
+        ]
+
+    def _keeps_every_task(self) -> bool:
+        """Tell whether the file installs a task factory that puts every task into a container."""
+        for match in _KEEPS_EVERY_TASK.finditer(self.outline.code):
+            name = match[1].rsplit(".", 1)[-1]
+            for definition in self.outline.definitions:
+                if definition.name == name and definition.kind == "def":
+                    body = self.outline.code[definition.header : definition.end]
+                    if re.search(r"\.(?:add|append)\(", body):
+                        return True
+        return False

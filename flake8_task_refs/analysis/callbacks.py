@@ -1,0 +1,151 @@
+"""TSK102: done-callbacks that cannot work."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+import libcst as cst
+
+from flake8_task_refs.analysis.names import assigned_value
+from flake8_task_refs.analysis.sites import is_done_callback
+from flake8_task_refs.analysis.tree import dotted_text, last_name
+
+if TYPE_CHECKING:
+    from flake8_task_refs.analysis.ownership import Ownership
+
+_TAKERS: Final = frozenset({"discard", "remove", "pop", "clear"})
+_FILLERS: Final = frozenset({"add", "append"})
+
+
+class Callbacks:
+    """Judges the ``add_done_callback`` calls of one region."""
+
+    def __init__(self, ownership: Ownership) -> None:
+        """Use the region, names and helper look-up of ``ownership``."""
+        self.ownership = ownership
+        self.tree = ownership.tree
+
+    def broken(self) -> list[cst.Call]:
+        """Return the calls that register a callback which cannot work, in source order."""
+        return [
+            call
+            for call in self.tree.calls
+            if is_done_callback(call.func) and call.args and self._is_broken(call, call.args[0].value)
+        ]
+
+    def _is_broken(self, call: cst.Call, callback: cst.BaseExpression) -> bool:
+        if isinstance(callback, cst.Call):
+            return self._is_called_already(callback)
+        if isinstance(callback, cst.Lambda):
+            params = callback.params
+            return not (params.params or params.posonly_params or isinstance(params.star_arg, cst.Param))
+        if isinstance(callback, cst.Attribute) and callback.attr.value in ("discard", "remove"):
+            return self._is_other_container(call, callback.value)
+        function = self._function(callback)
+        if function is None:
+            return False
+        return function.asynchronous is not None or self._leaks_on_failure(function)
+
+    @staticmethod
+    def _is_called_already(callback: cst.Call) -> bool:
+        """``add_done_callback(tasks.discard(task))``: empties the set now, registers None."""
+        func = callback.func
+        return isinstance(func, cst.Attribute) and func.attr.value in _TAKERS - {"pop"} and (
+            func.attr.value == "clear" or len(callback.args) == 1
+        )
+
+    def _is_other_container(self, call: cst.Call, discarded_from: cst.BaseExpression) -> bool:
+        """Tell whether the task was surely added to a container other than ``discarded_from``."""
+        tree = self.tree
+        function = tree.function_around(call)
+        task = dotted_text(call.func.value) if isinstance(call.func, cst.Attribute) else None
+        target = dotted_text(discarded_from)
+        if not isinstance(function, cst.FunctionDef) or task is None or target is None:
+            return False
+        if self._may_be_alias(discarded_from):
+            return False
+        added: list[cst.BaseExpression] = []
+        for other in tree.calls:
+            filler = other.func
+            if (
+                isinstance(filler, cst.Attribute)
+                and filler.attr.value in _FILLERS
+                and len(other.args) == 1
+                and dotted_text(other.args[0].value) == task
+                and tree.function_around(other) is function
+            ):
+                added.append(filler.value)
+        paths = [dotted_text(container) for container in added]
+        return bool(added) and target not in paths and None not in paths and not any(
+            self._may_be_alias(container) for container in added
+        )
+
+    def _may_be_alias(self, container: cst.BaseExpression) -> bool:
+        """Tell whether two names may mean one container: anything but a fresh or module one."""
+        root: cst.BaseExpression = container
+        while isinstance(root, cst.Attribute):
+            root = root.value
+        if not isinstance(root, cst.Name):
+            return True
+        if isinstance(container, cst.Attribute):
+            name = container.attr.value
+            made = rf"\.{name}[ \t]*(?::[^=\n]+)?=[ \t]*(?:set\(|\{{\}}|\[\]|(?:\w+\.)?\w+\(default_factory)"
+            return root.value != "self" or re.search(made, self.tree.outline.code) is None
+        scope = self.tree.scope[root].owner(root.value)
+        if scope is None or scope.kind == "module":
+            values = self.ownership.names.assigned(root.value)
+            return not values or not all(re.match(r"set\(|\{\}|\[\]|list\(|dict\(", v) for v in values)
+        makers = [assigned_value(self.tree, store) for store in scope.stores.get(root.value, ())]
+        return not makers or not all(
+            isinstance(maker, (cst.List, cst.Set, cst.Dict))
+            or (isinstance(maker, cst.Call) and last_name(maker.func) in ("set", "list", "dict"))
+            for maker in makers
+        )
+
+    def _function(self, callback: cst.BaseExpression) -> cst.FunctionDef | None:
+        """Return the same-file function that ``callback`` names."""
+        tree = self.tree
+        if isinstance(callback, cst.Name):
+            scope = tree.scope[callback].owner(callback.value)
+            if scope is not None and scope.kind == "function":
+                holders = [tree.parent[store] for store in scope.stores.get(callback.value, ())]
+                only = holders[0] if len(holders) == 1 else None
+                return only if isinstance(only, cst.FunctionDef) else None
+        found = self.ownership.helper(callback)
+        return found[1] if found is not None else None
+
+    def _leaks_on_failure(self, function: cst.FunctionDef) -> bool:
+        """``t.result()`` before ``s.discard(t)``: a failed task is never taken out."""
+        params = [*function.params.posonly_params, *function.params.params]
+        body = function.body
+        if not params or not isinstance(body, cst.IndentedBlock):
+            return False
+        name = params[-1].name.value
+        raises = False
+        for statement in body.body:
+            if not isinstance(statement, cst.SimpleStatementLine):
+                continue
+            for call in (node for small in statement.body for node in _calls(small)):
+                func = call.func
+                if not isinstance(func, cst.Attribute):
+                    continue
+                if func.attr.value == "result" and dotted_text(func.value) == name:
+                    raises = True
+                elif raises and func.attr.value in ("discard", "remove") and any(
+                    dotted_text(arg.value) == name for arg in call.args
+                ):
+                    return True
+        return False
+
+
+def _calls(node: cst.CSTNode) -> list[cst.Call]:
+    """Return the calls in a simple statement, in no particular order."""
+    found: list[cst.Call] = []
+    stack = [node]
+    while stack:
+        at = stack.pop()
+        if isinstance(at, cst.Call):
+            found.append(at)
+        stack += at.children
+    return found

@@ -1,0 +1,129 @@
+"""Containers that outlive the call: does anything ever take the finished tasks out again?
+
+The container is often declared, filled and emptied in different functions, so these questions
+are put to the whole module's code as text (strings and comments blanked out), by the
+container's last name.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+import libcst as cst
+
+from flake8_task_refs.analysis.tree import Tree, dotted_text, last_name
+
+if TYPE_CHECKING:
+    from flake8_task_refs.analysis.outline import Outline
+    from flake8_task_refs.analysis.ownership import Hold, Ownership
+
+_NEW: Final = (
+    r"(?:\{\}|\[\]|(?:\w+\.)*(?:set|list|dict|deque|defaultdict|OrderedDict)\([\w., ]*\)"
+    r"|(?:\w+\.)*field\(\s*default_factory\s*=\s*(?:set|list|dict|deque)\s*\))"
+)
+# What a function is called that an outside event runs, again and again.
+_RECURRING: Final = re.compile(
+    r"_*(?:async_)?(?:on|handle|process|dispatch|submit|spawn|schedule|send|publish|emit|notify|trigger|enqueue|"
+    r"fire|background|fork|track|add|receive|accept|launch|execute|broadcast|forward)(?:_|\Z)"
+    r"|\w*_(?:handler|callback|received|message|request|event|task)\Z|_*(?:callback|handler|__call__)\Z"
+)
+_SET_UP: Final = re.compile(
+    r"__init__|__post_init__|__aenter__|__enter__|_*(?:async_)?(?:start|setup|set_up|startup|run|main|init|initialize|"
+    r"connect|open|boot|bootstrap|begin|prepare|launch_all|lifespan|on_start|on_startup|on_ready|setup_hook)"
+    r"(?:_\w+)?\Z"
+)
+_ROUTE: Final = re.compile(
+    r"\.(?:get|post|put|patch|delete|websocket|route|api_route|event|on|command|listener|message_handler|middleware)\b"
+)
+
+
+class Containers:
+    """Answers what a module does with the containers that its tasks are stored in."""
+
+    def __init__(self, outline: Outline) -> None:
+        """Ask the code of ``outline``; it is blanked out only if a question comes up."""
+        self.outline = outline
+
+    @property
+    def code(self) -> str:
+        """The module's source with strings and comments blanked out."""
+        return self.outline.code
+
+    def grow(self, ownership: Ownership, call: cst.Call, holds: list[Hold]) -> bool:
+        """Tell whether the tasks of ``call`` pile up for ever in the containers of ``holds``."""
+        return all(self._grows(ownership, call, hold.node) for hold in holds)
+
+    def _grows(self, ownership: Ownership, call: cst.Call, container: cst.CSTNode) -> bool:
+        path = dotted_text(container)
+        tree = ownership.tree
+        function = tree.function_around(call)
+        if path is None or not isinstance(function, cst.FunctionDef):
+            return False
+        name = last_name(container)
+        return (
+            self._is_declared(name, attribute="." in path)
+            and not self._is_emptied(name)
+            and self._runs_again(ownership, call, function)
+        )
+
+    def _is_declared(self, name: str, *, attribute: bool) -> bool:
+        """Tell whether this module makes the container: once, empty."""
+        before = r"(?:\bself\.|^[ \t]+)" if attribute else r"^"
+        made = re.findall(rf"{before}{name}[ \t]*(?::[^=\n]+)?=[ \t]*{_NEW}", self.code, re.MULTILINE)
+        bound = re.findall(rf"\b{name}[ \t]*(?::[^=\n]+)?=(?!=)", self.code)
+        return len(made) == 1 == len(bound)
+
+    def _is_emptied(self, name: str) -> bool:
+        """Tell whether anything may take tasks out: any use that is not known to leave them in."""
+        harmless = re.compile(
+            rf"{name}[ \t]*(?::[^=\n]+)?=[ \t]*{_NEW}"
+            rf"|{name}\.(?:add|append|appendleft|extend|insert|update|setdefault)\("
+            rf"|(?<=len\(self\.){name}\)|(?<=len\(){name}\)"
+            rf"|(?<=in self\.){name}[ \t]*(?=[:\n\]])|(?<=in ){name}[ \t]*(?=[:\n\]])"
+            rf"|(?<=\*self\.){name}\b(?!\.)|(?<=\*){name}\b(?!\.)"
+            rf"|(?<=if self\.){name}:|(?<=if ){name}:"
+            rf"|{name}\[[^\]\n:]+\][ \t]*=(?!=)"
+        )
+        uses = {match.start() for match in re.finditer(rf"\b{name}\b", self.code)}
+        known = {match.start() for match in harmless.finditer(self.code)}
+        return bool(uses - known)
+
+    def _runs_again(self, ownership: Ownership, call: cst.Call, function: cst.FunctionDef) -> bool:
+        """Tell whether ``function`` surely runs again and again for one container.
+
+        Set-up code, guarded single starts and dictionary slots that are used again are not.
+        """
+        tree = ownership.tree
+        if any(isinstance(loop, cst.While) for loop in ownership.flow.loops(call)):
+            return True
+        outer = function
+        while isinstance(around := tree.function_around(outer), cst.FunctionDef):
+            outer = around
+        name = outer.name.value
+        if _SET_UP.match(name):
+            return False
+        if call.args and isinstance(call.args[0].value, cst.Name):
+            handed = call.args[0].value.value
+            if any(param.name.value == handed for param in _parameters(function)):
+                return True  # a spawner: it is given the coroutine
+        if any(_ROUTE.search(tree.module.code_for_node(d.decorator)) for d in outer.decorators):
+            return True
+        return _RECURRING.match(name) is not None
+
+    def has_discard(self, ownership: Ownership, call: cst.Call, hold: Hold) -> bool:
+        """Tell whether a done-callback takes the task out of the container of ``hold``."""
+        del call
+        path = dotted_text(hold.node)
+        if path is None:
+            return False
+        pattern = rf"add_done_callback\(\s*(?:lambda[^:]*:\s*)?{re.escape(path)}\.(?:discard|remove|pop)\b"
+        return re.search(pattern, _text(ownership.tree)) is not None
+
+
+def _parameters(function: cst.FunctionDef) -> list[cst.Param]:
+    return [*function.params.posonly_params, *function.params.params, *function.params.kwonly_params]
+
+
+def _text(tree: Tree) -> str:
+    return tree.text

@@ -1,0 +1,209 @@
+"""When one place of a function can run after another: enough control flow to follow a name.
+
+The answers lean towards "yes": a rule stays silent where a path cannot be ruled out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import libcst as cst
+
+from flake8_task_refs.analysis.tree import last_name
+
+if TYPE_CHECKING:
+    from flake8_task_refs.analysis.tree import Tree
+
+_LOOPS = (cst.While, cst.For)
+
+
+class Flow:
+    """Control flow questions about one parsed region."""
+
+    def __init__(self, tree: Tree) -> None:
+        """Answer for ``tree``."""
+        self.tree = tree
+
+    def reaches(self, start: cst.CSTNode, use: cst.CSTNode, kills: list[cst.Name]) -> bool:
+        """Tell whether ``use`` can see what ``start`` bound, none of ``kills`` in between.
+
+        ``start`` is the binding (a name or the call that stored it); all lie in one function.
+        """
+        tree = self.tree
+        first, last = tree.order[start], tree.order[use]
+        if last > first and self._forward(start, use):
+            blocks = {block for block, _ in tree.blocks(use)}
+            if not any(
+                first < tree.order[kill] < last and self._certain(kill, use, blocks) for kill in kills
+            ):
+                return True
+        return self._around(start, use, kills)
+
+    def _certain(self, kill: cst.Name, use: cst.CSTNode, blocks: set[cst.CSTNode]) -> bool:
+        """Tell whether ``kill`` has surely run before ``use``, whose blocks are given."""
+        tree = self.tree
+        block, statement = tree.blocks(kill)[0]
+        if tree.holds(statement, use):
+            # `t = f(t)` reads before it binds; a loop's target is bound before its body.
+            return isinstance(statement, _LOOPS) and block in blocks and tree.holds(statement.body, use)
+        return block in blocks and not isinstance(statement, _LOOPS)
+
+    def _forward(self, start: cst.CSTNode, use: cst.CSTNode) -> bool:
+        """Tell whether control can run from ``start`` down to ``use`` without a loop's way back."""
+        tree = self.tree
+        below = dict(tree.blocks(use))
+        for block, statement in tree.blocks(start):
+            if block in below:
+                other = below[block]
+                return other is not statement or not self._apart(statement, start, use)
+            if self._leaves(block, statement) and not self._in_finally(start, use):
+                return False
+        return True
+
+    def _apart(self, statement: cst.CSTNode, start: cst.CSTNode, use: cst.CSTNode) -> bool:
+        """Tell whether two places in one compound statement exclude each other."""
+        tree = self.tree
+        if isinstance(statement, cst.If):
+            return tree.holds(statement.body, start) and not tree.holds(statement.body, use) and (
+                statement.orelse is not None and tree.holds(statement.orelse, use)
+            ) or (
+                isinstance(statement.orelse, cst.If)
+                and tree.holds(statement.orelse, start)
+                and tree.holds(statement.orelse, use)
+                and self._apart(statement.orelse, start, use)
+            )
+        if isinstance(statement, cst.Match):
+            arms: list[cst.CSTNode] = list(statement.cases)
+        elif isinstance(statement, cst.Try):
+            arms = [*statement.handlers, *([statement.orelse] if statement.orelse else [])]
+        else:
+            return False
+        homes = [next((arm for arm in arms if tree.holds(arm, at)), None) for at in (start, use)]
+        return None not in homes and homes[0] is not homes[1]
+
+    def _leaves(self, block: cst.CSTNode, statement: cst.CSTNode) -> bool:
+        """Tell whether the rest of ``block`` after ``statement`` returns."""
+        body = getattr(block, "body", ())
+        seen = False
+        for item in body:
+            if item is statement:
+                seen = True
+            elif seen and isinstance(item, cst.SimpleStatementLine):
+                if any(isinstance(small, cst.Return) for small in item.body):
+                    return True
+        return False
+
+    def _in_finally(self, start: cst.CSTNode, use: cst.CSTNode) -> bool:
+        tree = self.tree
+        return any(
+            isinstance(outer, cst.Try)
+            and outer.finalbody is not None
+            and tree.holds(outer.finalbody, use)
+            and tree.holds(outer, start)
+            for outer in tree.ancestors(use)
+        )
+
+    def _around(self, start: cst.CSTNode, use: cst.CSTNode, kills: list[cst.Name]) -> bool:
+        """Tell whether a loop's next turn brings ``start``'s binding to ``use``."""
+        tree = self.tree
+        first, last = tree.order[start], tree.order[use]
+        use_blocks = {block for block, _ in tree.blocks(use)}
+        start_blocks = {block for block, _ in tree.blocks(start)}
+        if last > first and self._certain_start(start, use, use_blocks):
+            return False
+        for loop in self.loops(start):
+            if not tree.holds(loop, use):
+                continue
+            killed = any(
+                tree.holds(loop, kill)
+                and (
+                    (tree.order[kill] > first and tree.blocks(kill)[0][0] in start_blocks)
+                    or (tree.order[kill] < last and self._certain(kill, use, use_blocks))
+                )
+                for kill in kills
+            )
+            if not killed:
+                return True
+        return False
+
+    def _certain_start(self, start: cst.CSTNode, use: cst.CSTNode, blocks: set[cst.CSTNode]) -> bool:
+        """Tell whether ``start`` itself binds anew before each run of the later ``use``."""
+        block, statement = self.tree.blocks(start)[0]
+        return block in blocks and not self.tree.holds(statement, use)
+
+    def loops(self, node: cst.CSTNode) -> list[cst.While | cst.For]:
+        """Return the loops of the same function whose body holds ``node``, innermost first."""
+        found: list[cst.While | cst.For] = []
+        inner = node
+        for outer in self.tree.ancestors(node):
+            if isinstance(outer, (cst.FunctionDef, cst.Lambda, cst.ClassDef)):
+                break
+            if isinstance(outer, _LOOPS) and inner is outer.body:
+                found.append(outer)
+            inner = outer
+        return found
+
+    def overwritten_in_loop(self, start: cst.CSTNode, uses: list[cst.CSTNode]) -> bool:
+        """Tell whether a loop binds anew at ``start`` while only later code looks at the name.
+
+        Then every handle but the last is lost, unless something leaves the loop early.
+        """
+        loops = self.loops(start)
+        if not loops:
+            return False
+        loop = loops[0]
+        if any(self.tree.holds(loop, use) for use in uses):
+            return False
+        leaving = (cst.Break, cst.Return, cst.Raise)
+        return not any(isinstance(node, leaving) for node in self.tree.walk(loop.body))
+
+    def never_leaves(self, start: cst.CSTNode) -> bool:
+        """Tell whether the function cannot end after ``start``: it loops or waits for ever."""
+        for block, statement in self.tree.blocks(start):
+            after = False
+            for item in getattr(block, "body", ()):
+                if after and self._endless(item):
+                    return True
+                after = after or item is statement
+        return False
+
+    def _endless(self, statement: cst.CSTNode) -> bool:
+        tree = self.tree
+        if isinstance(statement, cst.While):
+            constant = isinstance(statement.test, (cst.Name, cst.Integer)) and (
+                statement.test.value in ("True", "1")
+            )
+            return constant and not any(
+                isinstance(node, cst.Return)
+                or (isinstance(node, cst.Break) and self.loops(node)[:1] == [statement])
+                for node in tree.walk(statement.body)
+            )
+        if isinstance(statement, cst.With):
+            return any(self._endless(item) for item in getattr(statement.body, "body", ()))
+        if isinstance(statement, cst.Try):
+            return any(self._endless(item) for item in getattr(statement.body, "body", ()))
+        if not isinstance(statement, cst.SimpleStatementLine):
+            return False
+        return any(
+            isinstance(small, cst.Expr) and _waits_for_ever(small.value) for small in statement.body
+        )
+
+
+def _waits_for_ever(value: cst.BaseExpression) -> bool:
+    """Recognise ``await Event().wait()``, ``await Future()``, ``serve_forever()`` and their like."""
+    if isinstance(value, cst.Await):
+        value = value.expression
+    if not isinstance(value, cst.Call):
+        return False
+    func = value.func
+    name = last_name(func)
+    if name in ("serve_forever", "run_forever", "sleep_forever"):
+        return True
+    if name in ("Future", "create_future") and not value.args:
+        return True
+    return (
+        name == "wait"
+        and isinstance(func, cst.Attribute)
+        and isinstance(func.value, cst.Call)
+        and last_name(func.value.func) == "Event"
+    )

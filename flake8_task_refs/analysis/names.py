@@ -1,0 +1,264 @@
+"""What a name means: import table, aliases and scopes to canonical dotted names.
+
+Names of a parsed region are looked up in its scopes first; what they do not bind belongs to the
+module, and is read off the module's import statements and assignments as the outline has them.
+The answer is the same whether the region is one function or the whole file.
+"""
+
+from __future__ import annotations
+
+import builtins
+import re
+from fnmatch import fnmatchcase
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+import libcst as cst
+
+from flake8_task_refs.analysis.tree import Scope, Tree, dotted_text, last_name
+
+if TYPE_CHECKING:
+    from flake8_task_refs.analysis.outline import Outline
+    from flake8_task_refs.options import Settings
+
+_IMPORT_NAME = re.compile(r"([\w.]+|\*)(?:\s+as\s+(\w+))?")
+_LOOP_NAME = re.compile(r"_*(?:\w+_)?(?:loop|LOOP)\Z")
+_LOOP_GETTER = re.compile(r"_*get_(?:\w+_)?loop\Z|new_event_loop\Z")
+_LOOP_CALLS: Final = {
+    f"asyncio.{module}{name}"
+    for module in ("", "events.")
+    for name in ("get_running_loop", "get_event_loop", "new_event_loop", "_get_running_loop")
+}
+# asyncio keeps its parts in submodules too: asyncio.tasks.create_task is asyncio.create_task.
+_SUBMODULES: Final = ("tasks", "futures", "events", "locks", "runners", "timeouts", "queues")
+
+
+class Names:
+    """Resolves names for one module."""
+
+    def __init__(self, outline: Outline, settings: Settings) -> None:
+        """Keep the outline; nothing is read before it is asked for."""
+        self.outline = outline
+        self.settings = settings
+        self._assigned: dict[str, tuple[str, ...]] = {}
+
+    # -- the module's own names -------------------------------------------------------------
+
+    @cached_property
+    def _imports(self) -> dict[str, list[str]]:
+        """Every name that the module imports outside functions and classes, with its origins."""
+        table: dict[str, list[str]] = {}
+        for start in self.outline.imports:
+            if any(outer.kind == "def" for outer in self.outline.enclosing(start)):
+                continue
+            for name, origin in _imported(self._statement_text(start)):
+                table.setdefault(name, []).append(origin)
+        return table
+
+    def _statement_text(self, start: int) -> str:
+        """Return the one logical line of an import that begins at ``start``, on one line."""
+        code = self.outline.code
+        end = code.find("\n", start)
+        end = len(code) if end < 0 else end
+        if "(" in code[start:end]:
+            close = code.find(")", start)
+            end = len(code) if close < 0 else close + 1
+        while code[:end].endswith("\\"):
+            after = code.find("\n", end + 1)
+            end = len(code) if after < 0 else after
+        return code[start:end].split(";")[0].replace("\\\n", " ")
+
+    def assigned(self, name: str) -> tuple[str, ...]:
+        """Return the right-hand sides (first lines, as text) of module-level ``name = ...``."""
+        if name not in self._assigned:
+            pattern = re.compile(rf"^([ \t]*){name}[ \t]*(?::[^=\n]+)?=(?!=)[ \t]*(.*)", re.MULTILINE)
+            self._assigned[name] = tuple(
+                match[2].strip()
+                for match in pattern.finditer(self.outline.code)
+                if not match[1] or not self.outline.enclosing(match.start())
+            )
+        return self._assigned[name]
+
+    def module_origin(self, name: str) -> str | None:
+        """Return what the module's ``name`` is: a dotted origin, or None if it is its own."""
+        if self.outline.top_level(name):
+            return None
+        origins = self._imports.get(name, [])
+        values = [value for value in self.assigned(name) if value != "None"]
+        if values:
+            return self._origin_of_text(values[-1]) if not origins or len(values) == 1 else None
+        if origins:
+            # try/except ImportError: asyncio's wins over the stand-in beside it.
+            return next((o for o in origins if o.startswith("asyncio")), origins[-1])
+        if "*" in self._imports:
+            star = self._imports["*"]
+            if "asyncio.*" in star and (name in _ASYNCIO_EXPORTS):
+                return f"asyncio.{name}"
+        return f"builtins.{name}" if hasattr(builtins, name) else None
+
+    def _origin_of_text(self, text: str) -> str | None:
+        if not re.fullmatch(r"[\w.]+", text):
+            return None
+        head, _, rest = text.partition(".")
+        if not rest:
+            return None
+        origin = self.module_origin(head)
+        return f"{origin}.{rest}" if origin else None
+
+    # -- names in a region ------------------------------------------------------------------
+
+    def canonical(self, tree: Tree, node: cst.CSTNode) -> str | None:
+        """Return the dotted name that ``node`` (a name or attribute chain) stands for.
+
+        Names from asyncio come as ``asyncio.<name>`` whichever submodule or alias they came by.
+        None where the source does not tell, or where the name is the user's own.
+        """
+        if isinstance(node, cst.Attribute):
+            base = self.canonical(tree, node.value)
+            return _tidy(f"{base}.{node.attr.value}") if base else None
+        if not isinstance(node, cst.Name):
+            return None
+        scope = tree.scope[node].owner(node.value)
+        if scope is None or scope.kind == "module":
+            origin = self.module_origin(node.value)
+            return _tidy(origin) if origin else None
+        return self._local(tree, scope, node.value)
+
+    def _local(self, tree: Tree, scope: Scope, name: str) -> str | None:
+        stores = scope.stores.get(name, [])
+        if not stores:
+            origins = scope.imports[name]
+            return _tidy(next((o for o in origins if o.startswith("asyncio")), origins[-1]))
+        if len(stores) > 1 or name in scope.imports:
+            return None
+        value = assigned_value(tree, stores[0])
+        if isinstance(value, (cst.Name, cst.Attribute)) and dotted_text(value) != name:
+            return self.canonical(tree, value)
+        return None
+
+    def is_loop(self, tree: Tree, node: cst.CSTNode) -> bool:
+        """Tell whether ``node`` is an event loop: by where it came from, else by its name."""
+        if isinstance(node, cst.Call):
+            path = self.canonical(tree, node.func)
+            if path is not None and path.startswith("asyncio."):
+                return path in _LOOP_CALLS
+            return _LOOP_GETTER.match(last_name(node.func)) is not None
+        if isinstance(node, cst.Attribute):
+            if _LOOP_NAME.match(node.attr.value):
+                return True
+            return self._attribute_is_loop(node.attr.value)
+        if isinstance(node, cst.NamedExpr):
+            return self.is_loop(tree, node.value)
+        return isinstance(node, cst.Name) and self._name_is_loop(tree, node)
+
+    def _attribute_is_loop(self, attribute: str) -> bool:
+        pattern = (
+            rf"\b{attribute}[ \t]*:[^=\n#]*\bAbstractEventLoop\b"
+            rf"|\.{attribute}[ \t]*=[ \t]*(?:[\w.]*\b)?(?:get_running_loop|get_event_loop|new_event_loop)\("
+        )
+        return re.search(pattern, self.outline.code) is not None
+
+    def _name_is_loop(self, tree: Tree, node: cst.Name) -> bool:
+        named = _LOOP_NAME.match(node.value) is not None
+        scope = tree.scope[node].owner(node.value)
+        if scope is None or scope.kind == "module":
+            if self.outline.top_level(node.value):
+                return False
+            values = self.assigned(node.value)
+            if any(re.search(r"(?:get_running_loop|get_event_loop|new_event_loop)\(", v) for v in values):
+                return True
+            return named and not any(_foreign_class(value) for value in values)
+        verdicts: list[bool] = []
+        for store in scope.stores.get(node.value, ()):
+            annotation = _annotation(tree, store)
+            if annotation is not None:
+                text = tree.module.code_for_node(annotation)
+                verdicts.append("Loop" in text or (named and text in ("Any", "typing.Any", "object")))
+                continue
+            value = assigned_value(tree, store)
+            if isinstance(value, cst.Await):
+                value = value.expression
+            if isinstance(value, cst.Call):
+                verdicts.append(self.is_loop(tree, value) or (named and not _is_foreign(value)))
+            elif isinstance(value, (cst.Name, cst.Attribute)) and not named:
+                verdicts.append(dotted_text(value) != node.value and self.is_loop(tree, value))
+            else:
+                verdicts.append(named)
+        return any(verdicts) if verdicts else named
+
+    def matches(self, tree: Tree, node: cst.CSTNode, globs: tuple[str, ...]) -> bool:
+        """Tell whether a callee matches one of ``globs``, as written or by its origin."""
+        written = dotted_text(node) or f"?.{last_name(node)}"
+        origin = self.canonical(tree, node)
+        return any(
+            fnmatchcase(text, glob) for glob in globs for text in (written, origin) if text
+        )
+
+
+def _imported(text: str) -> list[tuple[str, str]]:
+    """Return (bound name, dotted origin) for each name of an import statement's text."""
+    flat = text.replace("(", " ").replace(")", " ").replace("\n", " ").strip()
+    if flat.startswith("import"):
+        found = []
+        for match in _IMPORT_NAME.finditer(flat[len("import") :]):
+            path, alias = match[1], match[2]
+            found.append((alias, path) if alias else (path.split(".")[0], path.split(".")[0]))
+        return found
+    head, separator, names = flat.partition(" import ")
+    if not separator:
+        return []
+    module = head[len("from") :].replace(" ", "")
+    join = "" if module.endswith(".") else "."
+    return [
+        (match[2] or match[1], f"{module}{join}{match[1]}") for match in _IMPORT_NAME.finditer(names)
+    ]
+
+
+def _tidy(path: str) -> str:
+    """Bring every spelling of an asyncio name to ``asyncio.<name>``."""
+    parts = path.split(".")
+    if "asyncio" in parts[1:] and parts[0] != "asyncio":
+        # `from .compat import asyncio` re-exports the module itself.
+        parts = parts[parts.index("asyncio") :]
+    if parts[0] == "asyncio" and len(parts) > 2 and parts[1] in _SUBMODULES:
+        del parts[1]
+    return ".".join(parts)
+
+
+def assigned_value(tree: Tree, store: cst.Name) -> cst.BaseExpression | None:
+    """Return the expression that a plain ``name = value`` (or ``:=``) gives to ``store``."""
+    holder = tree.parent[store]
+    if isinstance(holder, cst.AssignTarget):
+        assign = tree.parent[holder]
+        return assign.value if isinstance(assign, cst.Assign) else None
+    if isinstance(holder, (cst.AnnAssign, cst.NamedExpr)):
+        return holder.value
+    return None
+
+
+def _annotation(tree: Tree, store: cst.Name) -> cst.BaseExpression | None:
+    holder = tree.parent[store]
+    if isinstance(holder, (cst.Param, cst.AnnAssign)) and holder.annotation is not None:
+        return holder.annotation.annotation
+    return None
+
+
+def _is_foreign(call: cst.Call) -> bool:
+    """Tell whether a call makes something that is no loop: a class without "Loop" in its name."""
+    name = last_name(call.func)
+    return name.lstrip("_")[:1].isupper() and "Loop" not in name
+
+
+def _foreign_class(text: str) -> bool:
+    match = re.match(r"(?:\w+\.)*_*([A-Z]\w*)\(", text)
+    return match is not None and "Loop" not in match[1]
+
+
+# What `from asyncio import *` gives that a rule knows.
+_ASYNCIO_EXPORTS: Final = frozenset(
+    {
+        "create_task", "ensure_future", "Task", "gather", "shield", "wait", "wait_for",
+        "as_completed", "run_coroutine_threadsafe", "get_running_loop", "get_event_loop",
+        "new_event_loop", "run", "Event", "Future", "Queue", "sleep", "TaskGroup", "Runner",
+    }
+)  # fmt: skip

@@ -1,0 +1,61 @@
+"""``# noqa`` as flake8 reads it, and the codes of the rules that users come from."""
+
+from __future__ import annotations
+
+import io
+import tokenize
+from typing import TYPE_CHECKING, Final
+
+from flake8.defaults import NOQA_FILE, NOQA_INLINE_REGEXP
+
+if TYPE_CHECKING:
+    from flake8_task_refs.analysis.finding import Finding
+
+# The peers' codes for the same faults: https://docs.astral.sh/ruff/rules/asyncio-dangling-task/
+# and flake8-async's ASYNC300.
+PEER_CODES: Final = ("RUF006", "ASYNC300")
+
+
+def unsilenced(findings: list[Finding], source: str) -> list[Finding]:
+    """Return the ``findings`` that no ``# noqa`` comment of ``source`` silences.
+
+    A comment speaks for its own line, and for all lines of a string that ends on it, as in
+    flake8; ``# flake8: noqa`` on a line of its own silences the file. ``source`` has
+    normalised newlines.
+    """
+    if not findings or "noqa" not in source.lower():
+        return findings
+    lines = source.split("\n")
+    if any(NOQA_FILE.match(line) for line in lines):
+        return []
+    spans = _spans(source)
+    return [finding for finding in findings if not _is_silenced(finding, lines, spans)]
+
+
+def _is_silenced(finding: Finding, lines: list[str], spans: dict[int, tuple[int, int]]) -> bool:
+    first, last = spans.get(finding.line, (finding.line, finding.line))
+    match = NOQA_INLINE_REGEXP.search("\n".join(lines[first - 1 : last]))
+    if match is None:
+        return False
+    if match["codes"] is None:
+        return True
+    codes = match["codes"].upper().replace(",", " ").split()
+    return any(finding.code.startswith(code) or code in PEER_CODES for code in codes)
+
+
+def _spans(source: str) -> dict[int, tuple[int, int]]:
+    """Map each line (1-based) to the first and last line that one comment speaks for."""
+    spans: dict[int, tuple[int, int]] = {}
+    first = last = 0
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(source).readline):
+            if token.type in (tokenize.ENDMARKER, tokenize.DEDENT):
+                continue
+            first = min(first or token.start[0], token.start[0])
+            last = max(last, token.end[0])
+            if token.type in (tokenize.NL, tokenize.NEWLINE):
+                spans.update(dict.fromkeys(range(first, last + 1), (first, last)))
+                first = last = 0
+    except (tokenize.TokenError, SyntaxError):
+        pass
+    return spans

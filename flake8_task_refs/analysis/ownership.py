@@ -1,0 +1,651 @@
+"""Follow a handle from the call that creates it to whoever holds it in the end.
+
+``Ownership.holds`` climbs from an expression to what is done with its value, follows names
+through their function, and returns every hold it finds. An empty answer means that nothing
+keeps the handle once the function returns. Where the analysis cannot tell, it says ``UNKNOWN``,
+which is a hold: silence is better than a false alarm.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+import libcst as cst
+
+from flake8_task_refs.analysis.flow import Flow
+from flake8_task_refs.analysis.names import Names, assigned_value
+from flake8_task_refs.analysis.sites import Sites, is_done_callback, is_scheduler
+from flake8_task_refs.analysis.tree import Scope, Tree, dotted_text, last_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class How(Enum):
+    """How something holds a handle."""
+
+    AWAITED = "awaited"
+    CANCELLED = "cancelled"
+    RETURNED = "returned"
+    PASSED = "passed"
+    STORED = "stored"  # on an attribute, a global, a subscript of something that outlives us
+    CONTAINER = "container"  # added to a container that outlives us
+    CAPTURED = "captured"  # by a closure that is itself held
+    ALIVE = "alive"  # a local of a function that does not end
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, eq=False)
+class Hold:
+    """One holder of a handle. ``node`` is the container for CONTAINER, else where it happens."""
+
+    how: How
+    node: cst.CSTNode
+
+
+_OBSERVERS: Final = frozenset(
+    {
+        "add_done_callback", "remove_done_callback", "set_name", "get_name", "get_coro", "get_loop",
+        "get_context", "get_stack", "print_stack", "cancelled", "cancelling", "uncancel", "done",
+        "result", "exception",
+    }
+)  # fmt: skip
+_ADDERS: Final = frozenset(
+    {"add", "append", "appendleft", "extend", "extendleft", "insert", "put", "put_nowait", "update", "setdefault"}
+)
+_CONTAINER_NEUTRAL: Final = frozenset(
+    {
+        *_ADDERS, "remove", "discard", "clear", "index", "count", "sort", "reverse", "difference_update",
+        "intersection_update", "__len__", "__contains__", "isdisjoint", "issubset", "issuperset", "move_to_end",
+        "empty", "full", "qsize", "task_done",
+    }
+)  # fmt: skip
+_CONTAINER_TAKERS: Final = frozenset(
+    {
+        "pop", "popleft", "popitem", "get", "get_nowait", "copy", "values", "items", "keys", "union",
+        "difference", "intersection", "symmetric_difference", "__getitem__", "__iter__",
+    }
+)  # fmt: skip
+_DROPPING_BUILTINS: Final = frozenset(
+    f"builtins.{name}"
+    for name in (
+        "print", "repr", "str", "len", "id", "bool", "isinstance", "type", "hash", "callable", "format", "dir",
+        "issubclass", "hasattr", "any", "all", "sum", "ascii",
+    )
+)  # fmt: skip
+_DROPPING: Final = frozenset(
+    {
+        *_DROPPING_BUILTINS, "asyncio.iscoroutine", "asyncio.isfuture", "inspect.isawaitable",
+        "inspect.iscoroutine", "pprint.pprint", "sys.getrefcount", "weakref.ref", "weakref.proxy",
+        "weakref.WeakSet", "weakref.finalize",
+    }
+)  # fmt: skip
+# Calls whose value is, or holds, the handles they are given.
+_PASS_ON: Final = frozenset(
+    {
+        *(f"builtins.{name}" for name in (
+            "list", "set", "tuple", "frozenset", "dict", "sorted", "reversed", "enumerate", "zip", "iter",
+            "next", "filter", "min", "max",
+        )),
+        "collections.deque", "collections.OrderedDict", "collections.defaultdict", "itertools.chain",
+        "itertools.chain.from_iterable", "typing.cast", "copy.copy", "asyncio.ensure_future",
+        "asyncio.wrap_future",
+    }
+)  # fmt: skip
+_LOCAL_CONTAINERS: Final = _PASS_ON | {
+    "asyncio.Queue", "asyncio.LifoQueue", "asyncio.PriorityQueue", "queue.Queue", "queue.SimpleQueue", "builtins.map",
+}  # fmt: skip
+_WEAK_CONTAINERS: Final = frozenset(
+    {"weakref.WeakSet", "weakref.WeakValueDictionary", "weakref.WeakKeyDictionary"}
+)
+_LOG_METHODS: Final = frozenset(
+    {"debug", "info", "warning", "warn", "error", "exception", "critical", "log", "trace", "success"}
+)
+_LOGGER: Final = re.compile(r"(?:\w*_)?(?:log|logger|logging|loguru)\Z", re.IGNORECASE)
+_RUNNERS: Final = r"(?:asyncio\.|uvloop\.|anyio\.|trio\.|runner\.|\w*loop\.|\b)(?:run|run_until_complete|main)"
+_GENERATOR_FRAMES: Final = (cst.Yield,)
+_MAX_HELPER_DEPTH: Final = 3
+
+
+class Ownership:
+    """Answers who holds the handles made in one parsed region."""
+
+    def __init__(
+        self, tree: Tree, names: Names, sites: Sites, parse: Callable[[int], Tree | None]
+    ) -> None:
+        """``parse`` returns the tree of the region around an offset of the source, or None."""
+        self.tree = tree
+        self.names = names
+        self.sites = sites
+        self.flow = Flow(tree)
+        self.parse = parse
+        self.went_through_name = False  # since the caller last cleared it
+        self._following: set[tuple[Scope, str]] = set()
+        self._helper_depth = 0
+
+    # -- climbing from an expression --------------------------------------------------------
+
+    def holds(self, node: cst.CSTNode) -> list[Hold]:
+        """Return what comes to hold the value of expression ``node``."""
+        tree = self.tree
+        parent = tree.parent[node]
+        match parent:
+            case cst.Expr() | cst.Del() | cst.Assert() | cst.CompIf():
+                return []
+            case cst.Await() | cst.From():
+                return [Hold(How.AWAITED, parent)]
+            case cst.Return() | cst.Yield():
+                return [Hold(How.RETURNED, parent)]
+            case cst.Arg():
+                return self._as_argument(node, parent)
+            case cst.Attribute():
+                return self._as_receiver(node, parent)
+            case cst.Assign():
+                return self._assigned(node, [target.target for target in parent.targets])
+            case cst.AnnAssign():
+                return self._assigned(node, [parent.target])
+            case cst.AugAssign():
+                return [] if parent.target is node else self._stored_in(parent.target, node)
+            case cst.NamedExpr():
+                return self._assigned(node, [parent.target]) + self.holds(parent)
+            case cst.Element() | cst.StarredElement() | cst.DictElement() | cst.StarredDictElement():
+                return self._as_element(node, parent)
+            case cst.GeneratorExp() | cst.ListComp() | cst.SetComp() | cst.DictComp():
+                return self.holds(parent)
+            case cst.CompFor():
+                return [] if parent.target is node else self._each(parent.target)
+            case cst.For():
+                return self._each(parent.target) if parent.iter is node else []
+            case cst.IfExp():
+                return [] if parent.test is node else self.holds(parent)
+            case cst.BooleanOperation():
+                dropped = parent.left is node and isinstance(parent.operator, cst.And)
+                return [] if dropped else self.holds(parent)
+            case cst.BinaryOperation():
+                return self.holds(parent)
+            case cst.UnaryOperation() | cst.Comparison() | cst.ComparisonTarget():
+                return []
+            case cst.FormattedStringExpression() | cst.TemplatedStringExpression():
+                return []
+            case cst.If() | cst.AssignTarget():
+                return []
+            case cst.While():
+                # `while tasks:` waits until callbacks have emptied the container.
+                return [Hold(How.AWAITED, parent)]
+            case cst.Subscript():
+                return self._subscripted(node, parent)
+            case cst.Index():
+                return self._as_key(parent)
+            case cst.Lambda():
+                return self._result_of(parent) if parent.body is node else self._unknown(node)
+            case _:
+                return self._unknown(node)
+
+    @staticmethod
+    def _unknown(node: cst.CSTNode) -> list[Hold]:
+        return [Hold(How.UNKNOWN, node)]
+
+    def _as_element(self, node: cst.CSTNode, element: cst.CSTNode) -> list[Hold]:
+        """Follow an element of a display; ``a, b = x, y`` is taken apart."""
+        display = self.tree.parent[element]
+        holder = self.tree.parent[display]
+        if isinstance(display, (cst.Tuple, cst.List)) and isinstance(holder, cst.Assign):
+            at = next((i for i, item in enumerate(display.elements) if item is element), 0)
+            pairs = [self._part(target.target, at, len(display.elements)) for target in holder.targets]
+            if all(part is not None for part in pairs):
+                return self._assigned(node, [part for part in pairs if part is not None])
+        return self.holds(display)
+
+    @staticmethod
+    def _part(target: cst.CSTNode, at: int, count: int) -> cst.CSTNode | None:
+        if not isinstance(target, (cst.Tuple, cst.List)) or len(target.elements) != count:
+            return None
+        if any(isinstance(element, cst.StarredElement) for element in target.elements):
+            return None
+        return target.elements[at].value
+
+    def _as_key(self, index: cst.Index) -> list[Hold]:
+        """``d[task] = x`` stores the task as a key; ``d[task]`` only looks it up."""
+        element = self.tree.parent[index]
+        subscript = self.tree.parent[element]
+        if isinstance(subscript, cst.Subscript) and isinstance(
+            self.tree.parent[subscript], (cst.AssignTarget, cst.AnnAssign)
+        ):
+            return self._stored_in(subscript.value, index)
+        return []
+
+    def _subscripted(self, node: cst.CSTNode, subscript: cst.Subscript) -> list[Hold]:
+        if isinstance(self.tree.parent[subscript], (cst.AssignTarget, cst.Del, cst.AugAssign)):
+            return []
+        return self.holds(subscript) if subscript.value is node else []
+
+    # -- calls ------------------------------------------------------------------------------
+
+    def _as_argument(self, node: cst.CSTNode, arg: cst.Arg) -> list[Hold]:
+        call = self.tree.parent[arg]
+        if not isinstance(call, cst.Call):
+            return self._unknown(node)
+        func = call.func
+        path = self.names.canonical(self.tree, func)
+        if path in _DROPPING or path in _WEAK_CONTAINERS or self._is_logging(func, path):
+            return []
+        if path == "asyncio.wait":
+            return self._waited(call)
+        if path == "asyncio.shield":
+            return self._shielded(call)
+        if path in _PASS_ON:
+            return self.holds(call)
+        if path is not None and path.startswith("asyncio."):
+            return [Hold(How.AWAITED, call)]
+        if is_done_callback(func):
+            return self._as_callback(node, func)
+        if isinstance(func, cst.Attribute) and func.attr.value in _ADDERS:
+            return self._stored_in(func.value, node)
+        if isinstance(func, cst.Attribute) and func.attr.value in _CONTAINER_NEUTRAL:
+            return []
+        if not self._helper_keeps(call, arg):
+            return []
+        return [Hold(How.PASSED, call)]
+
+    @staticmethod
+    def _is_logging(func: cst.BaseExpression, path: str | None) -> bool:
+        if not isinstance(func, cst.Attribute) or func.attr.value not in _LOG_METHODS:
+            return False
+        if path is not None and path.startswith(("logging.", "loguru.")):
+            return True
+        base = func.value.func if isinstance(func.value, cst.Call) else func.value
+        return _LOGGER.match(last_name(base)) is not None
+
+    def _waited(self, call: cst.Call) -> list[Hold]:
+        """``asyncio.wait`` with a timeout or FIRST_* keeps only what is done with ``pending``."""
+        partial = False
+        for arg in call.args:
+            keyword = arg.keyword.value if arg.keyword else ""
+            none = isinstance(arg.value, cst.Name) and arg.value.value == "None"
+            partial |= keyword == "timeout" and not none
+            partial |= keyword == "return_when" and last_name(arg.value).startswith("FIRST_")
+        kept = [Hold(How.AWAITED, call)]
+        if not partial:
+            return kept
+        outer = self.tree.parent[call]
+        if not isinstance(outer, cst.Await):
+            return kept
+        statement = self.tree.parent[outer]
+        if isinstance(statement, cst.Expr):
+            return []
+        if isinstance(statement, cst.Assign) and len(statement.targets) == 1:
+            pending = self._part(statement.targets[0].target, 1, 2)
+            if isinstance(pending, cst.Name):
+                scope = self.tree.scope[pending].function
+                if scope.kind == "function" and not self._later_uses(pending, scope):
+                    return []
+        return kept
+
+    def _shielded(self, call: cst.Call) -> list[Hold]:
+        """A shield that may be abandoned (``wait_for``, ``timeout``) does not keep its task."""
+        outer = self.tree.parent[call]
+        if isinstance(outer, cst.Arg):
+            waiter = self.tree.parent[outer]
+            if isinstance(waiter, cst.Call) and (
+                self.names.canonical(self.tree, waiter.func) == "asyncio.wait_for"
+            ):
+                return []
+        if isinstance(outer, cst.Await):
+            for at in self.tree.ancestors(outer):
+                if isinstance(at, (cst.FunctionDef, cst.Lambda)):
+                    break
+                if isinstance(at, cst.With) and any(
+                    isinstance(item.item, cst.Call)
+                    and self.names.canonical(self.tree, item.item.func)
+                    in ("asyncio.timeout", "asyncio.timeout_at")
+                    for item in at.items
+                ):
+                    return []
+        return [Hold(How.AWAITED, call)]
+
+    def _as_callback(self, node: cst.CSTNode, func: cst.BaseExpression) -> list[Hold]:
+        """A done-callback is held by its future only: no hold if that is one of our handles."""
+        base = func.value if isinstance(func, cst.Attribute) else func
+        if isinstance(base, cst.Call):
+            return [] if self.sites.creator(self.tree, base.func) else [Hold(How.PASSED, node)]
+        if isinstance(base, cst.Name):
+            scope = self.tree.scope[base].owner(base.value)
+            if scope is not None and scope.kind in ("function", "comprehension"):
+                if any(self._binds_handle(store) for store in scope.stores.get(base.value, ())):
+                    return []
+        return [Hold(How.PASSED, node)]
+
+    def _binds_handle(self, store: cst.Name) -> bool:
+        """Tell whether ``store`` binds a task made here (directly, or out of a loop)."""
+        value = assigned_value(self.tree, store)
+        if isinstance(value, cst.Call):
+            return self.sites.creator(self.tree, value.func) is not None
+        if isinstance(value, (cst.IfExp, cst.BooleanOperation)):
+            return True
+        return isinstance(self.tree.parent[store], (cst.For, cst.CompFor))
+
+    def _helper_keeps(self, call: cst.Call, arg: cst.Arg) -> bool:
+        """Tell whether the callee may keep the argument: yes, unless it is seen not to."""
+        if arg.star or self._helper_depth >= _MAX_HELPER_DEPTH:
+            return True
+        found = self.helper(call.func)
+        if found is None:
+            return True
+        tree, function, bound = found
+        name = _parameter(function, call, arg, skip=1 if bound else 0)
+        if name is None:
+            return True
+        inner = self if tree is self.tree else Ownership(tree, self.names, self.sites, self.parse)
+        inner._helper_depth, depth = self._helper_depth + 1, inner._helper_depth  # noqa: SLF001
+        try:
+            scope = tree.inner[function]
+            if any(scope.loads.get(word) for word in ("locals", "vars")):
+                return True
+            if len(scope.stores.get(name, ())) > 1:
+                return True
+            return any(inner.holds(use) or inner.in_closure(use, scope) for use in scope.uses(name))
+        finally:
+            inner._helper_depth = depth  # noqa: SLF001
+
+    def helper(self, func: cst.BaseExpression) -> tuple[Tree, cst.FunctionDef, bool] | None:
+        """Find the same-file function that ``func`` calls: (its tree, node, whether a method)."""
+        outline = self.tree.outline
+        if isinstance(func, cst.Name):
+            scope = self.tree.scope[func].owner(func.value)
+            if scope is not None and scope.kind != "module":
+                return None
+            found, bound = outline.functions(func.value), False
+        elif isinstance(func, cst.Attribute) and dotted_text(func.value) == "self":
+            around = self.tree.class_around(func)
+            found = outline.functions(func.attr.value, around.name.value) if around else []
+            bound = True
+        else:
+            return None
+        if len(found) != 1:
+            return None
+        tree = self.parse(found[0].header)
+        if tree is None:
+            return None
+        for node in tree.inner:
+            if isinstance(node, cst.FunctionDef) and node.name.value == found[0].name:
+                if any(last_name(d.decorator) in ("staticmethod", "classmethod") for d in node.decorators):
+                    return None
+                return tree, node, bound
+        return None
+
+    def _as_receiver(self, node: cst.CSTNode, attribute: cst.Attribute) -> list[Hold]:
+        """Follow ``handle.method``: called, or taken as a bound method."""
+        tree = self.tree
+        name = attribute.attr.value
+        call = tree.parent[attribute]
+        if not (isinstance(call, cst.Call) and call.func is attribute):
+            if isinstance(call, (cst.AssignTarget, cst.AnnAssign, cst.AugAssign, cst.Del)):
+                return []
+            # A bound method holds its object: `stack.callback(task.cancel)`.
+            return self.holds(attribute)
+        if name == "cancel":
+            return [Hold(How.CANCELLED, call)]
+        if name in _OBSERVERS:
+            return self._observed(node, name, call)
+        if name in _CONTAINER_NEUTRAL:
+            return []
+        if name in _CONTAINER_TAKERS:
+            return self.holds(call)
+        return self._unknown(call)
+
+    def _observed(self, node: cst.CSTNode, name: str, call: cst.Call) -> list[Hold]:
+        if name == "done":
+            # `while not task.done(): await sleep(1)` waits for it.
+            waits = any(isinstance(at, cst.While) for at in self._around_in_function(call))
+            return [Hold(How.AWAITED, call)] if waits else []
+        if name in ("result", "exception"):
+            threadsafe = isinstance(node, cst.Call) and (
+                self.names.canonical(self.tree, node.func) == "asyncio.run_coroutine_threadsafe"
+            )
+            if isinstance(node, cst.Name) or threadsafe:
+                return [Hold(How.AWAITED, call)]
+        return []
+
+    def _around_in_function(self, node: cst.CSTNode) -> list[cst.CSTNode]:
+        around: list[cst.CSTNode] = []
+        for at in self.tree.ancestors(node):
+            if isinstance(at, (cst.FunctionDef, cst.Lambda, cst.ClassDef)):
+                break
+            around.append(at)
+        return around
+
+    # -- stores -----------------------------------------------------------------------------
+
+    def _assigned(self, node: cst.CSTNode, targets: list[cst.CSTNode]) -> list[Hold]:
+        found: list[Hold] = []
+        for target in targets:
+            match target:
+                case cst.Name():
+                    found += self._named(target)
+                case cst.Attribute():
+                    found.append(Hold(How.STORED, target))
+                case cst.Subscript():
+                    found += self._stored_in(target.value, node)
+                case cst.Tuple() | cst.List():
+                    found += self._assigned(node, [element.value for element in target.elements])
+                case _:
+                    found += self._unknown(node)
+        return found
+
+    def _each(self, target: cst.CSTNode) -> list[Hold]:
+        """Follow the elements of a container that a loop goes through."""
+        if isinstance(target, (cst.Tuple, cst.List)):
+            return [hold for element in target.elements for hold in self._each(element.value)]
+        if not isinstance(target, cst.Name):
+            return self._unknown(target)
+        return self._named(target)
+
+    def _stored_in(self, container: cst.CSTNode, node: cst.CSTNode) -> list[Hold]:
+        """Follow a handle that is put into ``container`` at ``node``."""
+        root = container
+        while isinstance(root, cst.Subscript):
+            root = root.value
+        if isinstance(root, cst.Name):
+            scope = self.tree.scope[root].owner(root.value)
+            if scope is None or scope.kind != "function":
+                if self._is_weak(root.value, attribute=False):
+                    return []
+                return [Hold(How.CONTAINER, container)]
+            makers = [assigned_value(self.tree, store) for store in scope.stores.get(root.value, ())]
+            here = self.tree.scope[node].function
+            if scope is here and makers and all(self._is_new_container(maker) for maker in makers):
+                if any(self._is_weak_maker(maker) for maker in makers):
+                    return []
+                return self._follow(root.value, scope, node)
+            return [Hold(How.CONTAINER, container)]
+        if isinstance(root, cst.Attribute):
+            if self._is_weak(root.attr.value, attribute=True):
+                return []
+            return [Hold(How.CONTAINER, container)]
+        if isinstance(root, cst.Call) and last_name(root.func) in ("setdefault", "get"):
+            inner = root.func
+            if isinstance(inner, cst.Attribute):
+                return self._stored_in(inner.value, node)
+        return [Hold(How.PASSED, container)]
+
+    def _is_new_container(self, maker: cst.BaseExpression | None) -> bool:
+        if isinstance(maker, (cst.List, cst.Set, cst.Dict, cst.ListComp, cst.SetComp, cst.DictComp, cst.Tuple)):
+            return True
+        if isinstance(maker, cst.Call):
+            path = self.names.canonical(self.tree, maker.func)
+            return path in _LOCAL_CONTAINERS or path in _WEAK_CONTAINERS
+        return False
+
+    def _is_weak_maker(self, maker: cst.BaseExpression | None) -> bool:
+        return isinstance(maker, cst.Call) and (
+            self.names.canonical(self.tree, maker.func) in _WEAK_CONTAINERS
+        )
+
+    def _is_weak(self, name: str, *, attribute: bool) -> bool:
+        """Tell whether the module's ``name``, or an attribute of that name, is a weak container."""
+        before = r"\." if attribute else r"^"
+        pattern = rf"{before}{name}[ \t]*(?::[^=\n]*)?=[ \t]*(?:weakref\.)?Weak(?:Set|ValueDictionary|KeyDictionary)\b"
+        return re.search(pattern, self.tree.outline.code, re.MULTILINE) is not None
+
+    # -- names ------------------------------------------------------------------------------
+
+    def _named(self, store: cst.Name) -> list[Hold]:
+        """Follow a handle that is bound to a name."""
+        name = store.value
+        here = self.tree.scope[store]
+        if name in here.function.elsewhere and here.kind != "comprehension":
+            return [Hold(How.STORED, store)]
+        scope = here if here.binds(name) else (here.owner(name) or here)
+        if scope.kind in ("module", "class"):
+            return [Hold(How.STORED, store)]
+        if name == "_" and self.names.settings.allow_underscore:
+            return [Hold(How.UNKNOWN, store)]
+        return self._follow(name, scope, store)
+
+    def _later_uses(self, store: cst.Name, scope: Scope) -> list[cst.Name]:
+        kills = [other for other in scope.stores.get(store.value, ()) if other is not store]
+        return [
+            use
+            for use in scope.uses(store.value)
+            if self._in_nested(use, scope) or self.flow.reaches(store, use, kills)
+        ]
+
+    def _in_nested(self, use: cst.Name, scope: Scope) -> bool:
+        return self.tree.scope[use].function is not scope.function
+
+    def _follow(self, name: str, scope: Scope, start: cst.CSTNode) -> list[Hold]:
+        """Return the holds of what variable ``name`` of ``scope`` got at ``start``."""
+        if (scope, name) in self._following:
+            return []
+        self._following.add((scope, name))
+        self.went_through_name |= name != "_"
+        try:
+            return self._follow_uses(name, scope, start)
+        finally:
+            self._following.discard((scope, name))
+
+    def _follow_uses(self, name: str, scope: Scope, start: cst.CSTNode) -> list[Hold]:
+        stores = scope.stores.get(name, [])
+        binding = isinstance(start, cst.Name) and start in stores
+        kills = [store for store in stores if store is not start]
+        found: list[Hold] = []
+        holding: list[cst.CSTNode] = []
+        for use in scope.uses(name):
+            if self._in_nested(use, scope):
+                held = self.in_closure(use, scope)
+            elif scope.kind == "comprehension" or self.flow.reaches(start, use, kills):
+                held = self.holds(use)
+            else:
+                continue
+            if held:
+                found += held
+                holding.append(use)
+        if found and binding and self._only_last(start, holding):
+            found = []
+        return found or self._outlives(scope, start)
+
+    def _only_last(self, start: cst.CSTNode, holding: list[cst.CSTNode]) -> bool:
+        """Tell whether a loop overwrites the name before anyone looks at it."""
+        if isinstance(self.tree.parent[start], (cst.For, cst.CompFor)):
+            return False
+        return self.flow.overwritten_in_loop(start, holding)
+
+    def _outlives(self, scope: Scope, start: cst.CSTNode) -> list[Hold]:
+        """Return a hold if the locals of ``scope`` live for as long as the task can matter."""
+        function = scope.function.node
+        if scope.loads.get("locals") or scope.loads.get("vars"):
+            return [Hold(How.UNKNOWN, start)]
+        if not isinstance(function, cst.FunctionDef):
+            return []
+        if self._yields_after(function, start) or self.flow.never_leaves(start):
+            return [Hold(How.ALIVE, start)]
+        if self._is_main(function):
+            return [Hold(How.ALIVE, start)]
+        return []
+
+    def _yields_after(self, function: cst.FunctionDef, start: cst.CSTNode) -> bool:
+        """A generator's locals live while it is suspended: a lifespan, a fixture, a context."""
+        after = self.tree.order[start]
+        return any(
+            isinstance(node, _GENERATOR_FRAMES) and self.tree.order[node] > after
+            for node in self.tree.walk(function.body)
+        )
+
+    def _is_main(self, function: cst.FunctionDef) -> bool:
+        """Tell whether this file hands ``function()`` to asyncio.run or its like."""
+        name = function.name.value
+        pattern = rf"{_RUNNERS}\(\s*(?:main\s*=\s*)?(?:\w+\.)*{name}\b"
+        return re.search(pattern, self.tree.outline.code) is not None
+
+    # -- closures ---------------------------------------------------------------------------
+
+    def in_closure(self, use: cst.Name, scope: Scope) -> list[Hold]:
+        """Return the holds that a use in a nested function (or comprehension) makes."""
+        tree = self.tree
+        inner = tree.scope[use].function
+        outermost = inner
+        while outermost.parent is not None and outermost.parent.function is not scope.function:
+            outermost = outermost.parent.function
+        node = outermost.node
+        if isinstance(node, cst.ClassDef):
+            return self._unknown(use)
+        if not isinstance(node, (cst.FunctionDef, cst.Lambda)):
+            return self.holds(use)
+        escaped = self._function_value(node)
+        if escaped:
+            return [Hold(How.CAPTURED, use)]
+        if isinstance(node, cst.FunctionDef) and self._is_called(node):
+            return self.holds(use)
+        return []
+
+    def _result_of(self, node: cst.Lambda) -> list[Hold]:
+        """Return what holds the result of a lambda: nothing if a scheduler or callback calls it."""
+        call = self.tree.parent[self.tree.parent[node]]
+        if isinstance(call, cst.Call) and (is_scheduler(call.func) or is_done_callback(call.func)):
+            return []
+        return self._unknown(node)
+
+    def _function_value(self, node: cst.FunctionDef | cst.Lambda) -> list[Hold]:
+        """Return what holds a nested function, and with it what it captures."""
+        if isinstance(node, cst.Lambda):
+            return self.holds(node)
+        if node.decorators:
+            return self._unknown(node)
+        scope = self.tree.scope[node]
+        if scope.kind != "function":
+            return self._unknown(node)
+        found: list[Hold] = []
+        for use in scope.uses(node.name.value):
+            outer = self.tree.parent[use]
+            if isinstance(outer, cst.Call) and outer.func is use:
+                continue
+            if self._in_nested(use, scope):
+                found += self._unknown(use) if not self.tree.holds(node, use) else []
+            else:
+                found += self.holds(use)
+        return found
+
+    def _is_called(self, node: cst.FunctionDef) -> bool:
+        return any(
+            isinstance(outer := self.tree.parent[use], cst.Call) and outer.func is use
+            for use in self.tree.scope[node].uses(node.name.value)
+        )
+
+
+def _parameter(function: cst.FunctionDef, call: cst.Call, arg: cst.Arg, *, skip: int) -> str | None:
+    """Return the name of the parameter that ``arg`` of ``call`` fills, None if it is not clear."""
+    if arg.keyword is not None:
+        names = [*function.params.params, *function.params.kwonly_params]
+        return next((p.name.value for p in names if p.name.value == arg.keyword.value), None)
+    at = skip
+    for other in call.args:
+        if other is arg:
+            break
+        if other.star:
+            return None
+        at += other.keyword is None
+    positional = [*function.params.posonly_params, *function.params.params]
+    return positional[at].name.value if at < len(positional) else None

@@ -1,0 +1,209 @@
+"""Creation sites: the calls of a region that make a task, or an awaitable that holds tasks."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import libcst as cst
+
+from flake8_task_refs.analysis.names import assigned_value
+from flake8_task_refs.analysis.tree import Tree, dotted_text
+
+if TYPE_CHECKING:
+    from flake8_task_refs.analysis.names import Names
+
+CREATORS: Final = frozenset({"asyncio.create_task", "asyncio.ensure_future", "asyncio.Task"})
+AGGREGATES: Final = frozenset(
+    {
+        "asyncio.gather",
+        "asyncio.shield",
+        "asyncio.run_coroutine_threadsafe",
+        "asyncio.wait",
+        "asyncio.wait_for",
+    }
+)
+# Loop methods that call what they are given and drop what it returns.
+SCHEDULERS: Final = frozenset(
+    {"call_soon", "call_later", "call_at", "call_soon_threadsafe", "add_signal_handler"}
+)
+_MAKES_FUTURE: Final = frozenset({"run_in_executor", "create_future", "wrap_future", "create_task"})
+_STRINGS: Final = (cst.SimpleString, cst.ConcatenatedString)
+_FUTURE_NAME: Final = re.compile(r"(?:\w*_)?(?:fut|futs|future|futures|task|tasks)\d*\Z", re.IGNORECASE)
+
+
+@dataclass(frozen=True, eq=False)
+class CreationSite:
+    """One call that makes tasks.
+
+    ``call`` is what a finding points at; its value is the handle (``kind`` "task"), a container
+    of handles ("mapped"), an awaitable that holds them ("aggregate"), or something else because
+    a scheduler makes the task later and drops it ("deferred"). ``coroutine`` is its name for
+    messages, ``""`` if the source does not tell. ``path`` is the creator's canonical name.
+    """
+
+    call: cst.Call
+    kind: str
+    coroutine: str
+    path: str
+
+
+class Sites:
+    """Finds the creation sites of parsed regions. ``wrappers`` are the file's own spawners."""
+
+    def __init__(self, names: Names) -> None:
+        """Use ``names`` to tell asyncio's functions from the user's."""
+        self.names = names
+        self.wrappers: set[tuple[str, str]] = set()  # (class name or "", function name)
+
+    def find_wrappers(self, trees: list[Tree]) -> None:
+        """Take note of the file's own functions that do nothing but return a new task."""
+        for tree in trees:
+            for node in tree.inner:
+                if isinstance(node, cst.FunctionDef) and self._is_thin(tree, node):
+                    holder = tree.class_around(node)
+                    self.wrappers.add((holder.name.value if holder else "", node.name.value))
+
+    def _is_thin(self, tree: Tree, function: cst.FunctionDef) -> bool:
+        """Tell whether ``function`` is ``def f(...): return create_task(...)``."""
+        if function.asynchronous is not None or tree.function_around(function) is not None:
+            return False
+        body = [
+            small
+            for line in function.body.body
+            if isinstance(line, cst.SimpleStatementLine)
+            for small in line.body
+            if not (isinstance(small, cst.Expr) and isinstance(small.value, _STRINGS))
+        ]
+        only = body[0] if len(body) == 1 and len(function.body.body) <= 2 else None
+        if not isinstance(only, cst.Return) or not isinstance(only.value, cst.Call):
+            return False
+        return self.creator(tree, only.value.func) is not None
+
+    def find(self, tree: Tree) -> list[CreationSite]:
+        """Return the creation sites of ``tree``, in source order."""
+        found = (self._site(tree, call) for call in tree.calls)
+        return [site for site in found if site is not None]
+
+    def _site(self, tree: Tree, call: cst.Call) -> CreationSite | None:
+        path = self.creator(tree, call.func)
+        if path is not None:
+            if path == "asyncio.ensure_future" and self._is_future(tree, call):
+                return None
+            return CreationSite(call, "task", coroutine_name(call.args[0] if call.args else None), path)
+        path = self.names.canonical(tree, call.func)
+        if path in AGGREGATES:
+            single = path != "asyncio.gather" and call.args
+            return CreationSite(call, "aggregate", coroutine_name(call.args[0]) if single else "", path)
+        for at, arg in enumerate(call.args[:3]):
+            if isinstance(arg.value, (cst.Name, cst.Attribute)):
+                creator = self.creator(tree, arg.value)
+                if creator is not None:
+                    return self._handed_over(tree, call, at, creator)
+        return None
+
+    def _handed_over(self, tree: Tree, call: cst.Call, at: int, path: str) -> CreationSite | None:
+        """Return the site of a creator that is passed as a callable: map, partial, call_soon."""
+        following = call.args[at + 1] if at + 1 < len(call.args) else None
+        callee = self.names.canonical(tree, call.func)
+        if callee == "builtins.map" and at == 0:
+            return CreationSite(call, "mapped", "", path)
+        if is_scheduler(call.func):
+            return CreationSite(call, "deferred", coroutine_name(following), path)
+        if callee == "functools.partial" and at == 0:
+            outer = tree.parent[tree.parent[call]]
+            if isinstance(tree.parent[call], cst.Arg) and isinstance(outer, cst.Call) and (
+                is_scheduler(outer.func) or is_done_callback(outer.func)
+            ):
+                return CreationSite(call, "deferred", coroutine_name(following), path)
+        return None
+
+    def creator(self, tree: Tree, func: cst.CSTNode) -> str | None:
+        """Return the canonical name of the task creator that ``func`` is, or None."""
+        settings = self.names.settings
+        if settings.managed_spawners and self.names.matches(tree, func, settings.managed_spawners):
+            return None
+        path = self.names.canonical(tree, func)
+        if path in CREATORS:
+            return path
+        if (
+            isinstance(func, cst.Attribute)
+            and func.attr.value == "create_task"
+            and path is None
+            and self.names.is_loop(tree, func.value)
+        ):
+            return "loop.create_task"
+        if settings.task_factories and self._is_factory(tree, func, settings.task_factories):
+            return "factory"
+        return "wrapper" if self.wrappers and self._is_wrapper(tree, func) else None
+
+    def _is_factory(self, tree: Tree, func: cst.CSTNode, factories: tuple[str, ...]) -> bool:
+        if isinstance(func, cst.Name) and self.names.outline.top_level(func.value):
+            return func.value in factories or any(f.endswith(f".{func.value}") for f in factories)
+        return self.names.matches(tree, func, factories)
+
+    def _is_wrapper(self, tree: Tree, func: cst.CSTNode) -> bool:
+        if isinstance(func, cst.Name):
+            scope = tree.scope[func].owner(func.value)
+            at_module = scope is None or scope.kind == "module"
+            return at_module and ("", func.value) in self.wrappers
+        if isinstance(func, cst.Attribute) and dotted_text(func.value) in ("self", "cls"):
+            around = tree.class_around(func)
+            return around is not None and (around.name.value, func.attr.value) in self.wrappers
+        return False
+
+    def _is_future(self, tree: Tree, call: cst.Call) -> bool:
+        """Tell whether ``ensure_future`` is given a future, which it returns unchanged."""
+        if not call.args:
+            return False
+        value: cst.CSTNode = call.args[0].value
+        if isinstance(value, cst.Name):
+            scope = tree.scope[value].owner(value.value)
+            stores = scope.stores.get(value.value, ()) if scope is not None else ()
+            made = [assigned_value(tree, store) for store in stores]
+            if any(isinstance(item, cst.Call) and self._makes_future(tree, item) for item in made):
+                return True
+            if any(_annotated_future(tree, store) for store in stores):
+                return True
+            if any(isinstance(item, cst.Call) for item in made):
+                return False
+        if isinstance(value, (cst.Name, cst.Attribute)):
+            text = value.attr.value if isinstance(value, cst.Attribute) else value.value
+            return _FUTURE_NAME.match(text) is not None
+        return isinstance(value, cst.Call) and self._makes_future(tree, value)
+
+    def _makes_future(self, tree: Tree, call: cst.Call) -> bool:
+        if isinstance(call.func, cst.Attribute) and call.func.attr.value in _MAKES_FUTURE:
+            return True
+        path = self.creator(tree, call.func) or self.names.canonical(tree, call.func)
+        return path is not None and (path in CREATORS or path in ("asyncio.wrap_future", "asyncio.Future"))
+
+
+def _annotated_future(tree: Tree, store: cst.Name) -> bool:
+    holder = tree.parent[store]
+    if not isinstance(holder, (cst.Param, cst.AnnAssign)) or holder.annotation is None:
+        return False
+    text = tree.module.code_for_node(holder.annotation.annotation)
+    return re.search(r"\b(?:Future|Task)\b", text) is not None
+
+
+def is_scheduler(func: cst.CSTNode) -> bool:
+    """Tell whether ``func`` is a loop method that drops what its callable returns."""
+    return isinstance(func, cst.Attribute) and func.attr.value in SCHEDULERS
+
+
+def is_done_callback(func: cst.CSTNode) -> bool:
+    """Tell whether ``func`` is a future's ``add_done_callback``."""
+    return isinstance(func, cst.Attribute) and func.attr.value == "add_done_callback"
+
+
+def coroutine_name(arg: cst.Arg | None) -> str:
+    """Return how a message names the coroutine passed in ``arg``: ``work()``, ``coro`` or ``""``."""
+    value = arg.value if arg is not None else None
+    suffix = ""
+    if isinstance(value, cst.Call):
+        value, suffix = value.func, "()"
+    if isinstance(value, cst.Attribute):
+        return value.attr.value + suffix
+    return value.value + suffix if isinstance(value, cst.Name) else ""

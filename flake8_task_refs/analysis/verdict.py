@@ -1,0 +1,100 @@
+"""Ownership to findings: one readable table of which rule speaks when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import libcst as cst
+
+from flake8_task_refs.analysis.containers import Containers
+from flake8_task_refs.analysis.names import assigned_value
+from flake8_task_refs.analysis.ownership import Hold, How, Ownership
+from flake8_task_refs.analysis.sites import CreationSite
+
+if TYPE_CHECKING:
+    from flake8_task_refs.options import Settings
+
+_STRICT: Final = "TSK304"
+# Holds that satisfy even the strict rule: the function itself waits for the task.
+_WAITED: Final = (How.AWAITED,)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Which rule speaks of a node, and the coroutine that its message names."""
+
+    code: str
+    node: cst.CSTNode
+    coroutine: str
+
+
+class Judge:
+    """Judges the creation sites of one region."""
+
+    def __init__(self, ownership: Ownership, containers: Containers, settings: Settings) -> None:
+        """``settings`` tells whether the strict rule was asked for."""
+        self.ownership = ownership
+        self.containers = containers
+        self.settings = settings
+
+    def verdict(self, site: CreationSite) -> Verdict | None:
+        """Return the verdict on ``site``; None if its handles are in good hands."""
+        code = self._code(site)
+        return Verdict(code, site.call, site.coroutine) if code else None
+
+    def _code(self, site: CreationSite) -> str | None:
+        if site.kind == "deferred":
+            return "TSK001"
+        self.ownership.went_through_name = False
+        holds = self.ownership.holds(site.call)
+        if site.kind == "aggregate":
+            return "TSK003" if not holds and self._holds_fresh_tasks(site) else None
+        if not holds:
+            return "TSK002" if self.ownership.went_through_name else "TSK001"
+        if all(hold.how is How.CONTAINER for hold in holds):
+            if self.containers.grow(self.ownership, site.call, holds):
+                return "TSK101"
+        if _STRICT in self.settings.enabled_codes and not self._is_registered(site, holds):
+            return _STRICT
+        return None
+
+    def _is_registered(self, site: CreationSite, holds: list[Hold]) -> bool:
+        """Tell whether the strict rule is content: awaited here, or in a pruned container."""
+        if any(hold.how in _WAITED for hold in holds):
+            return True
+        stored = [hold for hold in holds if hold.how is How.CONTAINER]
+        return any(self.containers.has_discard(self.ownership, site.call, hold) for hold in stored)
+
+    def _holds_fresh_tasks(self, site: CreationSite) -> bool:
+        """Tell whether an aggregate holds anything that nobody else does.
+
+        A dropped ``gather(self._a, self._b)`` loses nothing: its tasks have other owners.
+        """
+        tree = self.ownership.tree
+        outer = tree.parent[tree.parent[site.call]]
+        if isinstance(outer, cst.Call) and self.ownership.sites.creator(tree, outer.func):
+            return False  # told at the outer call
+        if site.path not in ("asyncio.gather", "asyncio.shield"):
+            return True
+        return any(self._is_fresh(arg.value) for arg in site.call.args if arg.keyword is None)
+
+    def _is_fresh(self, value: cst.BaseExpression) -> bool:
+        """Tell whether ``value`` is a coroutine, or a task that only this aggregate would keep."""
+        tree = self.ownership.tree
+        if isinstance(value, cst.Call):
+            return True
+        if isinstance(value, (cst.GeneratorExp, cst.ListComp, cst.SetComp)):
+            return self._is_fresh(value.elt)
+        if isinstance(value, (cst.List, cst.Tuple, cst.Set)):
+            return any(self._is_fresh(element.value) for element in value.elements)
+        if not isinstance(value, cst.Name):
+            return False
+        scope = tree.scope[value].owner(value.value)
+        if scope is None or scope.kind != "function":
+            return False
+        others = [use for use in scope.uses(value.value) if use is not value]
+        made = [assigned_value(tree, store) for store in scope.stores.get(value.value, ())]
+        if not made or not all(item is not None and self._is_fresh(item) for item in made):
+            return False
+        return not any(self.ownership.holds(use) for use in others)
