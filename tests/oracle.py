@@ -24,6 +24,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import inspect
 import json
 import sys
 import types
@@ -284,10 +285,15 @@ class _Run:
 
     def is_case(self, name: str, function: types.FunctionType) -> bool:
         code = function.__code__
-        takes = code.co_argcount + code.co_kwonlyargcount
-        yields = code.co_flags & 0x220  # a generator or an asynchronous generator
         own = code.co_filename == self.code.co_filename
-        return own and not takes and not yields and not name.startswith("_")
+        takes = code.co_argcount + code.co_kwonlyargcount
+        other = (
+            inspect.CO_VARARGS
+            | inspect.CO_VARKEYWORDS
+            | inspect.CO_GENERATOR
+            | inspect.CO_ASYNC_GENERATOR
+        )
+        return own and not takes and not code.co_flags & other and not name.startswith("_")
 
     def judge(self, case: str) -> Verdict:
         """Call ``case`` five times and tell what became of its tasks."""
