@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
+from flake8_task_refs.analysis.helpers import find_helper
 from flake8_task_refs.analysis.names import assigned_value
 from flake8_task_refs.analysis.sites import is_done_callback
 from flake8_task_refs.analysis.tree import dotted_text, last_name
@@ -31,7 +32,9 @@ class Callbacks:
         return [
             call
             for call in self.tree.calls
-            if is_done_callback(call.func) and call.args and self._is_broken(call, call.args[0].value)
+            if is_done_callback(call.func)
+            and call.args
+            and self._is_broken(call, call.args[0].value)
         ]
 
     def _is_broken(self, call: cst.Call, callback: cst.BaseExpression) -> bool:
@@ -39,7 +42,9 @@ class Callbacks:
             return self._is_called_already(callback)
         if isinstance(callback, cst.Lambda):
             params = callback.params
-            return not (params.params or params.posonly_params or isinstance(params.star_arg, cst.Param))
+            return not (
+                params.params or params.posonly_params or isinstance(params.star_arg, cst.Param)
+            )
         if isinstance(callback, cst.Attribute) and callback.attr.value in ("discard", "remove"):
             return self._is_other_container(call, callback.value)
         function = self._function(callback)
@@ -51,8 +56,10 @@ class Callbacks:
     def _is_called_already(callback: cst.Call) -> bool:
         """``add_done_callback(tasks.discard(task))``: empties the set now, registers None."""
         func = callback.func
-        return isinstance(func, cst.Attribute) and func.attr.value in _TAKERS - {"pop"} and (
-            func.attr.value == "clear" or len(callback.args) == 1
+        return (
+            isinstance(func, cst.Attribute)
+            and func.attr.value in _TAKERS - {"pop"}
+            and (func.attr.value == "clear" or len(callback.args) == 1)
         )
 
     def _is_other_container(self, call: cst.Call, discarded_from: cst.BaseExpression) -> bool:
@@ -77,8 +84,11 @@ class Callbacks:
             ):
                 added.append(filler.value)
         paths = [dotted_text(container) for container in added]
-        return bool(added) and target not in paths and None not in paths and not any(
-            self._may_be_alias(container) for container in added
+        return (
+            bool(added)
+            and target not in paths
+            and None not in paths
+            and not any(self._may_be_alias(container) for container in added)
         )
 
     def _may_be_alias(self, container: cst.BaseExpression) -> bool:
@@ -90,12 +100,14 @@ class Callbacks:
             return True
         if isinstance(container, cst.Attribute):
             name = container.attr.value
-            made = rf"\.{name}[ \t]*(?::[^=\n]+)?=[ \t]*(?:set\(|\{{\}}|\[\]|(?:\w+\.)?\w+\(default_factory)"
+            made = rf"\.{name}[ \t]*(?::[^=\n]+)?=[ \t]*(?:set\(|\{{\}}|\[\]|\w+\(default_factory)"
             return root.value != "self" or re.search(made, self.tree.outline.code) is None
         scope = self.tree.scope[root].owner(root.value)
         if scope is None or scope.kind == "module":
             values = self.ownership.names.assigned(root.value)
-            return not values or not all(re.match(r"set\(|\{\}|\[\]|list\(|dict\(", v) for v in values)
+            return not values or not all(
+                re.match(r"set\(|\{\}|\[\]|list\(|dict\(", v) for v in values
+            )
         makers = [assigned_value(self.tree, store) for store in scope.stores.get(root.value, ())]
         return not makers or not all(
             isinstance(maker, (cst.List, cst.Set, cst.Dict))
@@ -112,8 +124,8 @@ class Callbacks:
                 holders = [tree.parent[store] for store in scope.stores.get(callback.value, ())]
                 only = holders[0] if len(holders) == 1 else None
                 return only if isinstance(only, cst.FunctionDef) else None
-        found = self.ownership.helper(callback)
-        return found[1] if found is not None else None
+        found = find_helper(tree, callback, self.ownership.parse)
+        return found.function if found is not None else None
 
     def _leaks_on_failure(self, function: cst.FunctionDef) -> bool:
         """``t.result()`` before ``s.discard(t)``: a failed task is never taken out."""
@@ -132,8 +144,10 @@ class Callbacks:
                     continue
                 if func.attr.value == "result" and dotted_text(func.value) == name:
                     raises = True
-                elif raises and func.attr.value in ("discard", "remove") and any(
-                    dotted_text(arg.value) == name for arg in call.args
+                elif (
+                    raises
+                    and func.attr.value in ("discard", "remove")
+                    and any(dotted_text(arg.value) == name for arg in call.args)
                 ):
                     return True
         return False

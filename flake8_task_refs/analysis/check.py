@@ -11,12 +11,14 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from flake8_task_refs.analysis.finding import Finding, SourceError
-from flake8_task_refs.analysis.outline import Outline, Region, normalise_newlines, skim
-from flake8_task_refs.analysis.sieve import may_create_tasks, mention_pattern
+from flake8_task_refs.analysis.outline import Region, normalise_newlines, skim
+from flake8_task_refs.analysis.sieve import may_create_tasks, mentions, word_offsets
 from flake8_task_refs.options import Settings
 from flake8_task_refs.rules import RULES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from flake8_task_refs.analysis.tree import Tree
 
 _MESSAGES = {rule.code: rule for rule in RULES}
@@ -42,7 +44,10 @@ def check_regions(text: str, settings: Settings, *, whole_file: bool = False) ->
     """Check ``text`` (newlines normalised) region by region, or as one region."""
     from flake8_task_refs.analysis.noqa import unsilenced  # noqa: PLC0415
 
-    findings = _Module(text, settings, whole_file=whole_file).findings()
+    offsets = mentions(text, settings)
+    if not offsets:
+        return []
+    findings = _Module(text, settings, whole_file=whole_file).findings(offsets)
     return findings if settings.disable_noqa else unsilenced(findings, text)
 
 
@@ -86,22 +91,19 @@ class _Module:
         except SourceError:
             return None
 
-    def _mentioned(self, pattern: re.Pattern[str]) -> list[Tree]:
-        trees: dict[Tree, None] = {}
-        for match in pattern.finditer(self.outline.source):
-            if self.outline.is_code(match.start()):
-                trees[self._tree_at(match.start())] = None
-        return list(trees)
+    def _trees(self, offsets: Iterable[int]) -> list[Tree]:
+        """Return the trees of the regions around ``offsets``, comments and strings left out."""
+        return list(dict.fromkeys(self._tree_at(at) for at in offsets if self.outline.is_code(at)))
 
-    def findings(self) -> list[Finding]:
+    def findings(self, offsets: list[int]) -> list[Finding]:
+        """Return the findings around ``offsets``, the places that mention a task."""
         if self._keeps_every_task():
             return []
-        trees = self._mentioned(mention_pattern(self.settings))
+        trees = self._trees(offsets)
         self.sites.find_wrappers(trees)
-        if self.sites.wrappers:
-            words = "|".join(sorted(re.escape(name) for _, name in self.sites.wrappers))
-            trees = list(dict.fromkeys(trees + self._mentioned(re.compile(rf"\b(?:{words})\b"))))
-        found = {finding for tree in trees for finding in self._judge(tree)}
+        for _, name in sorted(self.sites.wrappers):
+            trees += self._trees(word_offsets(self.outline.source, name))
+        found = {finding for tree in dict.fromkeys(trees) for finding in self._judge(tree)}
         return sorted(found)
 
     def _judge(self, tree: Tree) -> list[Finding]:
@@ -124,6 +126,8 @@ class _Module:
 
     def _keeps_every_task(self) -> bool:
         """Tell whether the file installs a task factory that puts every task into a container."""
+        if "set_task_factory" not in self.outline.source:
+            return False
         for match in _KEEPS_EVERY_TASK.finditer(self.outline.code):
             name = match[1].rsplit(".", 1)[-1]
             for definition in self.outline.definitions:

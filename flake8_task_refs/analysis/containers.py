@@ -1,4 +1,4 @@
-"""Containers that outlive the call: does anything ever take the finished tasks out again?
+"""What becomes of containers that outlive the call: does anything take finished tasks out.
 
 The container is often declared, filled and emptied in different functions, so these questions
 are put to the whole module's code as text (strings and comments blanked out), by the
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
-from flake8_task_refs.analysis.tree import Tree, dotted_text, last_name
+from flake8_task_refs.analysis.tree import dotted_text, last_name
 
 if TYPE_CHECKING:
     from flake8_task_refs.analysis.outline import Outline
@@ -70,7 +70,9 @@ class Containers:
     def _is_declared(self, name: str, *, attribute: bool) -> bool:
         """Tell whether this module makes the container: once, empty."""
         before = r"(?:\bself\.|^[ \t]+)" if attribute else r"^"
-        made = re.findall(rf"{before}{name}[ \t]*(?::[^=\n]+)?=[ \t]*{_NEW}", self.code, re.MULTILINE)
+        made = re.findall(
+            rf"{before}{name}[ \t]*(?::[^=\n]+)?=[ \t]*{_NEW}", self.code, re.MULTILINE
+        )
         bound = re.findall(rf"\b{name}[ \t]*(?::[^=\n]+)?=(?!=)", self.code)
         return len(made) == 1 == len(bound)
 
@@ -111,19 +113,19 @@ class Containers:
             return True
         return _RECURRING.match(name) is not None
 
-    def has_discard(self, ownership: Ownership, call: cst.Call, hold: Hold) -> bool:
-        """Tell whether a done-callback takes the task out of the container of ``hold``."""
-        del call
+    def has_discard(self, ownership: Ownership, hold: Hold) -> bool:
+        """Tell whether a done-callback takes tasks out of the container of ``hold``."""
         path = dotted_text(hold.node)
         if path is None:
             return False
-        pattern = rf"add_done_callback\(\s*(?:lambda[^:]*:\s*)?{re.escape(path)}\.(?:discard|remove|pop)\b"
-        return re.search(pattern, _text(ownership.tree)) is not None
+        taken = rf"{re.escape(path)}\.(?:discard|remove|pop)\b"
+        pattern = rf"add_done_callback\(\s*(?:lambda[^:]*:\s*)?{taken}"
+        return re.search(pattern, ownership.tree.text) is not None
 
 
 def _parameters(function: cst.FunctionDef) -> list[cst.Param]:
-    return [*function.params.posonly_params, *function.params.params, *function.params.kwonly_params]
-
-
-def _text(tree: Tree) -> str:
-    return tree.text
+    return [
+        *function.params.posonly_params,
+        *function.params.params,
+        *function.params.kwonly_params,
+    ]

@@ -34,7 +34,8 @@ class Flow:
         if last > first and self._forward(start, use):
             blocks = {block for block, _ in tree.blocks(use)}
             if not any(
-                first < tree.order[kill] < last and self._certain(kill, use, blocks) for kill in kills
+                first < tree.order[kill] < last and self._certain(kill, use, blocks)
+                for kill in kills
             ):
                 return True
         return self._around(start, use, kills)
@@ -45,7 +46,11 @@ class Flow:
         block, statement = tree.blocks(kill)[0]
         if tree.holds(statement, use):
             # `t = f(t)` reads before it binds; a loop's target is bound before its body.
-            return isinstance(statement, _LOOPS) and block in blocks and tree.holds(statement.body, use)
+            return (
+                isinstance(statement, _LOOPS)
+                and block in blocks
+                and tree.holds(statement.body, use)
+            )
         return block in blocks and not isinstance(statement, _LOOPS)
 
     def _forward(self, start: cst.CSTNode, use: cst.CSTNode) -> bool:
@@ -64,8 +69,10 @@ class Flow:
         """Tell whether two places in one compound statement exclude each other."""
         tree = self.tree
         if isinstance(statement, cst.If):
-            return tree.holds(statement.body, start) and not tree.holds(statement.body, use) and (
-                statement.orelse is not None and tree.holds(statement.orelse, use)
+            return (
+                tree.holds(statement.body, start)
+                and not tree.holds(statement.body, use)
+                and (statement.orelse is not None and tree.holds(statement.orelse, use))
             ) or (
                 isinstance(statement.orelse, cst.If)
                 and tree.holds(statement.orelse, start)
@@ -83,15 +90,14 @@ class Flow:
 
     def _leaves(self, block: cst.CSTNode, statement: cst.CSTNode) -> bool:
         """Tell whether the rest of ``block`` after ``statement`` returns."""
-        body = getattr(block, "body", ())
-        seen = False
-        for item in body:
-            if item is statement:
-                seen = True
-            elif seen and isinstance(item, cst.SimpleStatementLine):
-                if any(isinstance(small, cst.Return) for small in item.body):
-                    return True
-        return False
+        body = list(getattr(block, "body", ()))
+        rest = body[body.index(statement) + 1 :] if statement in body else []
+        return any(
+            isinstance(small, cst.Return)
+            for line in rest
+            if isinstance(line, cst.SimpleStatementLine)
+            for small in line.body
+        )
 
     def _in_finally(self, start: cst.CSTNode, use: cst.CSTNode) -> bool:
         tree = self.tree
@@ -126,7 +132,9 @@ class Flow:
                 return True
         return False
 
-    def _certain_start(self, start: cst.CSTNode, use: cst.CSTNode, blocks: set[cst.CSTNode]) -> bool:
+    def _certain_start(
+        self, start: cst.CSTNode, use: cst.CSTNode, blocks: set[cst.CSTNode]
+    ) -> bool:
         """Tell whether ``start`` itself binds anew before each run of the later ``use``."""
         block, statement = self.tree.blocks(start)[0]
         return block in blocks and not self.tree.holds(statement, use)
@@ -190,7 +198,7 @@ class Flow:
 
 
 def _waits_for_ever(value: cst.BaseExpression) -> bool:
-    """Recognise ``await Event().wait()``, ``await Future()``, ``serve_forever()`` and their like."""
+    """Recognise ``await Event().wait()``, ``await Future()``, ``serve_forever()`` and such."""
     if isinstance(value, cst.Await):
         value = value.expression
     if not isinstance(value, cst.Call):

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from flake8_task_refs.options import Settings
 
 _IMPORT_NAME = re.compile(r"([\w.]+|\*)(?:\s+as\s+(\w+))?")
+_COMPOUND = re.compile(r"(?:if|try|with|for|while)\b")
+_ASSIGNMENT = re.compile(r"^[ \t]*(\w+)[ \t]*(?::[^=\n]+)?=(?!=)[ \t]*", re.MULTILINE)
 _LOOP_NAME = re.compile(r"_*(?:\w+_)?(?:loop|LOOP)\Z")
+_LOOP_MAKER = r"(?:get_running_loop|get_event_loop|new_event_loop)\("
 _LOOP_GETTER = re.compile(r"_*get_(?:\w+_)?loop\Z|new_event_loop\Z")
 _LOOP_CALLS: Final = {
     f"asyncio.{module}{name}"
@@ -40,7 +43,6 @@ class Names:
         """Keep the outline; nothing is read before it is asked for."""
         self.outline = outline
         self.settings = settings
-        self._assigned: dict[str, tuple[str, ...]] = {}
 
     # -- the module's own names -------------------------------------------------------------
 
@@ -68,16 +70,23 @@ class Names:
             end = len(code) if after < 0 else after
         return code[start:end].split(";")[0].replace("\\\n", " ")
 
-    def assigned(self, name: str) -> tuple[str, ...]:
+    @cached_property
+    def _assignments(self) -> dict[str, list[str]]:
+        """Every ``name = value`` outside functions and classes: first lines of the values."""
+        outline, table = self.outline, dict[str, list[str]]()
+        ends = [*outline.statements[1:], len(outline.source)]
+        for start, end in zip(outline.statements, ends, strict=False):
+            compound = _COMPOUND.match(outline.source, start) is not None
+            for match in _ASSIGNMENT.finditer(outline.code, start, end if compound else start + 1):
+                if not compound or not outline.enclosing(match.start()):
+                    line_end = outline.code.find("\n", match.end())
+                    value = outline.code[match.end() : None if line_end < 0 else line_end]
+                    table.setdefault(match[1], []).append(value.strip())
+        return table
+
+    def assigned(self, name: str) -> list[str]:
         """Return the right-hand sides (first lines, as text) of module-level ``name = ...``."""
-        if name not in self._assigned:
-            pattern = re.compile(rf"^([ \t]*){name}[ \t]*(?::[^=\n]+)?=(?!=)[ \t]*(.*)", re.MULTILINE)
-            self._assigned[name] = tuple(
-                match[2].strip()
-                for match in pattern.finditer(self.outline.code)
-                if not match[1] or not self.outline.enclosing(match.start())
-            )
-        return self._assigned[name]
+        return self._assignments.get(name, [])
 
     def module_origin(self, name: str) -> str | None:
         """Return what the module's ``name`` is: a dotted origin, or None if it is its own."""
@@ -154,7 +163,7 @@ class Names:
     def _attribute_is_loop(self, attribute: str) -> bool:
         pattern = (
             rf"\b{attribute}[ \t]*:[^=\n#]*\bAbstractEventLoop\b"
-            rf"|\.{attribute}[ \t]*=[ \t]*(?:[\w.]*\b)?(?:get_running_loop|get_event_loop|new_event_loop)\("
+            rf"|\.{attribute}[ \t]*=[ \t]*(?:[\w.]*\b)?{_LOOP_MAKER}"
         )
         return re.search(pattern, self.outline.code) is not None
 
@@ -165,7 +174,7 @@ class Names:
             if self.outline.top_level(node.value):
                 return False
             values = self.assigned(node.value)
-            if any(re.search(r"(?:get_running_loop|get_event_loop|new_event_loop)\(", v) for v in values):
+            if any(re.search(_LOOP_MAKER, v) for v in values):
                 return True
             return named and not any(_foreign_class(value) for value in values)
         verdicts: list[bool] = []
@@ -173,7 +182,9 @@ class Names:
             annotation = _annotation(tree, store)
             if annotation is not None:
                 text = tree.module.code_for_node(annotation)
-                verdicts.append("Loop" in text or (named and text in ("Any", "typing.Any", "object")))
+                verdicts.append(
+                    "Loop" in text or (named and text in ("Any", "typing.Any", "object"))
+                )
                 continue
             value = assigned_value(tree, store)
             if isinstance(value, cst.Await):
@@ -190,9 +201,7 @@ class Names:
         """Tell whether a callee matches one of ``globs``, as written or by its origin."""
         written = dotted_text(node) or f"?.{last_name(node)}"
         origin = self.canonical(tree, node)
-        return any(
-            fnmatchcase(text, glob) for glob in globs for text in (written, origin) if text
-        )
+        return any(fnmatchcase(text, glob) for glob in globs for text in (written, origin) if text)
 
 
 def _imported(text: str) -> list[tuple[str, str]]:
@@ -210,7 +219,8 @@ def _imported(text: str) -> list[tuple[str, str]]:
     module = head[len("from") :].replace(" ", "")
     join = "" if module.endswith(".") else "."
     return [
-        (match[2] or match[1], f"{module}{join}{match[1]}") for match in _IMPORT_NAME.finditer(names)
+        (match[2] or match[1], f"{module}{join}{match[1]}")
+        for match in _IMPORT_NAME.finditer(names)
     ]
 
 

@@ -28,19 +28,25 @@ def unsilenced(findings: list[Finding], source: str) -> list[Finding]:
     lines = source.split("\n")
     if any(NOQA_FILE.match(line) for line in lines):
         return []
-    spans = _spans(source)
-    return [finding for finding in findings if not _is_silenced(finding, lines, spans)]
+    # Only a string of several lines makes a comment speak for more than its own line.
+    mapped = any(quote in lines[f.line - 1] for f in findings for quote in ('"""', "'''", "\\"))
+    spans = _spans(source) if mapped else {}
+    return [
+        finding
+        for finding in findings
+        if not _is_silenced(finding.code, lines, spans.get(finding.line, (finding.line,) * 2))
+    ]
 
 
-def _is_silenced(finding: Finding, lines: list[str], spans: dict[int, tuple[int, int]]) -> bool:
-    first, last = spans.get(finding.line, (finding.line, finding.line))
-    match = NOQA_INLINE_REGEXP.search("\n".join(lines[first - 1 : last]))
+def _is_silenced(found: str, lines: list[str], span: tuple[int, int]) -> bool:
+    """Tell whether a comment on the lines of ``span`` names the code ``found``, or none."""
+    match = NOQA_INLINE_REGEXP.search("\n".join(lines[span[0] - 1 : span[1]]))
     if match is None:
         return False
     if match["codes"] is None:
         return True
     codes = match["codes"].upper().replace(",", " ").split()
-    return any(finding.code.startswith(code) or code in PEER_CODES for code in codes)
+    return any(found.startswith(code) or code in PEER_CODES for code in codes)
 
 
 def _spans(source: str) -> dict[int, tuple[int, int]]:

@@ -49,7 +49,7 @@ _PLAIN_STRING = re.compile(_STRING_BODY, re.DOTALL)
 
 
 def normalise_newlines(source: str) -> str:
-    r"""Return ``source`` with ``\r\n`` and lone ``\r`` as ``\n``, as Python's tokenizer reads it."""
+    r"""Return ``source`` with ``\r\n`` and lone ``\r`` as ``\n``, as Python itself reads it."""
     if "\r" not in source:
         return source
     return source.replace("\r\n", "\n").replace("\r", "\n")

@@ -15,10 +15,24 @@ from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
+from flake8_task_refs.analysis.effects import (
+    ADDERS,
+    CONTAINER_NEUTRAL,
+    CONTAINER_TAKERS,
+    DROPPING,
+    LOCAL_CONTAINERS,
+    LOG_METHODS,
+    LOGGER,
+    OBSERVERS,
+    PASS_ON,
+    WEAK_CONTAINERS,
+)
 from flake8_task_refs.analysis.flow import Flow
+from flake8_task_refs.analysis.helpers import find_helper, parameter_of
+from flake8_task_refs.analysis.lifetime import locals_outlive
 from flake8_task_refs.analysis.names import Names, assigned_value
 from flake8_task_refs.analysis.sites import Sites, is_done_callback, is_scheduler
-from flake8_task_refs.analysis.tree import Scope, Tree, dotted_text, last_name
+from flake8_task_refs.analysis.tree import Scope, Tree, last_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,68 +60,7 @@ class Hold:
     node: cst.CSTNode
 
 
-_OBSERVERS: Final = frozenset(
-    {
-        "add_done_callback", "remove_done_callback", "set_name", "get_name", "get_coro", "get_loop",
-        "get_context", "get_stack", "print_stack", "cancelled", "cancelling", "uncancel", "done",
-        "result", "exception",
-    }
-)  # fmt: skip
-_ADDERS: Final = frozenset(
-    {"add", "append", "appendleft", "extend", "extendleft", "insert", "put", "put_nowait", "update", "setdefault"}
-)
-_CONTAINER_NEUTRAL: Final = frozenset(
-    {
-        *_ADDERS, "remove", "discard", "clear", "index", "count", "sort", "reverse", "difference_update",
-        "intersection_update", "__len__", "__contains__", "isdisjoint", "issubset", "issuperset", "move_to_end",
-        "empty", "full", "qsize", "task_done",
-    }
-)  # fmt: skip
-_CONTAINER_TAKERS: Final = frozenset(
-    {
-        "pop", "popleft", "popitem", "get", "get_nowait", "copy", "values", "items", "keys", "union",
-        "difference", "intersection", "symmetric_difference", "__getitem__", "__iter__",
-    }
-)  # fmt: skip
-_DROPPING_BUILTINS: Final = frozenset(
-    f"builtins.{name}"
-    for name in (
-        "print", "repr", "str", "len", "id", "bool", "isinstance", "type", "hash", "callable", "format", "dir",
-        "issubclass", "hasattr", "any", "all", "sum", "ascii",
-    )
-)  # fmt: skip
-_DROPPING: Final = frozenset(
-    {
-        *_DROPPING_BUILTINS, "asyncio.iscoroutine", "asyncio.isfuture", "inspect.isawaitable",
-        "inspect.iscoroutine", "pprint.pprint", "sys.getrefcount", "weakref.ref", "weakref.proxy",
-        "weakref.WeakSet", "weakref.finalize",
-    }
-)  # fmt: skip
-# Calls whose value is, or holds, the handles they are given.
-_PASS_ON: Final = frozenset(
-    {
-        *(f"builtins.{name}" for name in (
-            "list", "set", "tuple", "frozenset", "dict", "sorted", "reversed", "enumerate", "zip", "iter",
-            "next", "filter", "min", "max",
-        )),
-        "collections.deque", "collections.OrderedDict", "collections.defaultdict", "itertools.chain",
-        "itertools.chain.from_iterable", "typing.cast", "copy.copy", "asyncio.ensure_future",
-        "asyncio.wrap_future",
-    }
-)  # fmt: skip
-_LOCAL_CONTAINERS: Final = _PASS_ON | {
-    "asyncio.Queue", "asyncio.LifoQueue", "asyncio.PriorityQueue", "queue.Queue", "queue.SimpleQueue", "builtins.map",
-}  # fmt: skip
-_WEAK_CONTAINERS: Final = frozenset(
-    {"weakref.WeakSet", "weakref.WeakValueDictionary", "weakref.WeakKeyDictionary"}
-)
-_LOG_METHODS: Final = frozenset(
-    {"debug", "info", "warning", "warn", "error", "exception", "critical", "log", "trace", "success"}
-)
-_LOGGER: Final = re.compile(r"(?:\w*_)?(?:log|logger|logging|loguru)\Z", re.IGNORECASE)
-_RUNNERS: Final = r"(?:asyncio\.|uvloop\.|anyio\.|trio\.|runner\.|\w*loop\.|\b)(?:run|run_until_complete|main)"
-_GENERATOR_FRAMES: Final = (cst.Yield,)
-_MAX_HELPER_DEPTH: Final = 3
+_MAX_DEPTH: Final = 3
 
 
 class Ownership:
@@ -124,7 +77,7 @@ class Ownership:
         self.parse = parse
         self.went_through_name = False  # since the caller last cleared it
         self._following: set[tuple[Scope, str]] = set()
-        self._helper_depth = 0
+        self.depth = 0  # of helpers within helpers
 
     # -- climbing from an expression --------------------------------------------------------
 
@@ -151,7 +104,9 @@ class Ownership:
                 return [] if parent.target is node else self._stored_in(parent.target, node)
             case cst.NamedExpr():
                 return self._assigned(node, [parent.target]) + self.holds(parent)
-            case cst.Element() | cst.StarredElement() | cst.DictElement() | cst.StarredDictElement():
+            case (
+                cst.Element() | cst.StarredElement() | cst.DictElement() | cst.StarredDictElement()
+            ):
                 return self._as_element(node, parent)
             case cst.GeneratorExp() | cst.ListComp() | cst.SetComp() | cst.DictComp():
                 return self.holds(parent)
@@ -194,7 +149,9 @@ class Ownership:
         holder = self.tree.parent[display]
         if isinstance(display, (cst.Tuple, cst.List)) and isinstance(holder, cst.Assign):
             at = next((i for i, item in enumerate(display.elements) if item is element), 0)
-            pairs = [self._part(target.target, at, len(display.elements)) for target in holder.targets]
+            pairs = [
+                self._part(target.target, at, len(display.elements)) for target in holder.targets
+            ]
             if all(part is not None for part in pairs):
                 return self._assigned(node, [part for part in pairs if part is not None])
         return self.holds(display)
@@ -230,21 +187,21 @@ class Ownership:
             return self._unknown(node)
         func = call.func
         path = self.names.canonical(self.tree, func)
-        if path in _DROPPING or path in _WEAK_CONTAINERS or self._is_logging(func, path):
+        if path in DROPPING or path in WEAK_CONTAINERS or self._is_logging(func, path):
             return []
         if path == "asyncio.wait":
             return self._waited(call)
         if path == "asyncio.shield":
-            return self._shielded(call)
-        if path in _PASS_ON:
+            return self._shielded(call, node)
+        if path in PASS_ON:
             return self.holds(call)
         if path is not None and path.startswith("asyncio."):
             return [Hold(How.AWAITED, call)]
         if is_done_callback(func):
             return self._as_callback(node, func)
-        if isinstance(func, cst.Attribute) and func.attr.value in _ADDERS:
+        if isinstance(func, cst.Attribute) and func.attr.value in ADDERS:
             return self._stored_in(func.value, node)
-        if isinstance(func, cst.Attribute) and func.attr.value in _CONTAINER_NEUTRAL:
+        if isinstance(func, cst.Attribute) and func.attr.value in CONTAINER_NEUTRAL:
             return []
         if not self._helper_keeps(call, arg):
             return []
@@ -252,12 +209,12 @@ class Ownership:
 
     @staticmethod
     def _is_logging(func: cst.BaseExpression, path: str | None) -> bool:
-        if not isinstance(func, cst.Attribute) or func.attr.value not in _LOG_METHODS:
+        if not isinstance(func, cst.Attribute) or func.attr.value not in LOG_METHODS:
             return False
         if path is not None and path.startswith(("logging.", "loguru.")):
             return True
         base = func.value.func if isinstance(func.value, cst.Call) else func.value
-        return _LOGGER.match(last_name(base)) is not None
+        return LOGGER.match(last_name(base)) is not None
 
     def _waited(self, call: cst.Call) -> list[Hold]:
         """``asyncio.wait`` with a timeout or FIRST_* keeps only what is done with ``pending``."""
@@ -284,8 +241,10 @@ class Ownership:
                     return []
         return kept
 
-    def _shielded(self, call: cst.Call) -> list[Hold]:
-        """A shield that may be abandoned (``wait_for``, ``timeout``) does not keep its task."""
+    def _shielded(self, call: cst.Call, node: cst.CSTNode) -> list[Hold]:
+        """Judge a shield: one that may be abandoned (``wait_for``, ``timeout``) keeps nothing."""
+        if isinstance(node, cst.Call) and self.sites.creator(self.tree, node.func) is None:
+            return [Hold(How.AWAITED, call)]
         outer = self.tree.parent[call]
         if isinstance(outer, cst.Arg):
             waiter = self.tree.parent[outer]
@@ -307,15 +266,15 @@ class Ownership:
         return [Hold(How.AWAITED, call)]
 
     def _as_callback(self, node: cst.CSTNode, func: cst.BaseExpression) -> list[Hold]:
-        """A done-callback is held by its future only: no hold if that is one of our handles."""
+        """Judge a done-callback: only its future holds it, so one of our own handles does not."""
         base = func.value if isinstance(func, cst.Attribute) else func
         if isinstance(base, cst.Call):
             return [] if self.sites.creator(self.tree, base.func) else [Hold(How.PASSED, node)]
         if isinstance(base, cst.Name):
             scope = self.tree.scope[base].owner(base.value)
-            if scope is not None and scope.kind in ("function", "comprehension"):
-                if any(self._binds_handle(store) for store in scope.stores.get(base.value, ())):
-                    return []
+            stores = scope.stores.get(base.value, ()) if scope is not None else ()
+            if any(self._binds_handle(store) for store in stores):
+                return []
         return [Hold(How.PASSED, node)]
 
     def _binds_handle(self, store: cst.Name) -> bool:
@@ -329,52 +288,21 @@ class Ownership:
 
     def _helper_keeps(self, call: cst.Call, arg: cst.Arg) -> bool:
         """Tell whether the callee may keep the argument: yes, unless it is seen not to."""
-        if arg.star or self._helper_depth >= _MAX_HELPER_DEPTH:
+        if arg.star or self.depth >= _MAX_DEPTH:
             return True
-        found = self.helper(call.func)
+        found = find_helper(self.tree, call.func, self.parse)
         if found is None:
             return True
-        tree, function, bound = found
-        name = _parameter(function, call, arg, skip=1 if bound else 0)
+        tree, function = found.tree, found.function
+        name = parameter_of(found, call, arg)
         if name is None:
             return True
-        inner = self if tree is self.tree else Ownership(tree, self.names, self.sites, self.parse)
-        inner._helper_depth, depth = self._helper_depth + 1, inner._helper_depth  # noqa: SLF001
-        try:
-            scope = tree.inner[function]
-            if any(scope.loads.get(word) for word in ("locals", "vars")):
-                return True
-            if len(scope.stores.get(name, ())) > 1:
-                return True
-            return any(inner.holds(use) or inner.in_closure(use, scope) for use in scope.uses(name))
-        finally:
-            inner._helper_depth = depth  # noqa: SLF001
-
-    def helper(self, func: cst.BaseExpression) -> tuple[Tree, cst.FunctionDef, bool] | None:
-        """Find the same-file function that ``func`` calls: (its tree, node, whether a method)."""
-        outline = self.tree.outline
-        if isinstance(func, cst.Name):
-            scope = self.tree.scope[func].owner(func.value)
-            if scope is not None and scope.kind != "module":
-                return None
-            found, bound = outline.functions(func.value), False
-        elif isinstance(func, cst.Attribute) and dotted_text(func.value) == "self":
-            around = self.tree.class_around(func)
-            found = outline.functions(func.attr.value, around.name.value) if around else []
-            bound = True
-        else:
-            return None
-        if len(found) != 1:
-            return None
-        tree = self.parse(found[0].header)
-        if tree is None:
-            return None
-        for node in tree.inner:
-            if isinstance(node, cst.FunctionDef) and node.name.value == found[0].name:
-                if any(last_name(d.decorator) in ("staticmethod", "classmethod") for d in node.decorators):
-                    return None
-                return tree, node, bound
-        return None
+        inner = Ownership(tree, self.names, self.sites, self.parse)
+        inner.depth = self.depth + 1
+        scope = tree.inner[function]
+        if len(scope.stores.get(name, ())) > 1 or scope.loads.get("locals"):
+            return True
+        return any(inner.holds(use) or inner.in_closure(use, scope) for use in scope.uses(name))
 
     def _as_receiver(self, node: cst.CSTNode, attribute: cst.Attribute) -> list[Hold]:
         """Follow ``handle.method``: called, or taken as a bound method."""
@@ -388,11 +316,11 @@ class Ownership:
             return self.holds(attribute)
         if name == "cancel":
             return [Hold(How.CANCELLED, call)]
-        if name in _OBSERVERS:
+        if name in OBSERVERS:
             return self._observed(node, name, call)
-        if name in _CONTAINER_NEUTRAL:
+        if name in CONTAINER_NEUTRAL:
             return []
-        if name in _CONTAINER_TAKERS:
+        if name in CONTAINER_TAKERS:
             return self.holds(call)
         return self._unknown(call)
 
@@ -454,7 +382,9 @@ class Ownership:
                 if self._is_weak(root.value, attribute=False):
                     return []
                 return [Hold(How.CONTAINER, container)]
-            makers = [assigned_value(self.tree, store) for store in scope.stores.get(root.value, ())]
+            makers = [
+                assigned_value(self.tree, store) for store in scope.stores.get(root.value, ())
+            ]
             here = self.tree.scope[node].function
             if scope is here and makers and all(self._is_new_container(maker) for maker in makers):
                 if any(self._is_weak_maker(maker) for maker in makers):
@@ -472,22 +402,26 @@ class Ownership:
         return [Hold(How.PASSED, container)]
 
     def _is_new_container(self, maker: cst.BaseExpression | None) -> bool:
-        if isinstance(maker, (cst.List, cst.Set, cst.Dict, cst.ListComp, cst.SetComp, cst.DictComp, cst.Tuple)):
+        if isinstance(
+            maker, (cst.List, cst.Set, cst.Dict, cst.ListComp, cst.SetComp, cst.DictComp, cst.Tuple)
+        ):
             return True
         if isinstance(maker, cst.Call):
             path = self.names.canonical(self.tree, maker.func)
-            return path in _LOCAL_CONTAINERS or path in _WEAK_CONTAINERS
+            return path in LOCAL_CONTAINERS or path in WEAK_CONTAINERS
         return False
 
     def _is_weak_maker(self, maker: cst.BaseExpression | None) -> bool:
         return isinstance(maker, cst.Call) and (
-            self.names.canonical(self.tree, maker.func) in _WEAK_CONTAINERS
+            self.names.canonical(self.tree, maker.func) in WEAK_CONTAINERS
         )
 
     def _is_weak(self, name: str, *, attribute: bool) -> bool:
         """Tell whether the module's ``name``, or an attribute of that name, is a weak container."""
         before = r"\." if attribute else r"^"
-        pattern = rf"{before}{name}[ \t]*(?::[^=\n]*)?=[ \t]*(?:weakref\.)?Weak(?:Set|ValueDictionary|KeyDictionary)\b"
+        pattern = (
+            rf"{before}{name}[ \t]*(?::[^=\n]*)?=[ \t]*(?:weakref\.)?Weak(?:Set|\w+Dictionary)\b"
+        )
         return re.search(pattern, self.tree.outline.code, re.MULTILINE) is not None
 
     # -- names ------------------------------------------------------------------------------
@@ -545,40 +479,15 @@ class Ownership:
                 holding.append(use)
         if found and binding and self._only_last(start, holding):
             found = []
-        return found or self._outlives(scope, start)
+        if found or not locals_outlive(self.flow, scope, start):
+            return found
+        return [Hold(How.ALIVE, start)]
 
     def _only_last(self, start: cst.CSTNode, holding: list[cst.CSTNode]) -> bool:
         """Tell whether a loop overwrites the name before anyone looks at it."""
         if isinstance(self.tree.parent[start], (cst.For, cst.CompFor)):
             return False
         return self.flow.overwritten_in_loop(start, holding)
-
-    def _outlives(self, scope: Scope, start: cst.CSTNode) -> list[Hold]:
-        """Return a hold if the locals of ``scope`` live for as long as the task can matter."""
-        function = scope.function.node
-        if scope.loads.get("locals") or scope.loads.get("vars"):
-            return [Hold(How.UNKNOWN, start)]
-        if not isinstance(function, cst.FunctionDef):
-            return []
-        if self._yields_after(function, start) or self.flow.never_leaves(start):
-            return [Hold(How.ALIVE, start)]
-        if self._is_main(function):
-            return [Hold(How.ALIVE, start)]
-        return []
-
-    def _yields_after(self, function: cst.FunctionDef, start: cst.CSTNode) -> bool:
-        """A generator's locals live while it is suspended: a lifespan, a fixture, a context."""
-        after = self.tree.order[start]
-        return any(
-            isinstance(node, _GENERATOR_FRAMES) and self.tree.order[node] > after
-            for node in self.tree.walk(function.body)
-        )
-
-    def _is_main(self, function: cst.FunctionDef) -> bool:
-        """Tell whether this file hands ``function()`` to asyncio.run or its like."""
-        name = function.name.value
-        pattern = rf"{_RUNNERS}\(\s*(?:main\s*=\s*)?(?:\w+\.)*{name}\b"
-        return re.search(pattern, self.tree.outline.code) is not None
 
     # -- closures ---------------------------------------------------------------------------
 
@@ -633,19 +542,3 @@ class Ownership:
             isinstance(outer := self.tree.parent[use], cst.Call) and outer.func is use
             for use in self.tree.scope[node].uses(node.name.value)
         )
-
-
-def _parameter(function: cst.FunctionDef, call: cst.Call, arg: cst.Arg, *, skip: int) -> str | None:
-    """Return the name of the parameter that ``arg`` of ``call`` fills, None if it is not clear."""
-    if arg.keyword is not None:
-        names = [*function.params.params, *function.params.kwonly_params]
-        return next((p.name.value for p in names if p.name.value == arg.keyword.value), None)
-    at = skip
-    for other in call.args:
-        if other is arg:
-            break
-        if other.star:
-            return None
-        at += other.keyword is None
-    positional = [*function.params.posonly_params, *function.params.params]
-    return positional[at].name.value if at < len(positional) else None

@@ -30,7 +30,9 @@ SCHEDULERS: Final = frozenset(
 )
 _MAKES_FUTURE: Final = frozenset({"run_in_executor", "create_future", "wrap_future", "create_task"})
 _STRINGS: Final = (cst.SimpleString, cst.ConcatenatedString)
-_FUTURE_NAME: Final = re.compile(r"(?:\w*_)?(?:fut|futs|future|futures|task|tasks)\d*\Z", re.IGNORECASE)
+_FUTURE_NAME: Final = re.compile(
+    r"(?:\w*_)?(?:fut|futs|future|futures|task|tasks)\d*\Z", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,11 +93,15 @@ class Sites:
         if path is not None:
             if path == "asyncio.ensure_future" and self._is_future(tree, call):
                 return None
-            return CreationSite(call, "task", coroutine_name(call.args[0] if call.args else None), path)
+            return CreationSite(
+                call, "task", coroutine_name(call.args[0] if call.args else None), path
+            )
         path = self.names.canonical(tree, call.func)
         if path in AGGREGATES:
             single = path != "asyncio.gather" and call.args
-            return CreationSite(call, "aggregate", coroutine_name(call.args[0]) if single else "", path)
+            return CreationSite(
+                call, "aggregate", coroutine_name(call.args[0]) if single else "", path
+            )
         for at, arg in enumerate(call.args[:3]):
             if isinstance(arg.value, (cst.Name, cst.Attribute)):
                 creator = self.creator(tree, arg.value)
@@ -113,8 +119,10 @@ class Sites:
             return CreationSite(call, "deferred", coroutine_name(following), path)
         if callee == "functools.partial" and at == 0:
             outer = tree.parent[tree.parent[call]]
-            if isinstance(tree.parent[call], cst.Arg) and isinstance(outer, cst.Call) and (
-                is_scheduler(outer.func) or is_done_callback(outer.func)
+            if (
+                isinstance(tree.parent[call], cst.Arg)
+                and isinstance(outer, cst.Call)
+                and (is_scheduler(outer.func) or is_done_callback(outer.func))
             ):
                 return CreationSite(call, "deferred", coroutine_name(following), path)
         return None
@@ -176,8 +184,27 @@ class Sites:
     def _makes_future(self, tree: Tree, call: cst.Call) -> bool:
         if isinstance(call.func, cst.Attribute) and call.func.attr.value in _MAKES_FUTURE:
             return True
+        if isinstance(call.func, cst.Attribute) and self._is_tornado(tree, call.func.value):
+            return True
         path = self.creator(tree, call.func) or self.names.canonical(tree, call.func)
-        return path is not None and (path in CREATORS or path in ("asyncio.wrap_future", "asyncio.Future"))
+        return path is not None and (
+            path in CREATORS or path in ("asyncio.wrap_future", "asyncio.Future")
+        )
+
+    def _is_tornado(self, tree: Tree, node: cst.CSTNode) -> bool:
+        """Tell whether ``node`` is an object of Tornado's, whose methods return futures."""
+        if isinstance(node, cst.Name):
+            scope = tree.scope[node].owner(node.value)
+            stores = scope.stores.get(node.value, ()) if scope is not None else ()
+            made = [assigned_value(tree, store) for store in stores]
+            if any(
+                isinstance(item, cst.Call) and self._is_tornado(tree, item.func) for item in made
+            ):
+                return True
+        if isinstance(node, cst.Call):
+            return self._is_tornado(tree, node.func)
+        path = self.names.canonical(tree, node)
+        return path is not None and path.startswith("tornado.")
 
 
 def _annotated_future(tree: Tree, store: cst.Name) -> bool:
@@ -199,7 +226,7 @@ def is_done_callback(func: cst.CSTNode) -> bool:
 
 
 def coroutine_name(arg: cst.Arg | None) -> str:
-    """Return how a message names the coroutine passed in ``arg``: ``work()``, ``coro`` or ``""``."""
+    """Return how a message names the coroutine in ``arg``: ``work()``, ``coro`` or ``""``."""
     value = arg.value if arg is not None else None
     suffix = ""
     if isinstance(value, cst.Call):

@@ -236,7 +236,9 @@ class Tree:
                 parent[child] = node
                 child_scope = inner if _runs_inside(cls, name) else scope
                 child_stored = (cls, name) in _STORES or (stored and cls in _TARGET_PARTS)
-                shown = visible and cls is not cst.FormattedString and cls is not cst.TemplatedString
+                shown = (
+                    visible and cls is not cst.FormattedString and cls is not cst.TemplatedString
+                )
                 pending.append((child, child_scope, child_stored, shown))
             pending.reverse()
             stack += pending
@@ -389,4 +391,3 @@ class Tree:
         lines = self.text.split("\n")
         offset = sum(len(line) + 1 for line in lines[: start.line - 1]) + start.column
         return self.outline.position(offset - len(self.region.prefix) + self.region.start)
-

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
-from flake8_task_refs.analysis.containers import Containers
 from flake8_task_refs.analysis.names import assigned_value
 from flake8_task_refs.analysis.ownership import Hold, How, Ownership
-from flake8_task_refs.analysis.sites import CreationSite
 
 if TYPE_CHECKING:
+    from flake8_task_refs.analysis.containers import Containers
+    from flake8_task_refs.analysis.sites import CreationSite
     from flake8_task_refs.options import Settings
 
 _STRICT: Final = "TSK304"
@@ -33,7 +33,7 @@ class Judge:
     """Judges the creation sites of one region."""
 
     def __init__(self, ownership: Ownership, containers: Containers, settings: Settings) -> None:
-        """``settings`` tells whether the strict rule was asked for."""
+        """Judge with ``ownership``; ``settings`` tells whether the strict rule was asked for."""
         self.ownership = ownership
         self.containers = containers
         self.settings = settings
@@ -52,19 +52,19 @@ class Judge:
             return "TSK003" if not holds and self._holds_fresh_tasks(site) else None
         if not holds:
             return "TSK002" if self.ownership.went_through_name else "TSK001"
-        if all(hold.how is How.CONTAINER for hold in holds):
-            if self.containers.grow(self.ownership, site.call, holds):
-                return "TSK101"
-        if _STRICT in self.settings.enabled_codes and not self._is_registered(site, holds):
+        contained = all(hold.how is How.CONTAINER for hold in holds)
+        if contained and self.containers.grow(self.ownership, site.call, holds):
+            return "TSK101"
+        if _STRICT in self.settings.enabled_codes and not self._is_registered(holds):
             return _STRICT
         return None
 
-    def _is_registered(self, site: CreationSite, holds: list[Hold]) -> bool:
+    def _is_registered(self, holds: list[Hold]) -> bool:
         """Tell whether the strict rule is content: awaited here, or in a pruned container."""
         if any(hold.how in _WAITED for hold in holds):
             return True
         stored = [hold for hold in holds if hold.how is How.CONTAINER]
-        return any(self.containers.has_discard(self.ownership, site.call, hold) for hold in stored)
+        return any(self.containers.has_discard(self.ownership, hold) for hold in stored)
 
     def _holds_fresh_tasks(self, site: CreationSite) -> bool:
         """Tell whether an aggregate holds anything that nobody else does.

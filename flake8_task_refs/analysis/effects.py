@@ -1,0 +1,62 @@
+"""What the calls and methods that everyone knows do with a handle that they are given.
+
+Functions go by their canonical names, as ``Names.canonical`` returns them. A call that stands in
+none of these tables is taken to keep what it is given.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+
+def _words(text: str, prefix: str = "") -> frozenset[str]:
+    return frozenset(prefix + word for word in text.split())
+
+
+# Methods of a task that look at it, name it or hang something on it, and keep nothing.
+OBSERVERS: Final = _words(
+    """add_done_callback remove_done_callback set_name get_name get_coro get_loop get_context
+    get_stack print_stack cancelled cancelling uncancel done result exception"""
+)
+# Methods that put their arguments into the container.
+ADDERS: Final = _words(
+    "add append appendleft extend extendleft insert put put_nowait update setdefault"
+)
+# Methods of a container whose value holds none of its elements.
+CONTAINER_NEUTRAL: Final = ADDERS | _words(
+    """remove discard clear index count sort reverse difference_update intersection_update
+    __len__ __contains__ isdisjoint issubset issuperset move_to_end empty full qsize task_done"""
+)
+# Methods of a container whose value is, or holds, its elements.
+CONTAINER_TAKERS: Final = _words(
+    """pop popleft popitem get get_nowait copy values items keys union difference intersection
+    symmetric_difference __getitem__ __iter__"""
+)
+# Calls that keep nothing of what they are given.
+DROPPING: Final = _words(
+    """print repr str len id bool isinstance type hash callable format dir issubclass hasattr any
+    all sum ascii""",
+    "builtins.",
+) | _words(
+    """asyncio.iscoroutine asyncio.isfuture inspect.isawaitable inspect.iscoroutine pprint.pprint
+    sys.getrefcount weakref.ref weakref.proxy weakref.WeakSet weakref.finalize"""
+)
+# Calls whose value is, or holds, the handles they are given.
+PASS_ON: Final = _words(
+    "list set tuple frozenset dict sorted reversed enumerate zip iter next filter min max",
+    "builtins.",
+) | _words(
+    """collections.deque collections.OrderedDict collections.defaultdict itertools.chain
+    itertools.chain.from_iterable typing.cast copy.copy asyncio.ensure_future
+    asyncio.wrap_future"""
+)
+# Calls whose value, bound to a local, is a container that dies with the function.
+LOCAL_CONTAINERS: Final = PASS_ON | _words(
+    """asyncio.Queue asyncio.LifoQueue asyncio.PriorityQueue queue.Queue queue.SimpleQueue
+    builtins.map"""
+)
+WEAK_CONTAINERS: Final = _words("WeakSet WeakValueDictionary WeakKeyDictionary", "weakref.")
+LOG_METHODS: Final = _words("debug info warning warn error exception critical log trace success")
+# The last name of what a log method is called on.
+LOGGER: Final = re.compile(r"(?:\w*_)?(?:log|logger|logging|loguru)\Z", re.IGNORECASE)

@@ -1,0 +1,76 @@
+"""The file's own functions, as their callers see them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import libcst as cst
+
+from flake8_task_refs.analysis.tree import Tree, dotted_text, last_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True, eq=False)
+class Helper:
+    """A function of the same file. ``bound`` tells that a call fills its first parameter."""
+
+    tree: Tree
+    function: cst.FunctionDef
+    bound: bool
+
+
+def find_helper(
+    tree: Tree, func: cst.BaseExpression, parse: Callable[[int], Tree | None]
+) -> Helper | None:
+    """Return the module function or method of the same class that ``func`` names, if there is one.
+
+    ``parse`` returns the tree around an offset of the source. Static and class methods are left
+    out, and so is a name that is defined twice.
+    """
+    outline = tree.outline
+    if isinstance(func, cst.Name):
+        scope = tree.scope[func].owner(func.value)
+        if scope is not None and scope.kind != "module":
+            return None
+        found, bound = outline.functions(func.value), False
+    elif isinstance(func, cst.Attribute) and dotted_text(func.value) == "self":
+        around = tree.class_around(func)
+        found = outline.functions(func.attr.value, around.name.value) if around else []
+        bound = True
+    else:
+        return None
+    home = parse(found[0].header) if len(found) == 1 else None
+    if home is None:
+        return None
+    line = home.outline.position(found[0].header)[0]
+    for node in home.inner:
+        if (
+            isinstance(node, cst.FunctionDef)
+            and node.name.value == found[0].name
+            and home.position(node.name)[0] == line
+        ):
+            special = ("staticmethod", "classmethod")
+            if any(last_name(item.decorator) in special for item in node.decorators):
+                return None
+            return Helper(home, node, bound)
+    return None
+
+
+def parameter_of(helper: Helper, call: cst.Call, arg: cst.Arg) -> str | None:
+    """Return the name of the parameter that ``arg`` of ``call`` fills, None if it is not clear."""
+    params = helper.function.params
+    if arg.keyword is not None:
+        names = [param.name.value for param in (*params.params, *params.kwonly_params)]
+        return arg.keyword.value if arg.keyword.value in names else None
+    at = int(helper.bound)
+    for other in call.args:
+        if other is arg:
+            break
+        if other.star:
+            return None
+        at += other.keyword is None
+    positional = [*params.posonly_params, *params.params]
+    return positional[at].name.value if at < len(positional) else None
