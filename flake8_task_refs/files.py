@@ -5,6 +5,7 @@ Nothing here knows what a task is, save ``scan``, which puts the parts together 
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import io
 import os
@@ -13,6 +14,7 @@ import stat
 import tempfile
 import time
 import tokenize
+import warnings
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -221,4 +223,21 @@ def _scan_file(settings: Settings, item: tuple[str, tuple[str, ...]]) -> Scanned
         found = check_source(source.text, settings)
     except SourceError as error:
         return Scanned(name, error=describe(error))
-    return Scanned(name, tuple(finding for finding in found if finding.code in codes))
+    findings = tuple(finding for finding in found if finding.code in codes)
+    # check_source reads no more of a file than it needs; flake8 checks no file that is not Python.
+    broken = _syntax_error(source.text) if findings else None
+    return Scanned(name, error=describe(broken)) if broken else Scanned(name, findings)
+
+
+def _syntax_error(text: str) -> SourceError | None:
+    """Return what this Python cannot parse in ``text``, ``None`` if it can."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(text)
+    except SyntaxError as error:
+        return SourceError(error.msg, error.lineno or 0, error.offset or 0)
+    except (ValueError, RecursionError, MemoryError) as error:
+        # Null bytes, and nesting too deep for the parser.
+        return SourceError(str(error))
+    return None
