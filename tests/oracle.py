@@ -78,10 +78,9 @@ def judge_source(source: str, name: str = "<fixture>") -> list[Verdict]:
     """
     code = compile(source, name, "exec", dont_inherit=True)
     with _quiet_collector():
-        first = _Run(code)
-        cases = [*first.cases()]
-        first.finish()
-        return [_Run(code).judge(case) for case in cases]
+        with contextlib.closing(_Run(code)) as run:
+            cases = [*run.cases()]
+        return [_judge(code, case) for case in cases]
 
 
 class CaseError(Exception):
@@ -259,10 +258,12 @@ class _Run:
         self.code = code
         self.loop = OracleLoop()
         self.module = types.ModuleType("__main__")
+        self.programs: dict[str, types.CoroutineType[Any, Any, Any]] = {}
         try:
             with self.running():
                 exec(code, self.module.__dict__)  # noqa: S102
         except Exception as error:  # noqa: BLE001
+            self.close()
             raise CaseError(f"{code.co_filename}: {error!r}") from None
         self.programs = {program.__name__: program for program in self.loop.programs}
         self.loop.programs.clear()
@@ -295,34 +296,23 @@ class _Run:
         )
         return own and not takes and not code.co_flags & other and not name.startswith("_")
 
-    def judge(self, case: str) -> Verdict:
-        """Call ``case`` five times and tell what became of its tasks."""
+    def rounds(self, case: str) -> list[int]:
+        """Call ``case`` five times. Return how many finished tasks were held after each call.
+
+        A program runs but once, and a module is loaded but once.
+        """
         held: list[int] = []
-        program = case in self.programs
+        once = case in self.programs or case == _MODULE
         if case != _MODULE:
             self.reports.watches.clear()
-        for _ in range(1 if program or case == _MODULE else ROUNDS):
+        for _ in range(1 if once else ROUNDS):
             with self.running():
                 self.round(case)
                 gc.collect()
             tasks = [watch.task() for watch in self.reports.watches]
             held.append(sum(task is not None and task.done() for task in tasks))
             del tasks
-        workers = len(self.reports.watches)
-        lost = sum(watch.lost for watch in self.reports.watches)
-        self.finish()
-        errors = self.reports.errors
-        if not workers:
-            verdict = "none"
-        elif lost:
-            verdict = "lost"
-        elif len(held) > 1 and all(one < next_one for one, next_one in pairwise(held)):
-            verdict = "leaks"
-        elif any("Exception in callback" in e or "never awaited" in e for e in errors):
-            verdict = "broken"
-        else:
-            verdict = "kept"
-        return Verdict(case, verdict, workers, lost, tuple(dict.fromkeys(errors)))
+        return held
 
     def round(self, case: str) -> None:
         """Call the case, let its workers wait, let them finish, and let go of the case."""
@@ -426,7 +416,7 @@ class _Run:
                 sys.set_asyncgen_hooks(*hooks)
                 sys.unraisablehook = unraisable
 
-    def finish(self) -> None:
+    def close(self) -> None:
         """Throw the module and its loop away, so that the next run starts clean."""
         with self.running():
             for program in self.programs.values():
@@ -435,6 +425,26 @@ class _Run:
             vars(self.module).clear()
             self.loop.close()
             gc.collect()
+
+
+def _judge(code: types.CodeType, case: str) -> Verdict:
+    """Judge ``case`` in a fresh execution of its module."""
+    with contextlib.closing(_Run(code)) as run:
+        held = run.rounds(case)
+        workers = len(run.reports.watches)
+        lost = sum(watch.lost for watch in run.reports.watches)
+    errors = tuple(dict.fromkeys(run.reports.errors))
+    if not workers:
+        verdict = "none"
+    elif lost:
+        verdict = "lost"
+    elif len(held) > 1 and all(one < next_one for one, next_one in pairwise(held)):
+        verdict = "leaks"
+    elif any("Exception in callback" in error or "never awaited" in error for error in errors):
+        verdict = "broken"
+    else:
+        verdict = "kept"
+    return Verdict(case, verdict, workers, lost, errors)
 
 
 @contextlib.contextmanager
