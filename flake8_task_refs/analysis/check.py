@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from flake8_task_refs.analysis.tree import Tree
+    from flake8_task_refs.analysis.verdict import Judge
 
 _MESSAGES = {rule.code: rule for rule in RULES}
 _ON = frozenset(rule.code for rule in RULES if rule.default)
@@ -91,37 +92,45 @@ class _Module:
         except SourceError:
             return None
 
-    def _trees(self, offsets: Iterable[int]) -> list[Tree]:
+    def _trees(self, offsets: Iterable[int]) -> dict[Tree, None]:
         """Return the trees of the regions around ``offsets``, comments and strings left out."""
-        return list(dict.fromkeys(self._tree_at(at) for at in offsets if self.outline.is_code(at)))
+        return dict.fromkeys(self._tree_at(at) for at in offsets if self.outline.is_code(at))
+
+    def _trees_naming(self, names: Iterable[str]) -> dict[Tree, None]:
+        offsets = [at for name in names for at in word_offsets(self.outline.source, name)]
+        return self._trees(offsets)
 
     def findings(self, offsets: list[int]) -> list[Finding]:
         """Return the findings around ``offsets``, the places that mention a task."""
         if self._keeps_every_task():
             return []
         trees = self._trees(offsets)
-        self.sites.find_wrappers(trees)
-        for _, name in sorted(self.sites.wrappers):
-            trees += self._trees(word_offsets(self.outline.source, name))
-        found = {finding for tree in dict.fromkeys(trees) for finding in self._judge(tree)}
-        return sorted(found)
+        # Other names for a creator, then functions of the file that hand a new task on.
+        trees |= self._trees_naming(self.sites.aliases())
+        for tree in trees:
+            self.sites.wrappers |= self._judge(tree).wrappers(self.sites.find(tree))
+        trees |= self._trees_naming(sorted({name for _, name in self.sites.wrappers}))
+        return sorted({finding for tree in trees for finding in self._findings_in(tree)})
 
-    def _judge(self, tree: Tree) -> list[Finding]:
-        from flake8_task_refs.analysis.callbacks import Callbacks  # noqa: PLC0415
+    def _judge(self, tree: Tree) -> Judge:
         from flake8_task_refs.analysis.containers import Containers  # noqa: PLC0415
         from flake8_task_refs.analysis.ownership import Ownership  # noqa: PLC0415
         from flake8_task_refs.analysis.verdict import Judge  # noqa: PLC0415
 
         ownership = Ownership(tree, self.names, self.sites, self.helper)
-        judge = Judge(ownership, Containers(self.outline), self.settings)
-        verdicts = [judge.verdict(site) for site in self.sites.find(tree)]
-        found = [(v.code, v.node, v.coroutine) for v in verdicts if v is not None]
-        found += [("TSK102", call, "") for call in Callbacks(ownership).broken()]
+        return Judge(ownership, Containers(self.outline), self.settings)
+
+    def _findings_in(self, tree: Tree) -> list[Finding]:
         wanted = _ON | self.settings.enabled_codes
         return [
-            Finding(*tree.position(node), code, _MESSAGES[code].text(coroutine), coroutine)
-            for code, node, coroutine in found
-            if code in wanted
+            Finding(
+                *tree.position(verdict.node),
+                verdict.code,
+                _MESSAGES[verdict.code].text(verdict.coroutine),
+                verdict.coroutine,
+            )
+            for verdict in self._judge(tree).verdicts(self.sites.find(tree))
+            if verdict.code in wanted
         ]
 
     def _keeps_every_task(self) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
-from flake8_task_refs.analysis.tree import dotted_text, last_name
+from flake8_task_refs.analysis.tree import Tree, dotted_text, last_name
 
 if TYPE_CHECKING:
     from flake8_task_refs.analysis.outline import Outline
@@ -97,21 +97,36 @@ class Containers:
         Set-up code, guarded single starts and dictionary slots that are used again are not.
         """
         tree = ownership.tree
-        if any(isinstance(loop, cst.While) for loop in ownership.flow.loops(call)):
+        loops = ownership.flow.loops(call)
+        if any(isinstance(loop, cst.While) or loop.asynchronous is not None for loop in loops):
             return True
+        if self._is_guarded(tree, call):
+            return False
         outer = function
         while isinstance(around := tree.function_around(outer), cst.FunctionDef):
             outer = around
-        name = outer.name.value
-        if _SET_UP.match(name):
-            return False
         if call.args and isinstance(call.args[0].value, cst.Name):
             handed = call.args[0].value.value
             if any(param.name.value == handed for param in _parameters(function)):
                 return True  # a spawner: it is given the coroutine
         if any(_ROUTE.search(tree.module.code_for_node(d.decorator)) for d in outer.decorators):
             return True
-        return _RECURRING.match(name) is not None
+        name = outer.name.value
+        return _SET_UP.match(name) is None and _RECURRING.match(name) is not None
+
+    @staticmethod
+    def _is_guarded(tree: Tree, call: cst.Call) -> bool:
+        """Tell whether an ``if not started:`` or an early return lets only one start happen."""
+        for block, statement in tree.blocks(call):
+            outer = tree.parent[block]
+            if isinstance(outer, cst.If) and _is_negative(outer.test):
+                return True
+            for earlier in getattr(block, "body", ()):
+                if earlier is statement:
+                    break
+                if isinstance(earlier, cst.If) and _returns(earlier):
+                    return True
+        return False
 
     def has_discard(self, ownership: Ownership, hold: Hold) -> bool:
         """Tell whether a done-callback takes tasks out of the container of ``hold``."""
@@ -129,3 +144,20 @@ def _parameters(function: cst.FunctionDef) -> list[cst.Param]:
         *function.params.params,
         *function.params.kwonly_params,
     ]
+
+
+def _is_negative(test: cst.BaseExpression) -> bool:
+    """Tell whether a condition asks for the absence of something."""
+    if isinstance(test, cst.UnaryOperation):
+        return isinstance(test.operator, cst.Not)
+    if isinstance(test, cst.BooleanOperation):
+        return _is_negative(test.left) or _is_negative(test.right)
+    return isinstance(test, cst.Comparison) and any(
+        isinstance(target.operator, (cst.Is, cst.NotIn)) for target in test.comparisons
+    )
+
+
+def _returns(statement: cst.If) -> bool:
+    """Tell whether the body of an ``if`` ends in a return."""
+    last = statement.body.body[-1] if statement.body.body else None
+    return isinstance(last, cst.SimpleStatementLine) and isinstance(last.body[-1], cst.Return)

@@ -40,7 +40,7 @@ DROPPING: Final = _words(
     "builtins.",
 ) | _words(
     """asyncio.iscoroutine asyncio.isfuture inspect.isawaitable inspect.iscoroutine pprint.pprint
-    sys.getrefcount weakref.ref weakref.proxy weakref.WeakSet weakref.finalize"""
+    sys.getrefcount"""
 )
 # Calls whose value is, or holds, the handles they are given.
 PASS_ON: Final = _words(
@@ -49,7 +49,7 @@ PASS_ON: Final = _words(
 ) | _words(
     """collections.deque collections.OrderedDict collections.defaultdict itertools.chain
     itertools.chain.from_iterable typing.cast copy.copy asyncio.ensure_future
-    asyncio.wrap_future"""
+    asyncio.wrap_future functools.partial"""
 )
 # Calls whose value, bound to a local, is a container that dies with the function.
 LOCAL_CONTAINERS: Final = PASS_ON | _words(
@@ -57,6 +57,8 @@ LOCAL_CONTAINERS: Final = PASS_ON | _words(
     builtins.map"""
 )
 WEAK_CONTAINERS: Final = _words("WeakSet WeakValueDictionary WeakKeyDictionary", "weakref.")
+# Calls that refer to what they are given, but do not keep it alive.
+WEAK: Final = WEAK_CONTAINERS | _words("ref proxy finalize", "weakref.")
 LOG_METHODS: Final = _words("debug info warning warn error exception critical log trace success")
 # The last name of what a log method is called on.
 LOGGER: Final = re.compile(r"(?:\w*_)?(?:log|logger|logging|loguru)\Z", re.IGNORECASE)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from flake8_task_refs.options import Settings
 
 _IMPORT_NAME = re.compile(r"([\w.]+|\*)(?:\s+as\s+(\w+))?")
+_DOTTED = re.compile(r"[^\W\d]\w*(?:\.\w+)*")
+_MAX_ALIASES: Final = 5  # of aliases; also ends `x = x`
 _COMPOUND = re.compile(r"(?:if|try|with|for|while)\b")
 _ASSIGNMENT = re.compile(r"^[ \t]*(\w+)[ \t]*(?::[^=\n]+)?=(?!=)[ \t]*", re.MULTILINE)
 _LOOP_NAME = re.compile(r"_*(?:\w+_)?(?:loop|LOOP)\Z")
@@ -77,7 +79,12 @@ class Names:
         ends = [*outline.statements[1:], len(outline.source)]
         for start, end in zip(outline.statements, ends, strict=False):
             compound = _COMPOUND.match(outline.source, start) is not None
-            for match in _ASSIGNMENT.finditer(outline.code, start, end if compound else start + 1):
+            if compound:
+                matches = list(_ASSIGNMENT.finditer(outline.code, start, end))
+            else:
+                match = _ASSIGNMENT.match(outline.code, start)
+                matches = [match] if match else []
+            for match in matches:
                 if not compound or not outline.enclosing(match.start()):
                     line_end = outline.code.find("\n", match.end())
                     value = outline.code[match.end() : None if line_end < 0 else line_end]
@@ -88,31 +95,38 @@ class Names:
         """Return the right-hand sides (first lines, as text) of module-level ``name = ...``."""
         return self._assignments.get(name, [])
 
-    def module_origin(self, name: str) -> str | None:
-        """Return what the module's ``name`` is: a dotted origin, or None if it is its own."""
+    def module_names(self) -> list[str]:
+        """Return every name that the module imports, or assigns another name to."""
+        assigned = self._assignments.items()
+        named = [name for name, values in assigned if _DOTTED.fullmatch(values[-1])]
+        return [*self._imports, *named]
+
+    def module_origin(self, name: str, depth: int = 0) -> str | None:
+        """Return what the module's ``name`` is: a dotted origin, or None if it is its own.
+
+        ``depth`` counts the aliases passed through on the way here.
+        """
         if self.outline.top_level(name):
             return None
         origins = self._imports.get(name, [])
         values = [value for value in self.assigned(name) if value != "None"]
         if values:
-            return self._origin_of_text(values[-1]) if not origins or len(values) == 1 else None
+            return (
+                self._origin_of_text(values[-1], depth) if not origins or len(values) == 1 else None
+            )
         if origins:
             # try/except ImportError: asyncio's wins over the stand-in beside it.
-            return next((o for o in origins if o.startswith("asyncio")), origins[-1])
-        if "*" in self._imports:
-            star = self._imports["*"]
-            if "asyncio.*" in star and (name in _ASYNCIO_EXPORTS):
-                return f"asyncio.{name}"
+            return _tidy(next((o for o in origins if o.startswith("asyncio")), origins[-1]))
+        if name in _ASYNCIO_EXPORTS and "asyncio.*" in self._imports.get("*", ()):
+            return f"asyncio.{name}"
         return f"builtins.{name}" if hasattr(builtins, name) else None
 
-    def _origin_of_text(self, text: str) -> str | None:
-        if not re.fullmatch(r"[\w.]+", text):
+    def _origin_of_text(self, text: str, depth: int) -> str | None:
+        if not _DOTTED.fullmatch(text):
             return None
-        head, _, rest = text.partition(".")
-        if not rest:
-            return None
-        origin = self.module_origin(head)
-        return f"{origin}.{rest}" if origin else None
+        head, dot, rest = text.partition(".")
+        origin = self.module_origin(head, depth + 1) if depth < _MAX_ALIASES else None
+        return _tidy(f"{origin}{dot}{rest}") if origin else None
 
     # -- names in a region ------------------------------------------------------------------
 
@@ -129,8 +143,7 @@ class Names:
             return None
         scope = tree.scope[node].owner(node.value)
         if scope is None or scope.kind == "module":
-            origin = self.module_origin(node.value)
-            return _tidy(origin) if origin else None
+            return self.module_origin(node.value)
         return self._local(tree, scope, node.value)
 
     def _local(self, tree: Tree, scope: Scope, name: str) -> str | None:
@@ -186,7 +199,7 @@ class Names:
                     "Loop" in text or (named and text in ("Any", "typing.Any", "object"))
                 )
                 continue
-            value = assigned_value(tree, store)
+            value = assigned_value(tree, store) or _entered(tree, store)
             if isinstance(value, cst.Await):
                 value = value.expression
             if isinstance(value, cst.Call):
@@ -227,8 +240,8 @@ def _imported(text: str) -> list[tuple[str, str]]:
 def _tidy(path: str) -> str:
     """Bring every spelling of an asyncio name to ``asyncio.<name>``."""
     parts = path.split(".")
-    if "asyncio" in parts[1:] and parts[0] != "asyncio":
-        # `from .compat import asyncio` re-exports the module itself.
+    if "asyncio" in parts[1:]:
+        # `from syncer import asyncio`: a module that passes asyncio itself on.
         parts = parts[parts.index("asyncio") :]
     if parts[0] == "asyncio" and len(parts) > 2 and parts[1] in _SUBMODULES:
         del parts[1]
@@ -244,6 +257,13 @@ def assigned_value(tree: Tree, store: cst.Name) -> cst.BaseExpression | None:
     if isinstance(holder, (cst.AnnAssign, cst.NamedExpr)):
         return holder.value
     return None
+
+
+def _entered(tree: Tree, store: cst.Name) -> cst.BaseExpression | None:
+    """Return the context manager of ``with value as store``."""
+    holder = tree.parent[store]
+    item = tree.parent[holder] if isinstance(holder, cst.AsName) else None
+    return item.item if isinstance(item, cst.WithItem) else None
 
 
 def _annotation(tree: Tree, store: cst.Name) -> cst.BaseExpression | None:

@@ -25,6 +25,7 @@ from flake8_task_refs.analysis.effects import (
     LOGGER,
     OBSERVERS,
     PASS_ON,
+    WEAK,
     WEAK_CONTAINERS,
 )
 from flake8_task_refs.analysis.flow import Flow
@@ -75,8 +76,8 @@ class Ownership:
         self.sites = sites
         self.flow = Flow(tree)
         self.parse = parse
-        self.went_through_name = False  # since the caller last cleared it
-        self._following: set[tuple[Scope, str]] = set()
+        self.was_bound = False  # to a name, or weakly, since the caller last cleared it
+        self._following: set[tuple[str, cst.CSTNode]] = set()
         self.depth = 0  # of helpers within helpers
 
     # -- climbing from an expression --------------------------------------------------------
@@ -139,6 +140,11 @@ class Ownership:
             case _:
                 return self._unknown(node)
 
+    def _short_lived(self) -> list[Hold]:
+        """Return no hold: something does refer to the handle, but not for long enough."""
+        self.was_bound = True
+        return []
+
     @staticmethod
     def _unknown(node: cst.CSTNode) -> list[Hold]:
         return [Hold(How.UNKNOWN, node)]
@@ -187,8 +193,10 @@ class Ownership:
             return self._unknown(node)
         func = call.func
         path = self.names.canonical(self.tree, func)
-        if path in DROPPING or path in WEAK_CONTAINERS or self._is_logging(func, path):
+        if path in DROPPING or self._is_logging(func, path):
             return []
+        if path in WEAK:
+            return self._short_lived()
         if path == "asyncio.wait":
             return self._waited(call)
         if path == "asyncio.shield":
@@ -214,32 +222,38 @@ class Ownership:
         if path is not None and path.startswith(("logging.", "loguru.")):
             return True
         base = func.value.func if isinstance(func.value, cst.Call) else func.value
-        return LOGGER.match(last_name(base)) is not None
+        name = last_name(base)
+        return LOGGER.match(name) is not None or name in ("getLogger", "get_logger")
 
     def _waited(self, call: cst.Call) -> list[Hold]:
         """``asyncio.wait`` with a timeout or FIRST_* keeps only what is done with ``pending``."""
-        partial = False
-        for arg in call.args:
-            keyword = arg.keyword.value if arg.keyword else ""
-            none = isinstance(arg.value, cst.Name) and arg.value.value == "None"
-            partial |= keyword == "timeout" and not none
-            partial |= keyword == "return_when" and last_name(arg.value).startswith("FIRST_")
         kept = [Hold(How.AWAITED, call)]
-        if not partial:
+        if not self._is_partial(call):
             return kept
         outer = self.tree.parent[call]
         if not isinstance(outer, cst.Await):
             return kept
         statement = self.tree.parent[outer]
         if isinstance(statement, cst.Expr):
-            return []
+            return self._short_lived()
         if isinstance(statement, cst.Assign) and len(statement.targets) == 1:
             pending = self._part(statement.targets[0].target, 1, 2)
-            if isinstance(pending, cst.Name):
-                scope = self.tree.scope[pending].function
-                if scope.kind == "function" and not self._later_uses(pending, scope):
-                    return []
+            if pending is not None:
+                self.was_bound = True
+                return self._assigned(outer, [pending])
         return kept
+
+    @staticmethod
+    def _is_partial(call: cst.Call) -> bool:
+        """Tell whether a wait may return with tasks still running."""
+        for arg in call.args:
+            keyword = arg.keyword.value if arg.keyword else ""
+            none = isinstance(arg.value, cst.Name) and arg.value.value == "None"
+            if keyword == "timeout" and not none:
+                return True
+            if keyword == "return_when" and last_name(arg.value).startswith("FIRST_"):
+                return True
+        return False
 
     def _shielded(self, call: cst.Call, node: cst.CSTNode) -> list[Hold]:
         """Judge a shield: one that may be abandoned (``wait_for``, ``timeout``) keeps nothing."""
@@ -251,7 +265,7 @@ class Ownership:
             if isinstance(waiter, cst.Call) and (
                 self.names.canonical(self.tree, waiter.func) == "asyncio.wait_for"
             ):
-                return []
+                return self._short_lived()
         if isinstance(outer, cst.Await):
             for at in self.tree.ancestors(outer):
                 if isinstance(at, (cst.FunctionDef, cst.Lambda)):
@@ -262,7 +276,7 @@ class Ownership:
                     in ("asyncio.timeout", "asyncio.timeout_at")
                     for item in at.items
                 ):
-                    return []
+                    return self._short_lived()
         return [Hold(How.AWAITED, call)]
 
     def _as_callback(self, node: cst.CSTNode, func: cst.BaseExpression) -> list[Hold]:
@@ -302,7 +316,9 @@ class Ownership:
         scope = tree.inner[function]
         if len(scope.stores.get(name, ())) > 1 or scope.loads.get("locals"):
             return True
-        return any(inner.holds(use) or inner.in_closure(use, scope) for use in scope.uses(name))
+        return any(
+            inner.holds(use) or inner.in_closure(use, scope, None) for use in scope.uses(name)
+        )
 
     def _as_receiver(self, node: cst.CSTNode, attribute: cst.Attribute) -> list[Hold]:
         """Follow ``handle.method``: called, or taken as a bound method."""
@@ -333,9 +349,20 @@ class Ownership:
             threadsafe = isinstance(node, cst.Call) and (
                 self.names.canonical(self.tree, node.func) == "asyncio.run_coroutine_threadsafe"
             )
-            if isinstance(node, cst.Name) or threadsafe:
+            # Whoever asks for the result knows that it is there, unless a wait may have given up.
+            if threadsafe or (isinstance(node, cst.Name) and not self._gives_up(call)):
                 return [Hold(How.AWAITED, call)]
         return []
+
+    def _gives_up(self, node: cst.CSTNode) -> bool:
+        """Tell whether the function around ``node`` waits for only some of its tasks."""
+        function = self.tree.function_around(node)
+        return any(
+            self._is_partial(call)
+            and self.tree.function_around(call) is function
+            and self.names.canonical(self.tree, call.func) == "asyncio.wait"
+            for call in self.tree.calls
+        )
 
     def _around_in_function(self, node: cst.CSTNode) -> list[cst.CSTNode]:
         around: list[cst.CSTNode] = []
@@ -356,12 +383,21 @@ class Ownership:
                 case cst.Attribute():
                     found.append(Hold(How.STORED, target))
                 case cst.Subscript():
-                    found += self._stored_in(target.value, node)
+                    found += self._slot(target, node)
                 case cst.Tuple() | cst.List():
                     found += self._assigned(node, [element.value for element in target.elements])
                 case _:
                     found += self._unknown(node)
         return found
+
+    def _slot(self, target: cst.Subscript, node: cst.CSTNode) -> list[Hold]:
+        """Follow a handle stored under a key: a fixed key of a lasting container is one slot."""
+        holds = self._stored_in(target.value, node)
+        index = target.slice[0].slice if len(target.slice) == 1 else None
+        constant = (cst.SimpleString, cst.Integer, cst.ConcatenatedString)
+        if isinstance(index, cst.Index) and isinstance(index.value, constant):
+            return [Hold(How.STORED, h.node) if h.how is How.CONTAINER else h for h in holds]
+        return holds
 
     def _each(self, target: cst.CSTNode) -> list[Hold]:
         """Follow the elements of a container that a loop goes through."""
@@ -380,7 +416,7 @@ class Ownership:
             scope = self.tree.scope[root].owner(root.value)
             if scope is None or scope.kind != "function":
                 if self._is_weak(root.value, attribute=False):
-                    return []
+                    return self._short_lived()
                 return [Hold(How.CONTAINER, container)]
             makers = [
                 assigned_value(self.tree, store) for store in scope.stores.get(root.value, ())
@@ -388,12 +424,12 @@ class Ownership:
             here = self.tree.scope[node].function
             if scope is here and makers and all(self._is_new_container(maker) for maker in makers):
                 if any(self._is_weak_maker(maker) for maker in makers):
-                    return []
+                    return self._short_lived()
                 return self._follow(root.value, scope, node)
             return [Hold(How.CONTAINER, container)]
         if isinstance(root, cst.Attribute):
             if self._is_weak(root.attr.value, attribute=True):
-                return []
+                return self._short_lived()
             return [Hold(How.CONTAINER, container)]
         if isinstance(root, cst.Call) and last_name(root.func) in ("setdefault", "get"):
             inner = root.func
@@ -439,27 +475,19 @@ class Ownership:
             return [Hold(How.UNKNOWN, store)]
         return self._follow(name, scope, store)
 
-    def _later_uses(self, store: cst.Name, scope: Scope) -> list[cst.Name]:
-        kills = [other for other in scope.stores.get(store.value, ()) if other is not store]
-        return [
-            use
-            for use in scope.uses(store.value)
-            if self._in_nested(use, scope) or self.flow.reaches(store, use, kills)
-        ]
-
     def _in_nested(self, use: cst.Name, scope: Scope) -> bool:
         return self.tree.scope[use].function is not scope.function
 
     def _follow(self, name: str, scope: Scope, start: cst.CSTNode) -> list[Hold]:
         """Return the holds of what variable ``name`` of ``scope`` got at ``start``."""
-        if (scope, name) in self._following:
+        if (name, start) in self._following:
             return []
-        self._following.add((scope, name))
-        self.went_through_name |= name != "_"
+        self._following.add((name, start))
+        self.was_bound |= name != "_"
         try:
             return self._follow_uses(name, scope, start)
         finally:
-            self._following.discard((scope, name))
+            self._following.discard((name, start))
 
     def _follow_uses(self, name: str, scope: Scope, start: cst.CSTNode) -> list[Hold]:
         stores = scope.stores.get(name, [])
@@ -469,7 +497,7 @@ class Ownership:
         holding: list[cst.CSTNode] = []
         for use in scope.uses(name):
             if self._in_nested(use, scope):
-                held = self.in_closure(use, scope)
+                held = self.in_closure(use, scope, start)
             elif scope.kind == "comprehension" or self.flow.reaches(start, use, kills):
                 held = self.holds(use)
             else:
@@ -491,8 +519,8 @@ class Ownership:
 
     # -- closures ---------------------------------------------------------------------------
 
-    def in_closure(self, use: cst.Name, scope: Scope) -> list[Hold]:
-        """Return the holds that a use in a nested function (or comprehension) makes."""
+    def in_closure(self, use: cst.Name, scope: Scope, start: cst.CSTNode | None) -> list[Hold]:
+        """Return the holds that a use in a nested function makes of what was bound at ``start``."""
         tree = self.tree
         inner = tree.scope[use].function
         outermost = inner
@@ -506,7 +534,7 @@ class Ownership:
         escaped = self._function_value(node)
         if escaped:
             return [Hold(How.CAPTURED, use)]
-        if isinstance(node, cst.FunctionDef) and self._is_called(node):
+        if isinstance(node, cst.FunctionDef) and self._is_called(node, start):
             return self.holds(use)
         return []
 
@@ -537,8 +565,13 @@ class Ownership:
                 found += self.holds(use)
         return found
 
-    def _is_called(self, node: cst.FunctionDef) -> bool:
-        return any(
-            isinstance(outer := self.tree.parent[use], cst.Call) and outer.func is use
-            for use in self.tree.scope[node].uses(node.name.value)
-        )
+    def _is_called(self, node: cst.FunctionDef, start: cst.CSTNode | None) -> bool:
+        """Tell whether a nested function is called, other than to be the task itself."""
+        tree = self.tree
+        for use in tree.scope[node].uses(node.name.value):
+            call = tree.parent[use]
+            if not isinstance(call, cst.Call) or call.func is not use:
+                continue
+            if start is None or not tree.holds(tree.statement_of(start), call):
+                return True
+        return False

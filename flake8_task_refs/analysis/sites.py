@@ -29,7 +29,6 @@ SCHEDULERS: Final = frozenset(
     {"call_soon", "call_later", "call_at", "call_soon_threadsafe", "add_signal_handler"}
 )
 _MAKES_FUTURE: Final = frozenset({"run_in_executor", "create_future", "wrap_future", "create_task"})
-_STRINGS: Final = (cst.SimpleString, cst.ConcatenatedString)
 _FUTURE_NAME: Final = re.compile(
     r"(?:\w*_)?(?:fut|futs|future|futures|task|tasks)\d*\Z", re.IGNORECASE
 )
@@ -59,29 +58,13 @@ class Sites:
         self.names = names
         self.wrappers: set[tuple[str, str]] = set()  # (class name or "", function name)
 
-    def find_wrappers(self, trees: list[Tree]) -> None:
-        """Take note of the file's own functions that do nothing but return a new task."""
-        for tree in trees:
-            for node in tree.inner:
-                if isinstance(node, cst.FunctionDef) and self._is_thin(tree, node):
-                    holder = tree.class_around(node)
-                    self.wrappers.add((holder.name.value if holder else "", node.name.value))
-
-    def _is_thin(self, tree: Tree, function: cst.FunctionDef) -> bool:
-        """Tell whether ``function`` is ``def f(...): return create_task(...)``."""
-        if function.asynchronous is not None or tree.function_around(function) is not None:
-            return False
-        body = [
-            small
-            for line in function.body.body
-            if isinstance(line, cst.SimpleStatementLine)
-            for small in line.body
-            if not (isinstance(small, cst.Expr) and isinstance(small.value, _STRINGS))
+    def aliases(self) -> list[str]:
+        """Return the module's own names for creators and aggregates: ``spawn`` of ``as spawn``."""
+        settings = self.names.settings
+        known = CREATORS | AGGREGATES | set(settings.task_factories)
+        return [
+            name for name in self.names.module_names() if self.names.module_origin(name) in known
         ]
-        only = body[0] if len(body) == 1 and len(function.body.body) <= 2 else None
-        if not isinstance(only, cst.Return) or not isinstance(only.value, cst.Call):
-            return False
-        return self.creator(tree, only.value.func) is not None
 
     def find(self, tree: Tree) -> list[CreationSite]:
         """Return the creation sites of ``tree``, in source order."""

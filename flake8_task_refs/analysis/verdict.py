@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
+from flake8_task_refs.analysis.callbacks import Callbacks
+from flake8_task_refs.analysis.helpers import Helper, find_helper
 from flake8_task_refs.analysis.names import assigned_value
 from flake8_task_refs.analysis.ownership import Hold, How, Ownership
 
 if TYPE_CHECKING:
+    from typing import TypeGuard
+
     from flake8_task_refs.analysis.containers import Containers
     from flake8_task_refs.analysis.sites import CreationSite
+    from flake8_task_refs.analysis.tree import Tree
     from flake8_task_refs.options import Settings
 
 _STRICT: Final = "TSK304"
@@ -38,20 +43,38 @@ class Judge:
         self.containers = containers
         self.settings = settings
 
-    def verdict(self, site: CreationSite) -> Verdict | None:
-        """Return the verdict on ``site``; None if its handles are in good hands."""
-        code = self._code(site)
-        return Verdict(code, site.call, site.coroutine) if code else None
+    def verdicts(self, sites: list[CreationSite]) -> list[Verdict]:
+        """Return what the rules say of ``sites``, and of the region's done-callbacks."""
+        found = [(self._code(site), site.call, site.coroutine) for site in sites]
+        found += [("TSK102", call, "") for call in Callbacks(self.ownership).broken()]
+        return [Verdict(code, call, coroutine) for code, call, coroutine in found if code]
+
+    def wrappers(self, sites: list[CreationSite]) -> set[tuple[str, str]]:
+        """Return the file's own functions that only hand their new task to the caller.
+
+        Each is (its class or "", its name). A call of one is a creation site itself.
+        """
+        tree = self.ownership.tree
+        found: set[tuple[str, str]] = set()
+        for site in sites:
+            function = tree.function_around(site.call)
+            if site.kind != "task" or not _is_plain(function, tree):
+                continue
+            holds = self.ownership.holds(site.call)
+            if holds and all(isinstance(hold.node, cst.Return) for hold in holds):
+                holder = tree.class_around(function)
+                found.add((holder.name.value if holder else "", function.name.value))
+        return found
 
     def _code(self, site: CreationSite) -> str | None:
         if site.kind == "deferred":
             return "TSK001"
-        self.ownership.went_through_name = False
+        self.ownership.was_bound = False
         holds = self.ownership.holds(site.call)
         if site.kind == "aggregate":
             return "TSK003" if not holds and self._holds_fresh_tasks(site) else None
         if not holds:
-            return "TSK002" if self.ownership.went_through_name else "TSK001"
+            return "TSK002" if self.ownership.was_bound else "TSK001"
         contained = all(hold.how is How.CONTAINER for hold in holds)
         if contained and self.containers.grow(self.ownership, site.call, holds):
             return "TSK101"
@@ -64,7 +87,17 @@ class Judge:
         if any(hold.how in _WAITED for hold in holds):
             return True
         stored = [hold for hold in holds if hold.how is How.CONTAINER]
-        return any(self.containers.has_discard(self.ownership, hold) for hold in stored)
+        if any(self.containers.has_discard(self.ownership, hold) for hold in stored):
+            return True
+        helpers = [self._helper(hold) for hold in holds if hold.how is How.PASSED]
+        return any(
+            helper is not None and "add_done_callback" in helper.tree.text for helper in helpers
+        )
+
+    def _helper(self, hold: Hold) -> Helper | None:
+        if not isinstance(hold.node, cst.Call):
+            return None
+        return find_helper(self.ownership.tree, hold.node.func, self.ownership.parse)
 
     def _holds_fresh_tasks(self, site: CreationSite) -> bool:
         """Tell whether an aggregate holds anything that nobody else does.
@@ -83,7 +116,8 @@ class Judge:
         """Tell whether ``value`` is a coroutine, or a task that only this aggregate would keep."""
         tree = self.ownership.tree
         if isinstance(value, cst.Call):
-            return True
+            helper = find_helper(tree, value.func, self.ownership.parse)
+            return helper is None or helper.function.asynchronous is not None
         if isinstance(value, (cst.GeneratorExp, cst.ListComp, cst.SetComp)):
             return self._is_fresh(value.elt)
         if isinstance(value, (cst.List, cst.Tuple, cst.Set)):
@@ -98,3 +132,15 @@ class Judge:
         if not made or not all(item is not None and self._is_fresh(item) for item in made):
             return False
         return not any(self.ownership.holds(use) for use in others)
+
+
+def _is_plain(
+    function: cst.FunctionDef | cst.Lambda | None, tree: Tree
+) -> TypeGuard[cst.FunctionDef]:
+    """Tell whether ``function`` is an undecorated, synchronous function or method."""
+    return (
+        isinstance(function, cst.FunctionDef)
+        and function.asynchronous is None
+        and not function.decorators
+        and tree.function_around(function) is None
+    )
