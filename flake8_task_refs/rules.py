@@ -21,7 +21,8 @@ class Rule:
     coroutine's name goes. ``example`` is source that the rule flags, ``use_instead`` source that
     it does not flag. ``precision`` is the share of right findings among ``sites`` findings in
     real code judged by hand, ``None`` until that was measured. ``default`` tells whether the
-    rule is on without being asked for by code.
+    rule is on without being asked for by code. ``fix_safety`` begins with ``Safe:``, ``Unsafe:`` or
+    ``Not fixed:``.
     """
 
     code: str
@@ -382,9 +383,10 @@ def explain(rule: Rule) -> str:
 
 def table() -> str:
     """Return the README's table of all rules, in Markdown, without a final newline."""
-    lines = ["| code | name | what flake8 prints | default |", "|---|---|---|---|"]
+    lines = ["| code | name | what flake8 prints | fix | default |", "|---|---|---|---|---|"]
     lines += [
-        f"| {rule.code} | {rule.name} | {rule.text('work()')} | {'on' if rule.default else 'off'} |"
+        f"| {rule.code} | {rule.name} | {rule.text('work()')} "
+        f"| {rule.fix_safety.partition(':')[0].lower()} | {'on' if rule.default else 'off'} |"
         for rule in RULES
     ]
     return "\n".join(lines)

@@ -95,6 +95,7 @@ def test_explanation_has_every_part(rule: Rule) -> None:
     for part in (rule.what, rule.why, rule.example, rule.use_instead, rule.fix_safety):
         assert part in text
     assert ("--extend-select" in text) is not rule.default
+    assert rule.fix_safety.partition(": ")[0] in {"Safe", "Unsafe", "Not fixed"}
 
 
 def test_explanation_tells_what_was_measured() -> None:
