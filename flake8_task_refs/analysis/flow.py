@@ -160,10 +160,26 @@ class Flow:
         if not loops:
             return False
         loop = loops[0]
+        if self._is_conditional(start, loop):
+            return False
         if any(self.tree.holds(loop, use) for use in uses):
             return False
         leaving = (cst.Break, cst.Return, cst.Raise)
         return not any(isinstance(node, leaving) for node in self.tree.walk(loop.body))
+
+    def _is_conditional(self, node: cst.CSTNode, loop: cst.CSTNode) -> bool:
+        """Tell whether ``node`` runs on some turns of ``loop`` only: ``if task is None:``."""
+        conditional = (cst.If, cst.Match, cst.ExceptHandler, cst.While, cst.For)
+        for outer in self.tree.ancestors(node):
+            if outer is loop:
+                return False
+            if isinstance(outer, conditional):
+                return True
+        return False
+
+    def loops_for_ever(self, start: cst.CSTNode) -> bool:
+        """Tell whether a loop around ``start`` never ends."""
+        return any(self._endless(loop) for loop in self.loops(start))
 
     def never_leaves(self, start: cst.CSTNode) -> bool:
         """Tell whether the function cannot end after ``start``: it loops or waits for ever."""

@@ -507,9 +507,26 @@ class Ownership:
                 holding.append(use)
         if found and binding and self._only_last(start, holding):
             found = []
-        if found or not locals_outlive(self.flow, scope, start):
+        if found:
             return found
+        if not binding and (self.flow.loops_for_ever(start) or self._is_drained(name, scope)):
+            return [Hold(How.ALIVE, start)]
+        if not locals_outlive(self.flow, scope, start):
+            return []
         return [Hold(How.ALIVE, start)]
+
+    def _is_drained(self, name: str, scope: Scope) -> bool:
+        """Tell whether a container that is filled one by one is waited for in the end.
+
+        Even a wait that gives up after a timeout says that somebody looks after its tasks.
+        """
+        for use in scope.uses(name):
+            call = self.tree.parent[self.tree.parent[use]]
+            if isinstance(call, cst.Call) and (
+                self.names.canonical(self.tree, call.func) == "asyncio.wait"
+            ):
+                return not any(last_name(arg.value).startswith("FIRST_") for arg in call.args)
+        return False
 
     def _only_last(self, start: cst.CSTNode, holding: list[cst.CSTNode]) -> bool:
         """Tell whether a loop overwrites the name before anyone looks at it."""
