@@ -8,6 +8,7 @@ import sys
 import pytest
 from commands import ROOT, run
 
+import flake8_task_refs
 from flake8_task_refs import Finding, Settings, check_source
 from flake8_task_refs.rules import BY_CODE, OFF_CODES, RULES, Rule, codes_named, explain, table
 
@@ -147,3 +148,19 @@ def test_catalogue_costs_flake8_nothing_to_import() -> None:
     )
     done = run(sys.executable, "-c", code, cwd=ROOT)
     assert done.stdout.decode().strip() == "[]"
+
+
+def test_public_names_are_imported_on_first_use() -> None:
+    code = """\
+import sys, flake8_task_refs
+before = {"flake8", "libcst"} & {*sys.modules}
+found = [getattr(flake8_task_refs, name) for name in flake8_task_refs.__all__]
+print(sorted(before), len(found) == len(flake8_task_refs.__all__))
+"""
+    done = run(sys.executable, "-c", code, cwd=ROOT)
+    assert done.stdout.decode().strip() == "[] True", done.stderr.decode()
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'fix_sauce'"):
+        flake8_task_refs.fix_sauce  # noqa: B018
