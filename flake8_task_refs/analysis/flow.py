@@ -61,7 +61,7 @@ class Flow:
             if block in below:
                 other = below[block]
                 return other is not statement or not self._apart(statement, start, use)
-            if self._leaves(block, statement) and not self._in_finally(start, use):
+            if self._leaves(block, statement) and not self._diverted(block, use):
                 return False
         return True
 
@@ -99,15 +99,20 @@ class Flow:
             for small in line.body
         )
 
-    def _in_finally(self, start: cst.CSTNode, use: cst.CSTNode) -> bool:
+    def _diverted(self, block: cst.CSTNode, use: cst.CSTNode) -> bool:
+        """Tell whether a try statement may bring control from ``block`` to ``use`` all the same.
+
+        Its ``finally`` runs on a return; its handlers run when something before the return raises.
+        """
         tree = self.tree
-        return any(
-            isinstance(outer, cst.Try)
-            and outer.finalbody is not None
-            and tree.holds(outer.finalbody, use)
-            and tree.holds(outer, start)
-            for outer in tree.ancestors(use)
-        )
+        for outer in tree.ancestors(block):
+            if not isinstance(outer, cst.Try):
+                continue
+            if outer.finalbody is not None and tree.holds(outer.finalbody, use):
+                return True
+            if outer.handlers and tree.holds(outer.body, block) and not tree.holds(outer.body, use):
+                return True
+        return False
 
     def _around(self, start: cst.CSTNode, use: cst.CSTNode, kills: list[cst.Name]) -> bool:
         """Tell whether a loop's next turn brings ``start``'s binding to ``use``."""
