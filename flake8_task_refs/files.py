@@ -205,6 +205,25 @@ def describe(error: SourceError) -> str:
     return f"not valid Python: {where}{' '.join(str(error).split())}"
 
 
+def syntax_error(text: str) -> SourceError | None:
+    """Return what this Python cannot parse in ``text``, ``None`` if it can.
+
+    libcst takes the whole process down over brackets nested a thousand deep; Python allows 200.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(text)
+    except SyntaxError as error:
+        return SourceError(error.msg, error.lineno or 0, error.offset or 0)
+    except (RecursionError, MemoryError):
+        return SourceError("nested too deeply")
+    except ValueError as error:
+        # Null bytes, before 3.12.
+        return SourceError(str(error))
+    return None
+
+
 def _scan_file(settings: Settings, item: tuple[str, tuple[str, ...]]) -> Scanned:
     name, codes = item
     from flake8_task_refs.analysis.sieve import may_create_tasks  # noqa: PLC0415
@@ -225,19 +244,5 @@ def _scan_file(settings: Settings, item: tuple[str, tuple[str, ...]]) -> Scanned
         return Scanned(name, error=describe(error))
     findings = tuple(finding for finding in found if finding.code in codes)
     # check_source reads no more of a file than it needs; flake8 checks no file that is not Python.
-    broken = _syntax_error(source.text) if findings else None
+    broken = syntax_error(source.text) if findings else None
     return Scanned(name, error=describe(broken)) if broken else Scanned(name, findings)
-
-
-def _syntax_error(text: str) -> SourceError | None:
-    """Return what this Python cannot parse in ``text``, ``None`` if it can."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            ast.parse(text)
-    except SyntaxError as error:
-        return SourceError(error.msg, error.lineno or 0, error.offset or 0)
-    except (ValueError, RecursionError, MemoryError) as error:
-        # Null bytes, and nesting too deep for the parser.
-        return SourceError(str(error))
-    return None

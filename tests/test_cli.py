@@ -389,10 +389,20 @@ def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     assert b"none.py: error: No such file or directory\n" in done.stderr
 
 
-def test_deep_nesting_ends_without_a_traceback(tmp_path: Path) -> None:
-    deep = f"{FAULT}x = {'(' * 5000}1{')' * 5000}\n"
+@pytest.mark.parametrize(
+    "deep",
+    [
+        f"{FAULT}x = {'(' * 5000}1{')' * 5000}\n",
+        FAULT.replace("work())", f"work({'(' * 5000}1{')' * 5000}))"),
+        f"{FAULT}x = {'not ' * 50_000}1\n",
+        f"{FAULT}x = a{'.b' * 50_000}\n",
+    ],
+    ids=["beside", "inside", "operators", "attributes"],
+)
+def test_deep_nesting_ends_without_a_traceback(tmp_path: Path, deep: str) -> None:
     (tmp_path / "deep.py").write_text(deep)
     done = fix("--isolated", "deep.py", cwd=tmp_path)
+    assert re.search(rb"deep\.py: error: (not valid Python: |nested too deeply)", done.stderr)
     assert b"Traceback" not in done.stderr
     assert done.returncode == 123
     assert (tmp_path / "deep.py").read_text() == deep

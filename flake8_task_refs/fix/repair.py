@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from flake8_task_refs.analysis.finding import SourceError
 from flake8_task_refs.analysis.sieve import may_create_tasks
-from flake8_task_refs.files import FileError, SourceText, describe, read, write
+from flake8_task_refs.files import FileError, SourceText, describe, read, syntax_error, write
 from flake8_task_refs.fix.line_length import line_length_for
 from flake8_task_refs.flake8_config import has_file_noqa
 
@@ -75,6 +75,9 @@ def repair_text(
         or (not job.settings.disable_noqa and has_file_noqa(source.lines()))
     ):
         return Report(name), source.text
+    broken = syntax_error(source.text)
+    if broken:
+        return Report(name, error=describe(broken)), source.text
     # Only a file that can create a task is worth the import of libcst.
     from flake8_task_refs.fix.engine import FixSettings, fix_source  # noqa: PLC0415
 
@@ -89,6 +92,8 @@ def repair_text(
         result = fix_source(source.text, settings)
     except SourceError as error:
         return Report(name, error=describe(error)), source.text
+    except RecursionError:
+        return Report(name, error="nested too deeply"), source.text
     except Exception as error:  # noqa: BLE001 (one file must not end the run for all others)
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         return Report(name, error=f"internal error, please report it: {reason}"), source.text
