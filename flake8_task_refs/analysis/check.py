@@ -107,10 +107,14 @@ class _Module:
         trees = self._trees(offsets)
         # Other names for a creator, then functions of the file that hand a new task on.
         trees |= self._trees_naming(self.sites.aliases())
-        for tree in trees:
-            self.sites.wrappers |= self._judge(tree).wrappers(self.sites.find(tree))
-        trees |= self._trees_naming(sorted({name for _, name in self.sites.wrappers}))
+        while not self.sites.wrappers >= (wrappers := self._wrappers(trees)):
+            self.sites.wrappers |= wrappers
+            trees |= self._trees_naming(sorted({name for _, name in wrappers}))
         return sorted({finding for tree in trees for finding in self._findings_in(tree)})
+
+    def _wrappers(self, trees: Iterable[Tree]) -> set[tuple[str, str]]:
+        found = (self._judge(tree).wrappers(self.sites.find(tree)) for tree in trees)
+        return set().union(*found)
 
     def _judge(self, tree: Tree) -> Judge:
         from flake8_task_refs.analysis.containers import Containers  # noqa: PLC0415
