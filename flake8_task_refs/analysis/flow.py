@@ -188,12 +188,13 @@ class Flow:
 
     def never_leaves(self, start: cst.CSTNode) -> bool:
         """Tell whether the function cannot end after ``start``: it loops or waits for ever."""
+        order = self.tree.order
         for block, statement in self.tree.blocks(start):
-            after = False
-            for item in getattr(block, "body", ()):
-                if after and self._endless(item):
-                    return True
-                after = after or item is statement
+            items = list(getattr(block, "body", ()))
+            if isinstance(statement, cst.SimpleStatementLine):
+                items += statement.body
+            if any(order[item] > order[start] and self._endless(item) for item in items):
+                return True
         return False
 
     def _endless(self, statement: cst.CSTNode) -> bool:
@@ -211,11 +212,9 @@ class Flow:
             return any(self._endless(item) for item in getattr(statement.body, "body", ()))
         if isinstance(statement, cst.Try):
             return any(self._endless(item) for item in getattr(statement.body, "body", ()))
-        if not isinstance(statement, cst.SimpleStatementLine):
-            return False
-        return any(
-            isinstance(small, cst.Expr) and _waits_for_ever(small.value) for small in statement.body
-        )
+        if isinstance(statement, cst.SimpleStatementLine):
+            return any(self._endless(small) for small in statement.body)
+        return isinstance(statement, cst.Expr) and _waits_for_ever(statement.value)
 
 
 def _waits_for_ever(value: cst.BaseExpression) -> bool:

@@ -61,7 +61,9 @@ class Hold:
     node: cst.CSTNode
 
 
-_MAX_DEPTH: Final = 3
+_MAX_DEPTH: Final = 3  # of helpers within helpers
+# What is done with a container now says nothing of tasks that are added later.
+_AT_THE_TIME: Final = (How.AWAITED, How.CANCELLED)
 
 
 class Ownership:
@@ -78,7 +80,7 @@ class Ownership:
         self.parse = parse
         self.was_bound = False  # to a name, or weakly, since the caller last cleared it
         self._following: set[tuple[str, cst.CSTNode]] = set()
-        self.depth = 0  # of helpers within helpers
+        self.depth = 0
 
     # -- climbing from an expression --------------------------------------------------------
 
@@ -211,9 +213,7 @@ class Ownership:
             return self._stored_in(func.value, node)
         if isinstance(func, cst.Attribute) and func.attr.value in CONTAINER_NEUTRAL:
             return []
-        if not self._helper_keeps(call, arg):
-            return []
-        return [Hold(How.PASSED, call)]
+        return self._given_to_helper(call, arg)
 
     @staticmethod
     def _is_logging(func: cst.BaseExpression, path: str | None) -> bool:
@@ -300,25 +300,27 @@ class Ownership:
             return True
         return isinstance(self.tree.parent[store], (cst.For, cst.CompFor))
 
-    def _helper_keeps(self, call: cst.Call, arg: cst.Arg) -> bool:
-        """Tell whether the callee may keep the argument: yes, unless it is seen not to."""
+    def _given_to_helper(self, call: cst.Call, arg: cst.Arg) -> list[Hold]:
+        """Follow an argument into a function of this file; any other callee may keep it."""
+        kept = [Hold(How.PASSED, call)]
         if arg.star or self.depth >= _MAX_DEPTH:
-            return True
+            return kept
         found = find_helper(self.tree, call.func, self.parse)
-        if found is None:
-            return True
-        tree, function = found.tree, found.function
-        name = parameter_of(found, call, arg)
-        if name is None:
-            return True
-        inner = Ownership(tree, self.names, self.sites, self.parse)
+        name = parameter_of(found, call, arg) if found is not None else None
+        if found is None or name is None:
+            return kept
+        inner = Ownership(found.tree, self.names, self.sites, self.parse)
         inner.depth = self.depth + 1
-        scope = tree.inner[function]
+        scope = found.tree.inner[found.function]
         if len(scope.stores.get(name, ())) > 1 or scope.loads.get("locals"):
-            return True
-        return any(
-            inner.holds(use) or inner.in_closure(use, scope, None) for use in scope.uses(name)
-        )
+            return kept
+        holds: list[Hold] = []
+        for use in scope.uses(name):
+            holds += inner.holds(use) or inner.in_closure(use, scope, None)
+        handed_back = all(isinstance(hold.node, cst.Return) for hold in holds)
+        if holds and handed_back and found.function.asynchronous is None:
+            return self.holds(call)
+        return kept if holds else []
 
     def _as_receiver(self, node: cst.CSTNode, attribute: cst.Attribute) -> list[Hold]:
         """Follow ``handle.method``: called, or taken as a bound method."""
@@ -500,11 +502,16 @@ class Ownership:
                 held = self.in_closure(use, scope, start)
             elif scope.kind == "comprehension" or self.flow.reaches(start, use, kills):
                 held = self.holds(use)
+            elif not binding and self._reaches_any(stores, use):
+                # A container that somebody holds already, before it is filled.
+                held = [hold for hold in self.holds(use) if hold.how not in _AT_THE_TIME]
             else:
                 continue
             if held:
                 found += held
                 holding.append(use)
+        if not binding:
+            found += [hold for store in stores for hold in self._other_targets(store)]
         if found and binding and self._only_last(start, holding):
             found = []
         if found:
@@ -514,6 +521,22 @@ class Ownership:
         if not locals_outlive(self.flow, scope, start):
             return []
         return [Hold(How.ALIVE, start)]
+
+    def _reaches_any(self, stores: list[cst.Name], use: cst.Name) -> bool:
+        """Tell whether ``use`` sees what one of ``stores`` bound."""
+        return any(
+            self.flow.reaches(store, use, [kill for kill in stores if kill is not store])
+            for store in stores
+        )
+
+    def _other_targets(self, store: cst.Name) -> list[Hold]:
+        """Return the holds of ``a = self.b = []`` besides the name ``a``."""
+        target = self.tree.parent[store]
+        assign = self.tree.parent[target]
+        if not isinstance(assign, cst.Assign):
+            return []
+        others = [other.target for other in assign.targets if other is not target]
+        return [Hold(How.STORED, other) for other in others if not isinstance(other, cst.Name)]
 
     def _is_drained(self, name: str, scope: Scope) -> bool:
         """Tell whether a container that is filled one by one is waited for in the end.

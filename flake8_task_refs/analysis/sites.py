@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import libcst as cst
 
 from flake8_task_refs.analysis.names import assigned_value
-from flake8_task_refs.analysis.tree import Tree, dotted_text
+from flake8_task_refs.analysis.tree import Scope, Tree, dotted_text
 
 if TYPE_CHECKING:
     from flake8_task_refs.analysis.names import Names
@@ -56,7 +56,7 @@ class Sites:
     def __init__(self, names: Names) -> None:
         """Use ``names`` to tell asyncio's functions from the user's."""
         self.names = names
-        self.wrappers: set[tuple[str, str]] = set()  # (class name or "", function name)
+        self.wrappers: set[tuple[str, str]] = set()  # (home_of its scope, its name)
 
     def aliases(self) -> list[str]:
         """Return the module's own names for creators and aggregates: ``spawn`` of ``as spawn``."""
@@ -137,8 +137,8 @@ class Sites:
     def _is_wrapper(self, tree: Tree, func: cst.CSTNode) -> bool:
         if isinstance(func, cst.Name):
             scope = tree.scope[func].owner(func.value)
-            at_module = scope is None or scope.kind == "module"
-            return at_module and ("", func.value) in self.wrappers
+            home = "" if scope is None else home_of(scope)
+            return (home, func.value) in self.wrappers
         if isinstance(func, cst.Attribute) and dotted_text(func.value) in ("self", "cls"):
             around = tree.class_around(func)
             return around is not None and (around.name.value, func.attr.value) in self.wrappers
@@ -196,6 +196,15 @@ def _annotated_future(tree: Tree, store: cst.Name) -> bool:
         return False
     text = tree.module.code_for_node(holder.annotation.annotation)
     return re.search(r"\b(?:Future|Task)\b", text) is not None
+
+
+def home_of(scope: Scope) -> str:
+    """Return where a function of ``scope`` is called from: "" for the module, or a class's name."""
+    if isinstance(scope.node, cst.ClassDef):
+        return scope.node.name.value
+    if isinstance(scope.node, cst.FunctionDef):
+        return f"{scope.node.name.value}.<locals>"
+    return ""
 
 
 def is_scheduler(func: cst.CSTNode) -> bool:

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
     from flake8_task_refs.analysis.containers import Containers
     from flake8_task_refs.analysis.sites import CreationSite
-    from flake8_task_refs.analysis.tree import Tree
     from flake8_task_refs.options import Settings
+from flake8_task_refs.analysis.sites import home_of
+from flake8_task_refs.analysis.tree import last_name
 
 _STRICT: Final = "TSK304"
 # Holds that satisfy even the strict rule: the function itself waits for the task.
@@ -52,18 +53,17 @@ class Judge:
     def wrappers(self, sites: list[CreationSite]) -> set[tuple[str, str]]:
         """Return the file's own functions that only hand their new task to the caller.
 
-        Each is (its class or "", its name). A call of one is a creation site itself.
+        Each is (its home, its name), as ``sites.home_of`` says. A call of one is a creation site.
         """
         tree = self.ownership.tree
         found: set[tuple[str, str]] = set()
         for site in sites:
             function = tree.function_around(site.call)
-            if site.kind != "task" or not _is_plain(function, tree):
+            if site.kind != "task" or not _is_plain(function):
                 continue
             holds = self.ownership.holds(site.call)
             if holds and all(isinstance(hold.node, cst.Return) for hold in holds):
-                holder = tree.class_around(function)
-                found.add((holder.name.value if holder else "", function.name.value))
+                found.add((home_of(tree.scope[function]), function.name.value))
         return found
 
     def _code(self, site: CreationSite) -> str | None:
@@ -91,7 +91,9 @@ class Judge:
             return True
         helpers = [self._helper(hold) for hold in holds if hold.how is How.PASSED]
         return any(
-            helper is not None and "add_done_callback" in helper.tree.text for helper in helpers
+            "add_done_callback" in helper.tree.module.code_for_node(helper.function)
+            for helper in helpers
+            if helper is not None
         )
 
     def _helper(self, hold: Hold) -> Helper | None:
@@ -134,13 +136,13 @@ class Judge:
         return not any(self.ownership.holds(use) for use in others)
 
 
-def _is_plain(
-    function: cst.FunctionDef | cst.Lambda | None, tree: Tree
-) -> TypeGuard[cst.FunctionDef]:
-    """Tell whether ``function`` is an undecorated, synchronous function or method."""
+def _is_plain(function: cst.FunctionDef | cst.Lambda | None) -> TypeGuard[cst.FunctionDef]:
+    """Tell whether ``function`` returns what it says: synchronous, and not decorated anew."""
     return (
         isinstance(function, cst.FunctionDef)
         and function.asynchronous is None
-        and not function.decorators
-        and tree.function_around(function) is None
+        and all(
+            last_name(item.decorator) in ("staticmethod", "classmethod")
+            for item in function.decorators
+        )
     )
