@@ -11,6 +11,9 @@ A fixture is a module that the oracle can run (see ``oracle``). Its comments say
 - ``# settings: managed_spawners=*.spawn,app.start allow_underscore=true``: the linter's settings.
 - ``# python: 3.11``: the oldest Python that can run it.
 - ``# lint only: reason``: the oracle cannot run it.
+
+``bad.fixed.py`` is what the fixer makes of ``bad.py``: no finding is left and every task is kept,
+whatever the comments say that it took over.
 """
 
 from __future__ import annotations
@@ -66,7 +69,12 @@ class Fixture:
 
     @property
     def is_bad(self) -> bool:
-        return self.path.stem.startswith("bad") and not self.path.stem.endswith(".fixed")
+        return self.path.stem.startswith("bad") and not self.is_fixed
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether it is what the fixer makes of another fixture, with that one's comments."""
+        return self.path.stem.endswith(".fixed")
 
     @cached_property
     def source(self) -> str:
@@ -116,6 +124,8 @@ class Fixture:
 
         Raises ``ValueError`` where a marker does not say its column and the line leaves a choice.
         """
+        if self.is_fixed:
+            return []
         return sorted(
             Expected(line, int(column) if column else self._column(line, code), code)
             for line, comment in _comments(self.source)
@@ -150,6 +160,8 @@ class Fixture:
 
     def verdict(self, case: str) -> str:
         """Return what the oracle is expected to say of ``case``."""
+        if self.is_fixed:
+            return "kept"
         default = _VERDICT_OF_BAD.get(self.code, "kept") if self.is_bad else "kept"
         return self._verdicts.get(case) or self.directives.get("oracle", default)
 

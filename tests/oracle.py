@@ -452,8 +452,7 @@ def _quiet_collector() -> Iterator[None]:
     """Collect only when told to, and look only at what is made from here on."""
     was_enabled = gc.isenabled()
     gc.disable()
-    gc.collect()
-    gc.freeze()
+    gc.freeze()  # without a collection before it, which would take longer than the trial
     known = sys.modules.get("oracle")
     sys.modules["oracle"] = sys.modules[__name__]
     try:
