@@ -1,0 +1,282 @@
+"""What a file gets once, whichever sites need it: imports, logger, registry, helper functions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import libcst as cst
+
+from flake8_task_refs.fix.edits import Edit, Place
+from flake8_task_refs.fix.imports import add_imports, docstring_end
+from flake8_task_refs.fix.names import FileNames, fresh, last_name_of
+from flake8_task_refs.fix.source import SourceFile, Statement, statement_expression
+
+if TYPE_CHECKING:
+    from flake8_task_refs.fix.layout import Layout
+
+REASON: Final = "# Strong references: the event loop keeps only weak ones."
+
+
+class Additions:
+    """Collects what the homes ask for; ``edits()`` then puts it all at the head of the file.
+
+    Every ``need_`` method returns the name under which the thing can be used.
+    """
+
+    def __init__(self, file: SourceFile, names: FileNames, layout: Layout, registry: str) -> None:
+        """``registry`` is the name of a new module registry, without its leading underscore."""
+        self._file = file
+        self._names = names
+        self._layout = layout
+        self._wanted = registry
+        self._modules: list[str] = []
+        self._members: list[tuple[str, str]] = []
+        self._logger = ""
+        self._registry = ""
+        self._futures = ""
+        self._track = ""
+        self._track_future = ""
+        self._log_failed = ""
+        self._before: list[Statement] = []
+        self._log_before: Statement | None = None
+
+    def module(self, name: str) -> str:
+        """Return how the module ``name`` is written here, and import it if it must be."""
+        alias = self._names.module_alias(name)
+        if alias:
+            return alias
+        if name not in self._modules:
+            self._modules.append(name)
+        return name
+
+    def can_import(self, name: str) -> bool:
+        """Tell whether ``name`` is imported or free to be."""
+        return bool(self._names.module_alias(name)) or not self._names.binds(name)
+
+    def logger(self) -> tuple[str, bool]:
+        """Return the file's logger and whether it takes ``%``-style arguments."""
+        name, percent = self._names.logger
+        if name:
+            return name, percent
+        if not self._logger:
+            self._logger = fresh("logger", self._names.all_names)
+            self.module("logging")
+        return self._logger, True
+
+    def registry(self) -> str:
+        """Return the module's registry of tasks."""
+        if not self._registry:
+            self._registry = fresh(f"_{self._wanted}", self._names.all_names)
+            self.module("asyncio")
+        return self._registry
+
+    def futures(self) -> str:
+        """Return the module's registry of futures (of ``gather`` and its like)."""
+        if not self._futures:
+            self._futures = fresh("_background_futures", self._names.all_names)
+            self.module("asyncio")
+            self._typing("Any")
+        return self._futures
+
+    def track(self) -> str:
+        """Return the helper that registers a task in the module's registry and returns it."""
+        if not self._track:
+            self.registry()
+            self._typing("TypeVar")
+            self._track = fresh("_track", self._names.all_names)
+        return self._track
+
+    def log_failed_task(self, before: cst.CSTNode) -> str:
+        """Return the callback that logs what made a task fail; it will stand before ``before``."""
+        top = self._file.top_statement(before)
+        if not self._log_failed:
+            self._log_failed = fresh("_log_failed_task", self._names.all_names)
+            self.logger()
+            self.module("asyncio")
+        if top is not None and (
+            self._log_before is None
+            or self._file.span(top).start < self._file.span(self._log_before).start
+        ):
+            self._log_before = top
+        return self._log_failed
+
+    def defined_before(self, statement: cst.CSTNode) -> None:
+        """The module's registry must be defined before ``statement``."""
+        top = self._file.top_statement(statement)
+        if top is not None:
+            self._before.append(top)
+
+    def _typing(self, name: str) -> str:
+        for local, origin in self._names.module_imports.items():
+            if origin == f"typing.{name}":
+                return local
+        alias = self._names.module_alias("typing")
+        if alias:
+            return f"{alias}.{name}"
+        if ("typing", name) not in self._members:
+            self._members.append(("typing", name))
+        return name
+
+    def edits(self) -> list[Edit]:
+        """Return the edits that add everything that was asked for."""
+        # The order of the calls matters: the head's lines ask for imports.
+        edits = [*self._head(), *self._log_function()]
+        imports = add_imports(
+            self._file, self._modules, self._members, self._layout.line_length
+        )
+        return [*imports, *edits]
+
+    # The head: after the imports and constants.
+
+    def _head(self) -> list[Edit]:
+        simple: list[list[str]] = []
+        functions: list[list[str]] = []
+        if self._logger:
+            logging = self.module("logging")
+            simple.append([f"{self._logger} = {logging}.getLogger(__name__)"])
+        variable = ""
+        if self._track:
+            variable = fresh("_T", self._names.all_names)
+            simple.append([f'{variable} = {self._typing("TypeVar")}("{variable}")'])
+        if self._registry:
+            task = f"{self.module('asyncio')}.Task"
+            line = f"{self._registry}: set[{task}[object]] = set()"
+            simple.append([REASON, *self._layout.best(line, "")])
+        if self._futures:
+            future = f"{self.module('asyncio')}.Future"
+            line = f"{self._futures}: set[{future}[{self._typing('Any')}]] = set()"
+            reason = [] if self._registry else [REASON]
+            simple.append([*reason, *self._layout.best(line, "")])
+        if self._track:
+            functions.append(self._track_function(variable))
+        if not simple and not functions:
+            return []
+        return [self._insert_head(simple, functions)]
+
+    def _track_function(self, variable: str) -> list[str]:
+        step = self._layout.step
+        task = f"{self.module('asyncio')}.Task[{variable}]"
+        return [
+            f"def {self._track}(task: {task}) -> {task}:",
+            f"{step}{self._registry}.add(task)",
+            f"{step}task.add_done_callback({self._registry}.discard)",
+            f"{step}return task",
+        ]
+
+    def _insert_head(self, simple: list[list[str]], functions: list[list[str]]) -> Edit:
+        file = self._file
+        after = self._head_statement()
+        line = file.last_line(after) + 1 if after is not None else docstring_end(file)
+        newline = file.newline_near(line - 1) if line > 1 else file.newline
+        lines: list[str] = [] if line == 1 else [""]
+        for number, block in enumerate(simple):
+            lines += [""] * bool(number) + block
+        for block in functions:
+            lines += ["", ""] * bool(simple) + block
+        offset = file.line_start(line)
+        lead = "" if offset == 0 or file.text[offset - 1] in "\r\n" else newline
+        text = lead + newline.join(lines) + newline
+        if file.text[offset:].strip():
+            below = line
+            while not file.line_text(below).strip():
+                below += 1
+            following = file.line_text(below)
+            apart = 2 if functions or _is_definition(following) else 1
+            text += newline * max(0, apart - (below - line))
+        return Edit(offset, offset, text, Place.HEADER)
+
+    def _head_statement(self) -> Statement | None:
+        """Return the last of the module's imports and constants, before anything uses them."""
+        file = self._file
+        limit = min((file.span(top).start for top in self._before), default=len(file.text))
+        last_import: int = -1
+        body: list[Statement] = []
+        for statement in file.module.body:
+            if isinstance(statement, (cst.FunctionDef, cst.ClassDef)):
+                break
+            if file.span(statement).start >= limit:
+                break
+            body.append(statement)
+            if _is_import(file, statement):
+                last_import = len(body) - 1
+        if last_import < 0 and body and not _is_docstring(body[0]):
+            last_import = -1
+        end = last_import
+        for number in range(last_import + 1, len(body)):
+            if not (_is_constant(body[number]) or (number == 0 and _is_docstring(body[0]))):
+                break
+            end = number
+        return body[end] if end >= 0 else None
+
+    def _log_function(self) -> list[Edit]:
+        if not self._log_failed or self._log_before is None:
+            return []
+        file, step = self._file, self._layout.step
+        logger, percent = self.logger()
+        asyncio = self.module("asyncio")
+        if percent:
+            call = f'{logger}.exception("Background task %r failed", task.get_name())'
+        else:
+            call = f'{logger}.exception(f"Background task {{task.get_name()!r}} failed")'
+        lines = [
+            f"def {self._log_failed}(task: {asyncio}.Task[object]) -> None:",
+            f"{step}try:",
+            f"{step}{step}task.result()",
+            f"{step}except {asyncio}.CancelledError:",
+            f"{step}{step}pass",
+            f"{step}except Exception:",
+            *self._layout.best(call, step * 2),
+        ]
+        line = file.first_line_with_comments(self._log_before)
+        if self._commented_out_head(line):
+            line = file.first_line(self._log_before)
+        newline = file.newline_near(line)
+        above = file.blank_lines_above(line)
+        before = [] if line - above <= 1 else [""] * max(0, 2 - above)
+        text = newline.join([*before, *lines, "", "", ""])
+        offset = file.line_start(line)
+        return [Edit(offset, offset, text, Place.FUNCTION)]
+
+    def _commented_out_head(self, line: int) -> bool:
+        """Tell whether the comment at ``line`` is the file's own head."""
+        return line == 1 and self._file.line_text(1).startswith("#")
+
+
+def _is_import(file: SourceFile, statement: Statement) -> bool:
+    if isinstance(statement, (cst.Try, cst.If)):
+        return any(
+            isinstance(node, (cst.Import, cst.ImportFrom))
+            for node in file.inside(statement, into_scopes=False)
+        )
+    return isinstance(statement, cst.SimpleStatementLine) and any(
+        isinstance(part, (cst.Import, cst.ImportFrom)) for part in statement.body
+    )
+
+
+def _is_constant(statement: Statement) -> bool:
+    """Tell whether ``statement`` gives a name a value and does nothing else, or makes a logger."""
+    small = statement_expression(statement)
+    if not isinstance(small, (cst.Assign, cst.AnnAssign)) or small.value is None:
+        return False
+    value = small.value
+    return not isinstance(value, (cst.Call, cst.Await)) or last_name_of(value.func) in {
+        "getLogger",
+        "get_logger",
+        "TypeVar",
+        "ContextVar",
+        "frozenset",
+        "set",
+        "dict",
+        "compile",
+    } if isinstance(value, cst.Call) else not isinstance(value, cst.Await)
+
+
+def _is_docstring(statement: Statement) -> bool:
+    small = statement_expression(statement)
+    return isinstance(small, cst.Expr) and isinstance(
+        small.value, (cst.SimpleString, cst.ConcatenatedString)
+    )
+
+
+def _is_definition(line: str) -> bool:
+    return line.startswith(("def ", "async def ", "class ", "@"))

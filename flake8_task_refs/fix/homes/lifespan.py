@@ -1,0 +1,420 @@
+"""The lifespan of an application: its tasks end when it ends.
+
+A local set holds the tasks, a ``finally`` around the ``yield`` cancels them and waits for them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import libcst as cst
+
+from flake8_task_refs.fix.edits import Edit, Place
+from flake8_task_refs.fix.names import fresh, last_name_of
+from flake8_task_refs.fix.plan import Context, Declined, Plan
+from flake8_task_refs.fix.registration import Registry
+from flake8_task_refs.fix.shutdown import CLOSE, CONFLICT, GRACEFUL, Cancellation, events, place
+from flake8_task_refs.fix.source import Statement, body_of, dotted, last_part
+from flake8_task_refs.fix.workers import definition, swallows_cancellation, used_names
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from flake8_task_refs.fix.sites import Site
+
+_APPLICATIONS: Final = frozenset({"FastAPI", "Starlette", "Litestar"})
+
+AFTER_YIELD: Final = (
+    "the task is created after the yield, when the application is already shutting down: await it"
+)
+
+
+def swallowed(name: str) -> str:
+    """Return the reason why a worker that cannot be cancelled is not put under a shutdown."""
+    return (
+        f"{name}() catches CancelledError in its loop and goes on, so that a shutdown could not "
+        "end it: let it re-raise first"
+    )
+
+
+# Recognition.
+
+
+def is_lifespan(context: Context, function: cst.FunctionDef) -> bool:
+    """Tell whether ``function`` is an application's lifespan, or an aiohttp ``cleanup_ctx``."""
+    if function.asynchronous is None or not yields_of(context, function):
+        return False
+    name = function.name.value
+    if _is_cleanup_context(context, name):
+        return True
+    if not any(
+        last_part(context.names.canonical(decorator.decorator)) == "asynccontextmanager"
+        for decorator in function.decorators
+    ):
+        return False
+    return (
+        "lifespan" in name.lower()
+        or _application(context, function) != ""
+        or _is_passed_as_lifespan(context, name)
+    )
+
+
+def yields_of(context: Context, function: cst.FunctionDef) -> list[cst.Yield]:
+    """Return the ``yield`` expressions of ``function`` itself."""
+    return [
+        node
+        for node in context.file.inside(function.body, into_scopes=False)
+        if isinstance(node, cst.Yield)
+    ]
+
+
+def _is_cleanup_context(context: Context, name: str) -> bool:
+    for node in context.file.nodes:
+        if not isinstance(node, cst.Call) or not isinstance(node.func, cst.Attribute):
+            continue
+        owner = node.func.value
+        if isinstance(owner, cst.Attribute) and owner.attr.value == "cleanup_ctx":
+            given = [
+                element.value
+                for arg in node.args
+                for element in (
+                    arg.value.elements if isinstance(arg.value, (cst.List, cst.Tuple)) else [arg]
+                )
+            ]
+            if any(last_part(dotted(value)) == name for value in given):
+                return True
+    return False
+
+
+def _is_passed_as_lifespan(context: Context, name: str, owners: frozenset[str] | None = None) -> bool:
+    """Tell whether a call (of one of ``owners``, if given) gets ``name`` as its ``lifespan=``."""
+    for node in context.file.nodes:
+        if not isinstance(node, cst.Call):
+            continue
+        if owners is not None and last_part(context.names.canonical(node.func)) not in owners:
+            continue
+        for arg in node.args:
+            if arg.keyword is None or arg.keyword.value != "lifespan":
+                continue
+            values = [arg.value]
+            if isinstance(arg.value, (cst.List, cst.Tuple)):
+                values = [element.value for element in arg.value.elements]
+            if any(last_part(dotted(value)) == name for value in values):
+                return True
+    return False
+
+
+def _parameter(context: Context, function: cst.FunctionDef) -> cst.Param | None:
+    """Return the first parameter after ``self``."""
+    params = [*function.params.posonly_params, *function.params.params]
+    if context.file.method_class(function) is not None and params:
+        params = params[1:]
+    return params[0] if params else None
+
+
+def _application(context: Context, function: cst.FunctionDef) -> str:
+    """Return the kind of application that the parameter is annotated with, or ``""``."""
+    parameter = _parameter(context, function)
+    if parameter is None or parameter.annotation is None:
+        return ""
+    annotation = parameter.annotation.annotation
+    if isinstance(annotation, cst.SimpleString):
+        name = last_part(str(annotation.raw_value))
+    else:
+        name = last_part(context.names.canonical(annotation))
+    return name if name in _APPLICATIONS else ""
+
+
+def _has_state(context: Context, function: cst.FunctionDef) -> bool:
+    """Tell whether the parameter is an application that has a ``.state``."""
+    parameter = _parameter(context, function)
+    if parameter is None or parameter.name.value.strip("_") == "":
+        return False
+    if parameter.annotation is not None:
+        return bool(_application(context, function))
+    return _is_passed_as_lifespan(context, function.name.value, _APPLICATIONS)
+
+
+# Planning.
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """Where the cancellation goes.
+
+    ``wrapped`` are the first and the last statement of a new ``try``; else the lines stand in an
+    existing ``finally``, before the statement ``number`` of ``block``.
+    """
+
+    wrapped: tuple[Statement, Statement] | None
+    block: Sequence[Statement] = ()
+    number: int = 0
+
+
+def plan(context: Context, function: cst.FunctionDef, sites: Sequence[Site]) -> Plan:
+    """Keep the tasks of ``sites``, all statements, until ``function`` ends, and end them then."""
+    found = Plan()
+    direct = []
+    nested = []
+    for site in sites:
+        worker = definition(context.file, site)
+        if worker is not None and swallows_cancellation(context.file, context.names, worker):
+            found.declined.append(Declined(site.finding, swallowed(worker.name.value)))
+        elif site.function is not function:
+            nested.append(site)
+        elif _is_after_yield(context, function, site):
+            found.declined.append(Declined(site.finding, AFTER_YIELD))
+        else:
+            direct.append(site)
+    shape: _Shape | None = None
+    if direct:
+        shape = _shape(context, function, direct)
+        if shape is None:
+            found.declined += [Declined(site.finding, CONFLICT) for site in direct]
+            direct = []
+    if direct or nested:
+        _write(context, function, shape, [*direct, *nested], found)
+    return found
+
+
+def _is_after_yield(context: Context, function: cst.FunctionDef, site: Site) -> bool:
+    """Tell whether ``site`` follows every ``yield`` and is not in a loop around one."""
+    where = context.file.span(site.call).start
+    return all(context.file.span(node).end < where for node in yields_of(context, function))
+
+
+def _shape(
+    context: Context, function: cst.FunctionDef, sites: Sequence[Site]
+) -> _Shape | None:
+    """Choose the place of the cancellation by the order rule. ``None`` if no place is right."""
+    file = context.file
+    yields = yields_of(context, function)
+    first = min(sites, key=lambda site: file.span(site.call).start)
+    inner = [first.call, *yields]
+    block = _innermost_block(context, function, inner)
+    start = next(i for i, st in enumerate(block) if file.within(first.call, st))
+    stop = max(
+        i for i, st in enumerate(block) if any(file.within(node, st) for node in yields)
+    )
+    used = frozenset().union(*(used_names(file, context.names, site) for site in sites))
+    unsafe = context.settings.unsafe_fixes
+
+    # An existing try/finally with the creation inside: its finally is the place.
+    around = _finally_around(context, function, block)
+    tail = [list(events(file, used, statement)) for statement in block[stop + 1 :]]
+    within = list(_after_last_yield(context, used, block[stop], yields))
+    if around is not None:
+        kinds = [list(events(file, used, statement)) for statement in around]
+        number = place(kinds)
+        if number is None or CLOSE in [*within, *(kind for kinds in tail for kind in kinds)]:
+            if not unsafe:
+                return None
+            number = number or 0
+        if _graceful_later(context, function, around, used) and not unsafe:
+            return None
+        return _Shape(None, around, number)
+
+    if CLOSE in within:
+        return _inside(context, used, block[stop], yields, unsafe=unsafe)
+    if _graceful_later(context, function, block, used) and not unsafe:
+        return None
+    number = place(tail)
+    if number is None:
+        if not unsafe:
+            return None
+        number = max(i for i, kinds in enumerate(tail) if GRACEFUL in kinds) + 1
+    return _Shape((block[start], block[stop + number]))
+
+
+def _inside(
+    context: Context,
+    used: frozenset[str],
+    last: Statement,
+    yields: Sequence[cst.Yield],
+    *,
+    unsafe: bool,
+) -> _Shape | None:
+    """Find the place inside the statement ``last``, which yields and then closes something."""
+    file = context.file
+    block = _innermost_block(context, last, list(yields))
+    stop = max(i for i, st in enumerate(block) if any(file.within(y, st) for y in yields))
+    tail = block[stop + 1 :]
+    kinds = [list(events(file, used, statement)) for statement in tail]
+    holder = _finally_around(context, last, block)
+    if holder is not None and not any(kinds):
+        kinds = [list(events(file, used, statement)) for statement in holder]
+        number = place(kinds)
+        if number is None and not unsafe:
+            return None
+        return _Shape(None, holder, number or 0)
+    number = place(kinds)
+    if number is None and not unsafe:
+        return None
+    return _Shape((block[stop], block[stop + (number or 0)]))
+
+
+def _innermost_block(
+    context: Context, outer: cst.CSTNode, nodes: Sequence[cst.CSTNode]
+) -> Sequence[Statement]:
+    """Return the innermost statement list inside ``outer`` that holds all of ``nodes``."""
+    for around in context.file.ancestors(nodes[0]):
+        if isinstance(around, cst.IndentedBlock) and all(
+            context.file.within(node, around) for node in nodes
+        ):
+            return body_of(around)
+        if around is outer:
+            break
+    return body_of(outer)
+
+
+def _finally_around(
+    context: Context, outer: cst.CSTNode, block: Sequence[Statement]
+) -> Sequence[Statement] | None:
+    """Return the statements of the ``finally`` whose ``try`` body ``block`` is in, if any."""
+    file = context.file
+    inner: cst.CSTNode = block[0]
+    for around in file.ancestors(block[0]):
+        if (
+            isinstance(around, cst.Try)
+            and around.finalbody is not None
+            and file.within(inner, around.body)
+        ):
+            return body_of(around.finalbody) or None
+        if around is outer:
+            return None
+        inner = around
+    return None
+
+
+def _after_last_yield(
+    context: Context, used: frozenset[str], statement: Statement, yields: Sequence[cst.Yield]
+) -> list[str]:
+    """Return the events inside ``statement`` that come after its last ``yield``."""
+    file = context.file
+    end = max(file.span(node).end for node in yields if file.within(node, statement))
+    found: list[str] = []
+    for node in file.inside(statement, into_scopes=False):
+        if isinstance(node, cst.Call) and file.span(node).start > end:
+            # Only the outermost: its own arguments are looked at with it.
+            if any(isinstance(outer, cst.Call) and file.span(outer).start > end
+                   for outer in file.ancestors(node)):
+                continue
+            found += events(file, used, node)
+    return found
+
+
+def _graceful_later(
+    context: Context, function: cst.FunctionDef, block: Sequence[Statement], used: frozenset[str]
+) -> bool:
+    """Tell whether the worker is waited for only after ``block`` has been left."""
+    file = context.file
+    end = file.span(block[-1]).end
+    return any(
+        GRACEFUL in events(file, used, node)
+        for node in file.inside(function.body, into_scopes=False)
+        if isinstance(node, cst.Call) and file.span(node).start > end
+    )
+
+
+# Writing.
+
+
+def _write(
+    context: Context,
+    function: cst.FunctionDef,
+    shape: _Shape | None,
+    sites: Sequence[Site],
+    found: Plan,
+) -> None:
+    file, writer, additions = context.file, context.writer, context.additions
+    asyncio = additions.module("asyncio")
+    name = context.locals.free(context.registry_name, function)
+    log_failed = additions.log_failed_task(function)
+    step = context.writer.layout.step
+    first_line = last_line = 0
+    if shape and shape.wrapped:
+        first_line = file.first_line_with_comments(shape.wrapped[0])
+        last_line = file.last_line(shape.wrapped[1])
+    edits: list[Edit] = []
+    for site in sites:
+        inside = first_line <= file.span_line(site.call) <= last_line
+        task = site.target or context.locals.free("task", site.call)
+        edits += writer.register(site, task, Registry(name), log_failed, step if inside else "")
+    first = _first_statement(function)
+    opens = bool(shape and shape.wrapped and shape.wrapped[0] is first)
+    edits.append(_registry_edit(context, function, first, (name, asyncio), opens=opens))
+    if shape is not None:
+        edits += _shutdown_edits(context, function, shape, name, edits)
+    found.edits += edits
+    found.fixed += [site.finding for site in sites]
+
+
+def _first_statement(function: cst.FunctionDef) -> Statement:
+    """Return the first statement after the docstring."""
+    body = body_of(function)
+    return body[1] if function.get_docstring() is not None and len(body) > 1 else body[0]
+
+
+def _registry_edit(
+    context: Context,
+    function: cst.FunctionDef,
+    first: Statement,
+    names: tuple[str, str],
+    *,
+    opens: bool,
+) -> Edit:
+    """Insert the set at the top of ``function``, and on the application's state if it has one."""
+    name, asyncio = names
+    file = context.file
+    indent = file.indent(first)
+    lines = context.writer.layout.best(f"{name}: set[{asyncio}.Task[object]] = set()", indent)
+    parameter = _parameter(context, function)
+    if parameter is not None and _has_state(context, function):
+        used = {
+            node.attr.value
+            for node in file.nodes
+            if isinstance(node, cst.Attribute) and last_name_of(node.value) == "state"
+        }
+        attribute = fresh(context.registry_name, used)
+        lines.append(f"{indent}{parameter.name.value}.state.{attribute} = {name}")
+    line = file.first_line_with_comments(first)
+    if not opens and not isinstance(first, cst.FunctionDef):
+        lines.append("")
+    return context.writer.insert_at(line, lines, Place.AFTER_STATEMENT)
+
+
+def _shutdown_edits(
+    context: Context,
+    function: cst.FunctionDef,
+    shape: _Shape,
+    name: str,
+    edits: Sequence[Edit],
+) -> list[Edit]:
+    file, writer = context.file, context.writer
+    step = writer.layout.step
+    logger, percent = context.additions.logger()
+    cancellation = Cancellation(
+        tasks=f"list({name})",
+        asyncio=context.additions.module("asyncio"),
+        logger=logger,
+        percent=percent,
+        timeout=context.settings.shutdown_timeout,
+        taken=frozenset(context.locals.taken(function)),
+    )
+    if shape.wrapped is None:
+        indent = file.indent(shape.block[0])
+        lines = cancellation.lines(indent, writer.layout)
+        if shape.number < len(shape.block):
+            line = file.first_line_with_comments(shape.block[shape.number])
+            return [writer.insert_at(line, lines, Place.BEFORE_STATEMENT)]
+        return [writer.insert_after(shape.block[-1], lines, Place.END_OF_BLOCK)]
+    first, last = shape.wrapped
+    indent = file.indent(first)
+    begin, end = file.first_line_with_comments(first), file.last_line(last)
+    lines = [f"{indent}finally:", *cancellation.lines(indent + step, writer.layout)]
+    return [
+        writer.insert_at(begin, [f"{indent}try:"], Place.BEFORE_STATEMENT),
+        *writer.indent_lines(begin, end, edits),
+        writer.insert_after(last, lines, Place.END_OF_BLOCK),
+    ]

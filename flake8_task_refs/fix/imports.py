@@ -1,0 +1,207 @@
+"""New imports, put where isort would have them."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import libcst as cst
+
+from flake8_task_refs.fix.edits import Edit, Place
+from flake8_task_refs.fix.source import SourceFile, dotted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_STDLIB = frozenset(sys.stdlib_module_names)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One import statement at the top of the file."""
+
+    statement: cst.SimpleStatementLine
+    part: cst.Import | cst.ImportFrom
+    module: str
+
+    @property
+    def is_from(self) -> bool:
+        return isinstance(self.part, cst.ImportFrom)
+
+    @property
+    def is_stdlib(self) -> bool:
+        return self.module.partition(".")[0] in _STDLIB
+
+    @property
+    def is_future(self) -> bool:
+        return self.module == "__future__"
+
+
+def _entries(file: SourceFile) -> list[_Entry]:
+    """Return the import statements before the first function or class."""
+    found = []
+    for statement in file.module.body:
+        if isinstance(statement, (cst.FunctionDef, cst.ClassDef)):
+            break
+        if isinstance(statement, cst.SimpleStatementLine) and len(statement.body) == 1:
+            part = statement.body[0]
+            if isinstance(part, cst.Import):
+                found.append(_Entry(statement, part, dotted(part.names[0].name)))
+            elif isinstance(part, cst.ImportFrom):
+                module = "." * len(part.relative) + dotted(part.module)
+                found.append(_Entry(statement, part, module))
+    return found
+
+
+def docstring_end(file: SourceFile) -> int:
+    """Return the line after the module's docstring and head comments: where code may begin."""
+    body = file.module.body
+    if not body:
+        return file.last_line_number() + 1
+    first = body[0]
+    if (
+        isinstance(first, cst.SimpleStatementLine)
+        and isinstance(first.body[0], cst.Expr)
+        and isinstance(first.body[0].value, (cst.SimpleString, cst.ConcatenatedString))
+    ):
+        return file.last_line(first) + 1
+    line = 1
+    while line < file.first_line(first) and file.line_text(line).startswith("#"):
+        line += 1
+    return line
+
+
+def add_imports(
+    file: SourceFile, modules: Sequence[str], members: Sequence[tuple[str, str]], line_length: int
+) -> list[Edit]:
+    """Return the edits that import ``modules`` and the ``(module, name)`` pairs in ``members``.
+
+    None of them may be imported already.
+    """
+    entries = _entries(file)
+    stdlib = [entry for entry in entries if entry.is_stdlib and not entry.is_future]
+    edits: list[Edit] = []
+    new: list[tuple[str, bool]] = [(module, False) for module in sorted(modules)]
+    for module, name in sorted(members):
+        existing = next((e for e in stdlib if e.is_from and e.module == module), None)
+        if existing and isinstance(existing.part, cst.ImportFrom):
+            edits.append(_with_member(file, existing, name, line_length))
+        else:
+            new.append((f"{module} {name}", True))
+    if new and not stdlib:
+        edits.append(_new_section(file, entries, [_text(*item) for item in new]))
+    elif new:
+        edits += [_beside(file, stdlib, module, is_from=is_from) for module, is_from in new]
+    return edits
+
+
+def _text(module: str, is_from: bool) -> str:
+    if not is_from:
+        return f"import {module}"
+    origin, name = module.split()
+    return f"from {origin} import {name}"
+
+
+def _beside(file: SourceFile, stdlib: list[_Entry], module: str, *, is_from: bool) -> Edit:
+    """Insert one import among the standard library's, in the order that they are in."""
+    name = module.split()[0]
+    kinds = [entry.is_from for entry in stdlib]
+    mixed = any(one and not other for one, other in zip(kinds, kinds[1:], strict=False))
+
+    def comes_before(entry: _Entry) -> bool:
+        if not mixed and entry.is_from != is_from:
+            return is_from
+        return entry.module.lower() < name.lower()
+
+    before = [entry for entry in stdlib if comes_before(entry)]
+    if before:
+        line = file.last_line(before[-1].statement) + 1
+        newline = file.newline_near(line - 1)
+        lead = "" if line <= file.last_line_number() or _ends_with_newline(file) else newline
+        offset = file.line_start(line)
+        return Edit(offset, offset, f"{lead}{_text(module, is_from)}{newline}", Place.HEADER)
+    line = file.first_line_with_comments(stdlib[0].statement)
+    offset = file.line_start(line)
+    text = f"{_text(module, is_from)}{file.newline_near(line)}"
+    return Edit(offset, offset, text, Place.HEADER)
+
+
+def _new_section(file: SourceFile, entries: list[_Entry], texts: list[str]) -> Edit:
+    """Insert a section of its own, before the third party's imports, after ``__future__``'s."""
+    future = [entry for entry in entries if entry.is_future]
+    others = [entry for entry in entries if not entry.is_future]
+    newline = file.newline
+    block = newline.join(texts) + newline
+    if future:
+        line = file.last_line(future[-1].statement) + 1
+        text = newline + block
+    elif others:
+        line = file.first_line_with_comments(others[0].statement)
+        if line == 1 and file.line_text(1).startswith("#"):
+            line = file.first_line(others[0].statement)
+        offset = file.line_start(line)
+        return Edit(offset, offset, block + newline, Place.HEADER)
+    else:
+        line = docstring_end(file)
+        text = (newline if line > 1 else "") + block
+    # What follows an import section: its own blank lines, or two before a function or class.
+    following = file.line_text(line) if line <= file.last_line_number() else ""
+    if following.strip():
+        text += newline * (2 if following.startswith(("def ", "async ", "class ", "@")) else 1)
+    offset = file.line_start(line)
+    lead = "" if offset == 0 or file.text[offset - 1] in "\r\n" else newline
+    return Edit(offset, offset, lead + text, Place.HEADER)
+
+
+def _ends_with_newline(file: SourceFile) -> bool:
+    return file.text.endswith(("\n", "\r"))
+
+
+def _with_member(file: SourceFile, entry: _Entry, name: str, line_length: int) -> Edit:
+    """Add ``name`` to ``from module import …``, in the order of ruff's isort."""
+    part = entry.part
+    code = file.code(entry.statement)
+    if not isinstance(part, cst.ImportFrom) or isinstance(part.names, cst.ImportStar):
+        offset = file.line_start(file.last_line(entry.statement) + 1)
+        return Edit(
+            offset, offset, f"from {entry.module} import {name}{file.newline}", Place.HEADER
+        )
+    later = next((a for a in part.names if _member_key(dotted(a.name)) > _member_key(name)), None)
+    if "\n" in code or "\r" in code:
+        if later is not None:
+            offset = file.span(later).start
+            return Edit(offset, offset, f"{name},{_gap(file, later)}")
+        last = file.span(part.names[-1])
+        gap = _gap(file, part.names[-1])
+        return Edit(last.end, last.end, f",{gap}{name}")
+    span = file.span(entry.statement)
+    texts = [file.code(alias) for alias in part.names]
+    texts.insert(len(texts) if later is None else list(part.names).index(later), name)
+    # The aliases' spans may end in their comma.
+    texts = [text.rstrip(", ") for text in texts]
+    line = f"from {entry.module} import {', '.join(texts)}"
+    if len(line) > line_length:
+        newline = file.newline
+        inner = f",{newline}{file.indent_unit}".join(texts)
+        line = f"from {entry.module} import ({newline}{file.indent_unit}{inner},{newline})"
+    return Edit(span.start, span.end, line)
+
+
+def _blank(text: str) -> bool:
+    return bool(text) and not text.strip()
+
+
+def _gap(file: SourceFile, alias: cst.ImportAlias) -> str:
+    """Return the line break and indentation before ``alias``, or one space."""
+    start = file.span(alias).start
+    line = file.line_of(start)
+    before = file.text[file.line_start(line) : start]
+    return f"{file.newline_near(line - 1)}{before}" if _blank(before) else " "
+
+
+def _member_key(name: str) -> tuple[int, str]:
+    """Sort constants first, then classes, then the rest, as isort's ``order-by-type`` does."""
+    if name.isupper() and len(name) > 1:
+        return 0, name
+    return (1 if name[:1].isupper() else 2), name

@@ -1,0 +1,205 @@
+"""Break a statement into lines as black does: on one line if it fits, else bracket by bracket.
+
+It knows calls, subscripts, displays, awaits, assignments and keyword arguments. Anything else is
+an atom that stays on its line. What holds comments or is broken in another way is not its business:
+``Unknown`` is raised, and the caller keeps the text that stands there.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+import libcst as cst
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Comments that formatters do not count as part of a line's length.
+_PRAGMA: Final = re.compile(r"#\s?(noqa|type:|pyright:|pylint:|flake8:|ruff:|isort:|nosec)")
+_TAB_WIDTH: Final = 4
+
+
+class Unknown(Exception):  # noqa: N818 (an answer, not an error)
+    """This text is not one that the module can lay out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How the file is formatted: the longest line in characters, and one step of indentation."""
+
+    line_length: int
+    step: str = "    "
+
+    def statement(self, code: str, indent: str, comment: str = "") -> list[str]:
+        """Return the lines of the simple statement ``code``, formatted, without line ends.
+
+        ``indent`` stands before each; ``comment`` is what follows it on its last line. Raises
+        ``Unknown``.
+        """
+        statement = _parse(code)
+        reserved = 0 if _PRAGMA.match(comment.strip()) else len(comment.rstrip())
+        prefix, value, suffix = _parts(statement)
+        try:
+            return self._lines(value, indent, prefix, suffix, reserved)
+        except RecursionError:
+            raise Unknown from None
+
+    def is_formatted(self, code: str, indent: str, comment: str = "") -> bool:
+        """Tell whether ``code``, a statement that stands at ``indent``, is laid out like this."""
+        try:
+            return [line.rstrip("\r") for line in f"{indent}{code}".split("\n")] == self.statement(
+                code, indent, comment
+            )
+        except Unknown:
+            return False
+
+    def best(self, code: str, indent: str, comment: str = "") -> list[str]:
+        """Return the lines of ``code``: laid out if that is known, else as they are."""
+        try:
+            return self.statement(code, indent, comment)
+        except Unknown:
+            return [indent + code]
+
+    def _fits(self, line: str, reserved: int = 0) -> bool:
+        return len(line.expandtabs(_TAB_WIDTH)) + reserved <= self.line_length
+
+    def _lines(
+        self, node: cst.BaseExpression, indent: str, prefix: str, suffix: str, reserved: int = 0
+    ) -> list[str]:
+        if not _is_exploded(node):
+            line = f"{indent}{prefix}{_flat(node)}{suffix}"
+            if self._fits(line, reserved):
+                return [line]
+        if isinstance(node, cst.Await):
+            return self._lines(node.expression, indent, f"{prefix}await ", suffix, reserved)
+        opened = _open(node)
+        if opened is None:
+            if not isinstance(node, _ATOMS):
+                raise Unknown  # a formatter may put it in parentheses
+            return [f"{indent}{prefix}{_flat(node)}{suffix}"]
+        head, items, tail = opened
+        if not items:
+            raise Unknown
+        inner = indent + self.step
+        first = f"{indent}{prefix}{head}"
+        last = f"{indent}{tail}{suffix}"
+        magic = isinstance(items[-1].comma, cst.Comma)
+        if not magic and not any(_is_exploded(item.value) for item in items):
+            body = inner + ", ".join(_flat_item(item) for item in items)
+            if self._fits(body):
+                return [first, body, last]
+        lines = [first]
+        # A single item gets no comma: there is nothing to separate.
+        comma = "," if magic or len(items) > 1 else ""
+        for item in items:
+            before, value = _item_parts(item)
+            lines += self._lines(value, inner, before, comma)
+        return [*lines, last]
+
+
+_ATOMS: Final = (
+    cst.Name,
+    cst.Attribute,
+    cst.SimpleString,
+    cst.FormattedString,
+    cst.Integer,
+    cst.Float,
+)
+_Item = cst.Arg | cst.Element | cst.StarredElement
+
+
+@lru_cache(maxsize=64)
+def _parse(code: str) -> cst.BaseSmallStatement:
+    try:
+        statement = cst.parse_statement(code)
+    except cst.ParserSyntaxError:
+        raise Unknown from None
+    if not isinstance(statement, cst.SimpleStatementLine) or len(statement.body) != 1:
+        raise Unknown
+    return statement.body[0]
+
+
+def _parts(statement: cst.BaseSmallStatement) -> tuple[str, cst.BaseExpression, str]:
+    """Split a statement into what stands before its expression, the expression, what follows."""
+    if isinstance(statement, cst.Expr):
+        return "", statement.value, ""
+    if isinstance(statement, cst.Return) and statement.value is not None:
+        return "return ", statement.value, ""
+    if isinstance(statement, cst.Assign):
+        targets = "".join(f"{_flat(target.target)} = " for target in statement.targets)
+        return targets, statement.value, ""
+    if isinstance(statement, cst.AnnAssign) and statement.value is not None:
+        annotation = _flat(statement.annotation.annotation)
+        return f"{_flat(statement.target)}: {annotation} = ", statement.value, ""
+    raise Unknown
+
+
+def _open(node: cst.BaseExpression) -> tuple[str, Sequence[_Item], str] | None:
+    """Split a bracketed expression into its head with the bracket, its items and the end."""
+    if node.lpar:
+        raise Unknown
+    if isinstance(node, cst.Call):
+        return f"{_flat(node.func)}(", node.args, ")"
+    if isinstance(node, cst.List):
+        return "[", [item for item in node.elements], "]"  # noqa: C416 (a typed copy)
+    if isinstance(node, cst.Set):
+        return "{", [item for item in node.elements], "}"  # noqa: C416
+    return None
+
+
+def _item_parts(item: _Item) -> tuple[str, cst.BaseExpression]:
+    if isinstance(item, cst.Arg):
+        return (f"{item.keyword.value}=" if item.keyword else item.star), item.value
+    return ("*" if isinstance(item, cst.StarredElement) else ""), item.value
+
+
+def _flat_item(item: _Item) -> str:
+    before, value = _item_parts(item)
+    return before + _flat(value)
+
+
+def _is_exploded(node: cst.CSTNode) -> bool:
+    """Tell whether a magic trailing comma keeps ``node`` on several lines."""
+    if isinstance(node, cst.Await):
+        return _is_exploded(node.expression)
+    if isinstance(node, cst.Attribute):
+        return _is_exploded(node.value)
+    if isinstance(node, cst.Call):
+        magic = bool(node.args) and isinstance(node.args[-1].comma, cst.Comma)
+        return magic or _is_exploded(node.func) or any(_is_exploded(a.value) for a in node.args)
+    if isinstance(node, (cst.List, cst.Set)):
+        items = node.elements
+        magic = bool(items) and isinstance(items[-1].comma, cst.Comma)
+        return magic or any(_is_exploded(item.value) for item in items)
+    return False
+
+
+_EMPTY: Final = cst.Module([])
+
+
+def _flat(node: cst.CSTNode) -> str:
+    """Return ``node`` on one line. Raises ``Unknown`` if it can't be."""
+    if not getattr(node, "lpar", ()):
+        if isinstance(node, cst.Await):
+            return f"await {_flat(node.expression)}"
+        if isinstance(node, cst.Attribute):
+            return f"{_flat(node.value)}.{node.attr.value}"
+        if isinstance(node, cst.Call):
+            _refuse_comments(node)
+            return f"{_flat(node.func)}({', '.join(_flat_item(arg) for arg in node.args)})"
+        if isinstance(node, cst.List):
+            _refuse_comments(node)
+            return f"[{', '.join(_flat_item(item) for item in node.elements)}]"
+    code = _EMPTY.code_for_node(node)
+    if "\n" in code:
+        raise Unknown
+    return code
+
+
+def _refuse_comments(node: cst.CSTNode) -> None:
+    code = _EMPTY.code_for_node(node)
+    if "#" in code and "\n" in code:
+        raise Unknown

@@ -1,0 +1,206 @@
+"""What names mean in a file, which are taken, and how a new one is found."""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+import libcst as cst
+
+from flake8_task_refs.fix.source import SourceFile, dotted, last_part
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterator
+
+_LOGGER_NAMES: Final = ("logger", "LOGGER", "_logger", "_LOGGER", "log", "LOG", "_log")
+_LOG_METHODS: Final = frozenset({"debug", "info", "warning", "error", "exception", "critical"})
+
+
+class FileNames:
+    """The names that the whole file binds, and what they stand for."""
+
+    def __init__(self, file: SourceFile) -> None:
+        """Look at the imports and the assignments of ``file``."""
+        self._file = file
+
+    @cached_property
+    def imports(self) -> dict[str, str]:
+        """Local name to dotted origin, of every import statement in the file."""
+        found = {}
+        for node in self._file.nodes:
+            if isinstance(node, (cst.Import, cst.ImportFrom)):
+                found.update(_imported(node))
+        return found
+
+    @cached_property
+    def module_imports(self) -> dict[str, str]:
+        """Local name to dotted origin, of the imports that run with the module itself."""
+        found = {}
+        for statement in self._file.module.body:
+            if isinstance(statement, cst.SimpleStatementLine):
+                for part in statement.body:
+                    if isinstance(part, (cst.Import, cst.ImportFrom)):
+                        found.update(_imported(part))
+            elif isinstance(statement, cst.Try):
+                for node in self._file.inside(statement, into_scopes=False):
+                    if isinstance(node, (cst.Import, cst.ImportFrom)):
+                        found.update(_imported(node))
+        return found
+
+    @cached_property
+    def module_assignments(self) -> dict[str, cst.BaseExpression | None]:
+        """Name to value, of the module's own assignments (the first, if there are several)."""
+        found: dict[str, cst.BaseExpression | None] = {}
+        for node in self._file.inside(self._file.module, into_scopes=False):
+            if isinstance(node, cst.Assign):
+                for target in node.targets:
+                    if isinstance(target.target, cst.Name):
+                        found.setdefault(target.target.value, node.value)
+            elif isinstance(node, cst.AnnAssign) and isinstance(node.target, cst.Name):
+                found.setdefault(node.target.value, node.value)
+        return found
+
+    @cached_property
+    def all_names(self) -> frozenset[str]:
+        """Every name that occurs anywhere in the file."""
+        return frozenset(node.value for node in self._file.nodes if isinstance(node, cst.Name))
+
+    @cached_property
+    def calls(self) -> frozenset[str]:
+        """The last name of everything that the file calls."""
+        return frozenset(
+            last_name_of(node.func) for node in self._file.nodes if isinstance(node, cst.Call)
+        )
+
+    def canonical(self, node: cst.CSTNode | None) -> str:
+        """Return the dotted name of ``node`` with its imports followed, else ``""``."""
+        path = dotted(node)
+        head, dot, rest = path.partition(".")
+        return f"{self.imports.get(head, head)}{dot}{rest}"
+
+    def module_alias(self, module: str) -> str:
+        """Return the name under which the module imports ``module``, or ``""``."""
+        for name, origin in self.module_imports.items():
+            if origin == module:
+                return name
+        return ""
+
+    @cached_property
+    def logger(self) -> tuple[str, bool]:
+        """Return the module's logger and whether it takes ``%``-style arguments; else ``""``."""
+        for name, value in self.module_assignments.items():
+            if isinstance(value, cst.Call) and last_name_of(value.func) == "getLogger":
+                return name, True
+        for name in _LOGGER_NAMES:
+            if name in self.module_assignments or name in self.module_imports:
+                if name.strip("_").lower() == "log" and not self._logs_with(name):
+                    continue
+                return name, False
+        return "", True
+
+    def _logs_with(self, name: str) -> bool:
+        return any(
+            isinstance(node, cst.Attribute)
+            and isinstance(node.value, cst.Name)
+            and node.value.value == name
+            and node.attr.value in _LOG_METHODS
+            for node in self._file.nodes
+        )
+
+    def binds(self, name: str) -> bool:
+        """Tell whether the module itself binds ``name`` by import, assignment, def or class."""
+        return (
+            name in self.module_imports or name in self.module_assignments or name in self._defined
+        )
+
+    @cached_property
+    def _defined(self) -> frozenset[str]:
+        return frozenset(
+            node.name.value
+            for node in self._file.module.body
+            if isinstance(node, (cst.FunctionDef, cst.ClassDef))
+        )
+
+
+def last_name_of(func: cst.CSTNode) -> str:
+    """Return the last name of a callee: ``c`` of ``a().b.c``."""
+    if isinstance(func, cst.Attribute):
+        return func.attr.value
+    return func.value if isinstance(func, cst.Name) else ""
+
+
+def names_in(file: SourceFile, node: cst.CSTNode) -> frozenset[str]:
+    """Return every name that occurs in ``node``: variables, attributes and parameters."""
+    return frozenset(inner.value for inner in file.inside(node) if isinstance(inner, cst.Name))
+
+
+def fresh(wanted: str, taken: Container[str]) -> str:
+    """Return ``wanted``, or ``wanted_2``, ``wanted_3`` and so on if that is taken."""
+    if wanted not in taken:
+        return wanted
+    number = 2
+    while f"{wanted}_{number}" in taken:
+        number += 1
+    return f"{wanted}_{number}"
+
+
+def outermost_function(file: SourceFile, node: cst.CSTNode) -> cst.CSTNode:
+    """Return the outermost function around ``node``, or the module."""
+    found: cst.CSTNode = file.module
+    for outer in file.ancestors(node):
+        if isinstance(outer, cst.FunctionDef):
+            found = outer
+    return found
+
+
+def quoted(file: SourceFile, text: str) -> str:
+    """Return ``text`` as a string literal with the quotes that the file prefers."""
+    single = double = 0
+    for node in file.nodes:
+        if isinstance(node, cst.SimpleString) and len(node.quote) == 1:
+            single += node.quote == "'"
+            double += node.quote == '"'
+    quote = "'" if single > double else '"'
+    return f"{quote}{text}{quote}"
+
+
+def _imported(statement: cst.Import | cst.ImportFrom) -> Iterator[tuple[str, str]]:
+    if isinstance(statement, cst.Import):
+        for alias in statement.names:
+            path = dotted(alias.name)
+            if alias.asname:
+                yield dotted(alias.asname.name), path
+            else:
+                root = path.partition(".")[0]
+                yield root, root
+    elif not isinstance(statement.names, cst.ImportStar):
+        module = "." * len(statement.relative) + dotted(statement.module)
+        for alias in statement.names:
+            name = dotted(alias.name)
+            yield dotted(alias.asname.name) if alias.asname else name, f"{module}.{name}"
+
+
+
+
+class Locals:
+    """Hands out local names that nothing in the outermost function around them uses."""
+
+    def __init__(self, file: SourceFile) -> None:
+        """Start with no name handed out."""
+        self._file = file
+        self._taken: dict[cst.CSTNode, set[str]] = {}
+
+    def taken(self, node: cst.CSTNode) -> set[str]:
+        """Return the names that are in use around ``node``, those handed out included."""
+        around = outermost_function(self._file, node)
+        if around not in self._taken:
+            self._taken[around] = set(names_in(self._file, around))
+        return self._taken[around]
+
+    def free(self, wanted: str, node: cst.CSTNode) -> str:
+        """Return ``wanted`` or a numbered form of it that is free around ``node``."""
+        taken = self.taken(node)
+        name = fresh(wanted, taken)
+        taken.add(name)
+        return name

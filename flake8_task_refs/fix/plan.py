@@ -1,0 +1,72 @@
+"""What a home is given and gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from flake8_task_refs.fix.names import FileNames, Locals
+from flake8_task_refs.fix.registration import Writer
+from flake8_task_refs.options import Settings
+
+if TYPE_CHECKING:
+    from flake8_task_refs.analysis.finding import Finding
+    from flake8_task_refs.fix.additions import Additions
+    from flake8_task_refs.fix.edits import Edit
+    from flake8_task_refs.fix.source import SourceFile
+
+
+@dataclass(frozen=True, slots=True)
+class FixSettings:
+    """How to repair. ``analysis`` are the linter's settings.
+
+    ``shutdown_timeout`` is how many seconds a shutdown waits for its tasks, ``None`` for ever.
+    ``unsafe_fixes`` allows changes that can alter what the program does. ``line_length`` is in
+    characters. ``select`` holds codes or their beginnings; if empty, everything is repaired.
+    """
+
+    analysis: Settings = field(default_factory=Settings)
+    shutdown_timeout: float | None = 10
+    unsafe_fixes: bool = False
+    line_length: int = 88
+    select: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """A finding that is left alone, and why, in words for the user."""
+
+    finding: Finding
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The file that is being repaired, and what the homes share."""
+
+    file: SourceFile
+    names: FileNames
+    locals: Locals
+    writer: Writer
+    additions: Additions
+    settings: FixSettings
+
+    @property
+    def registry_name(self) -> str:
+        """The name of a registry without a leading underscore."""
+        return self.settings.analysis.registry_name.strip("_") or "background_tasks"
+
+
+@dataclass(slots=True)
+class Plan:
+    """The edits that repair ``fixed``; the findings in ``declined`` stay."""
+
+    edits: list[Edit] = field(default_factory=list)
+    fixed: list[Finding] = field(default_factory=list)
+    declined: list[Declined] = field(default_factory=list)
+
+    def take(self, other: Plan) -> None:
+        """Add what ``other`` holds."""
+        self.edits += other.edits
+        self.fixed += other.fixed
+        self.declined += other.declined

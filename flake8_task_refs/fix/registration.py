@@ -1,0 +1,237 @@
+"""The edits at a creation site: give the task a name, put it into its registry, wrap the call."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import libcst as cst
+
+from flake8_task_refs.fix.edits import Edit, Place, apply, in_order
+from flake8_task_refs.fix.layout import Unknown
+from flake8_task_refs.fix.names import FileNames, quoted
+from flake8_task_refs.fix.sites import Site, named_callee, takes_name
+from flake8_task_refs.fix.source import SourceFile, Span, Statement, statement_expression
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from flake8_task_refs.fix.layout import Layout
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """A container of tasks as an expression at the site, and its methods to add and to discard."""
+
+    expression: str
+    add: str = "add"
+    discard: str = "discard"
+
+    def lines(self, task: str, log_failed: str = "") -> list[str]:
+        """Return the statements that register the local ``task``."""
+        found = [
+            f"{self.expression}.{self.add}({task})",
+            f"{task}.add_done_callback({self.expression}.{self.discard})",
+        ]
+        return [*found, f"{task}.add_done_callback({log_failed})"] if log_failed else found
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Writes the edits of sites in one file. ``layout`` is how the file is formatted."""
+
+    file: SourceFile
+    names: FileNames
+    layout: Layout
+
+    def register(
+        self, site: Site, task: str, registry: Registry, log_failed: str = "", deeper: str = ""
+    ) -> list[Edit]:
+        """Keep the task of a statement (not of an expression) in ``registry``.
+
+        ``task`` is the local that holds it; ``deeper`` the indentation that the statement gains.
+        """
+        statement = site.statement
+        if statement is None or site.form == "expression":
+            raise ValueError("only a statement can be followed by others")
+        indent = self.file.indent(statement) + deeper
+        lines = [
+            line
+            for code in registry.lines(task, log_failed)
+            for line in self.layout.best(code, indent)
+        ]
+        if site.form == "assign":
+            return [self.insert_after(statement, lines)]
+        edits, rest = self._bind(site, statement, task, indent)
+        if rest:
+            lines += self.layout.best(f"{task}{rest}", indent)
+        return [*edits, self.insert_after(statement, lines)]
+
+    def _bind(
+        self, site: Site, statement: Statement, task: str, indent: str
+    ) -> tuple[list[Edit], str]:
+        """Return the edits for ``task = create_task(...)``, and the method call that follows."""
+        call = self.file.span(site.call)
+        whole = self.file.span(statement)
+        named = self.with_name(site)
+        rest = "" if site.form == "discard" else _plain(self.file.text[call.end : whole.end])
+        original = _plain(self.file.text[whole.start : whole.end])
+        comment = self.comment_after(statement)
+        one_line = "\n" not in original
+        if one_line or self.layout.is_formatted(original, self.file.indent(statement), comment):
+            lines = self.layout.best(f"{task} = {named}", indent, comment)
+            return [self.replace(whole, lines, indent)], rest
+        head = Edit(whole.start, call.start, f"{task} = ")
+        if whole.start == call.start:
+            head = Edit(whole.start, whole.start, f"{task} = ")
+        edits = [head, *self._name_edit(site), *self._shift(site.call, head)]
+        if call.end < whole.end:
+            edits.append(Edit(call.end, whole.end, ""))
+        return edits, rest
+
+    def _shift(self, call: cst.Call, head: Edit) -> list[Edit]:
+        """Move continuation lines that are aligned with the opening bracket along with it."""
+        span = self.file.span(call)
+        first = self.file.span(call.args[0]).start if call.args else span.end
+        if self.file.line_of(first) != self.file.line_of(span.start):
+            return []
+        wider = len(head.text) - (head.end - head.start)
+        inside = self.file.string_continuations(
+            self.file.line_of(span.start), self.file.line_of(span.end)
+        )
+        lines = range(self.file.line_of(span.start) + 1, self.file.line_of(span.end) + 1)
+        starts = [self.file.line_start(line) for line in lines if line not in inside]
+        return [Edit(start, start, " " * wider, Place.INDENT) for start in starts if wider > 0]
+
+    def with_name(self, site: Site) -> str:
+        """Return the creating call's text, with ``name=`` if it can and should have one."""
+        span = self.file.span(site.call)
+        text = self.file.text[span.start : span.end]
+        edits = [
+            Edit(edit.start - span.start, edit.end - span.start, edit.text)
+            for edit in self._name_edit(site)
+        ]
+        return _plain(apply(text, edits))
+
+    def _name_edit(self, site: Site) -> list[Edit]:
+        callee = named_callee(self.file, site)
+        if not callee or not takes_name(self.file, self.names, site):
+            return []
+        last = site.call.args[-1]
+        end = self.file.span(last.value).end
+        # A trailing comma stays the last thing: its bracket stays broken into lines.
+        return [Edit(end, end, f", name={quoted(self.file, callee)}")]
+
+    def wrap(self, sites: Sequence[Site], before: str, deeper: str = "") -> list[Edit]:
+        """Put ``before(…)`` around the calls of ``sites``, which share one statement (or none)."""
+        edits = []
+        for site in sites:
+            span = self.file.span(site.call)
+            edits.append(Edit(span.start, span.start, f"{before}("))
+            edits += self._name_edit(site)
+            edits.append(Edit(span.end, span.end, ")"))
+        return self._laid_out(sites[0].statement, edits, deeper)
+
+    def call_instead(self, sites: Sequence[Site], helper: str) -> list[Edit]:
+        """Let ``helper``, which makes a task of a coroutine itself, be called by ``sites``."""
+        edits = []
+        for site in sites:
+            span = self.file.span(site.call.func)
+            edits.append(Edit(span.start, span.end, helper))
+        return self._laid_out(sites[0].statement, edits, "")
+
+    def _laid_out(
+        self, statement: Statement | None, edits: list[Edit], deeper: str
+    ) -> list[Edit]:
+        """Return ``edits``, or one for the whole statement if it must be broken into lines anew."""
+        if statement is None or statement_expression(statement) is None:
+            return edits
+        span = self.file.span(statement)
+        original = self.file.text[span.start : span.end]
+        indent, comment = self.file.indent(statement), self.comment_after(statement)
+        if not self.layout.is_formatted(_plain(original), indent, comment):
+            return edits
+        local = [Edit(e.start - span.start, e.end - span.start, e.text, e.place) for e in edits]
+        changed = _plain(apply(original, in_order(local)))
+        try:
+            lines = self.layout.statement(changed, indent + deeper, comment)
+        except Unknown:
+            return edits
+        return [self.replace(span, lines, indent + deeper)]
+
+    def replace(self, span: Span, lines: Sequence[str], indent: str) -> Edit:
+        """Replace ``span``, which begins after its indentation, by ``lines`` that have theirs."""
+        newline = self.file.newline_near(self.file.line_of(span.start))
+        return Edit(span.start, span.end, newline.join(lines)[len(indent) :])
+
+    def insert_after(
+        self, statement: cst.CSTNode, lines: Sequence[str], place: Place = Place.AFTER_STATEMENT
+    ) -> Edit:
+        """Insert ``lines`` after the last line of ``statement``."""
+        return self.insert_at(self.file.last_line(statement) + 1, lines, place)
+
+    def insert_at(self, line: int, lines: Sequence[str], place: Place) -> Edit:
+        """Insert ``lines`` before ``line``, which may be the one after the last."""
+        offset = self.file.line_start(line)
+        newline = self.file.newline_near(line - 1)
+        if offset and self.file.text[offset - 1] not in "\r\n":
+            return Edit(offset, offset, "".join(newline + text for text in lines), place)
+        return Edit(offset, offset, "".join(text + newline for text in lines), place)
+
+    def comment_after(self, statement: cst.CSTNode) -> str:
+        """Return what follows ``statement`` on its last line."""
+        end = self.file.span(statement).end
+        line = self.file.line_of(end)
+        return self.file.line_text(line)[end - self.file.line_start(line) :]
+
+    def indent_lines(self, first: int, last: int, edits: Sequence[Edit]) -> list[Edit]:
+        """Indent the lines from ``first`` to ``last`` by one step, but not inside strings.
+
+        Lines inside what ``edits`` replace are theirs. A simple statement that becomes too long
+        is broken as the formatter would.
+        """
+        strings = self.file.string_continuations(first, last)
+        replaced = [(edit.start, edit.end) for edit in edits if edit.end > edit.start]
+        found = self._broken(first, last, edits)
+        replaced += [(edit.start, edit.end) for edit in found]
+        for line in range(first, last + 1):
+            start = self.file.line_start(line)
+            if line in strings or not self.file.line_text(line).strip():
+                continue
+            if any(low < start < high for low, high in replaced):
+                continue
+            found.append(Edit(start, start, self.layout.step, Place.INDENT))
+        return found
+
+    def _broken(self, first: int, last: int, edits: Sequence[Edit]) -> list[Edit]:
+        found = []
+        for node in self.file.nodes:
+            if not isinstance(node, cst.SimpleStatementLine) or len(node.body) != 1:
+                continue
+            begin, end = self.file.first_line(node), self.file.last_line(node)
+            if not first <= begin <= end <= last or not self._too_long(begin, end):
+                continue
+            span = self.file.span(node)
+            if any(span.start <= edit.start < span.end for edit in edits):
+                continue
+            code = _plain(self.file.text[span.start : span.end])
+            indent, comment = self.file.indent(node), self.comment_after(node)
+            if self.layout.is_formatted(code, indent, comment):
+                lines = self.layout.best(code, indent + self.layout.step, comment)
+                found.append(self.replace(span, lines, indent + self.layout.step))
+        return found
+
+    def _too_long(self, first: int, last: int) -> bool:
+        step = len(self.layout.step.expandtabs(4))
+        return any(
+            len(self.file.line_text(line).expandtabs(4)) + step > self.layout.line_length
+            for line in range(first, last + 1)
+        )
+
+
+def _plain(text: str) -> str:
+    """Return ``text`` with ``\\n`` line ends."""
+    return _LINE_END.sub("\n", text)

@@ -1,0 +1,210 @@
+"""What the file already has for keeping tasks: helpers to call, containers to add to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import libcst as cst
+
+from flake8_task_refs.fix.names import FileNames, last_name_of
+from flake8_task_refs.fix.registration import Registry
+from flake8_task_refs.fix.source import SourceFile, dotted, last_part
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from flake8_task_refs.fix.sites import Site
+
+_PAIRS: Final = {"discard": "add", "remove": "append"}
+_CREATORS: Final = frozenset({"create_task", "ensure_future"})
+LOG_FAILED: Final = "_log_failed_task"
+
+
+@dataclass(frozen=True, slots=True)
+class Helper:
+    """A function that registers a task; one that ``spawns`` makes it of a coroutine itself."""
+
+    expression: str
+    spawns: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Registration:
+    """``container.add(task)`` and ``task.add_done_callback(container.discard)`` in one function."""
+
+    function: cst.FunctionDef
+    container: str
+    discard: str
+    task: str
+    logs: bool
+
+
+class Existing:
+    """The registries of a file."""
+
+    def __init__(self, file: SourceFile, names: FileNames) -> None:
+        """Look through ``file``."""
+        self._file = file
+        self._names = names
+        self._registrations = list(self._find())
+
+    def _find(self) -> Iterator[_Registration]:
+        for node in self._file.nodes:
+            if not isinstance(node, cst.Call) or last_name_of(node.func) != "add_done_callback":
+                continue
+            function = self._file.function(node)
+            if not node.args or not isinstance(function, cst.FunctionDef):
+                continue
+            discard = node.args[0].value
+            if not isinstance(discard, cst.Attribute) or not isinstance(node.func, cst.Attribute):
+                continue
+            container, task = dotted(discard.value), dotted(node.func.value)
+            add = _PAIRS.get(discard.attr.value)
+            if add and container and self._calls(function, f"{container}.{add}", task):
+                logs = self._calls(function, f"{task}.add_done_callback", LOG_FAILED)
+                yield _Registration(function, container, discard.attr.value, task, logs)
+
+    def _calls(self, function: cst.FunctionDef, callee: str, argument: str) -> bool:
+        return any(
+            isinstance(node, cst.Call)
+            and dotted(node.func) == callee
+            and bool(node.args)
+            and dotted(node.args[0].value) == argument
+            for node in self._file.inside(function)
+        )
+
+    def helper(self, site: Site) -> Helper | None:
+        """Return a helper that can be called at ``site``."""
+        for found in self._registrations:
+            function = found.function
+            if self._file.within(site.call, function):
+                continue
+            owner = self._file.method_class(function)
+            if owner is None and self._file.function(function) is not None:
+                continue  # local to another function
+            if owner is not None and not (
+                self._self_name(site, owner) and found.container.startswith("self.")
+            ):
+                continue
+            params = [*function.params.posonly_params, *function.params.params]
+            params = params[1:] if owner is not None else params
+            if function.decorators or not _takes_one(function, params):
+                continue
+            spawns = self._spawns(found, params[0].name.value)
+            if function.asynchronous or (params[0].name.value != found.task and not spawns):
+                continue
+            name = function.name.value
+            expression = f"{self._self_name(site, owner)}.{name}" if owner else name
+            if not spawns and not self._returns(function) and site.form != "discard":
+                continue
+            return Helper(expression, spawns)
+        return None
+
+    def _returns(self, function: cst.FunctionDef) -> bool:
+        return any(
+            isinstance(node, cst.Return) and node.value is not None
+            for node in self._file.inside(function, into_scopes=False)
+        )
+
+    def _spawns(self, found: _Registration, parameter: str) -> bool:
+        """Tell whether the helper makes its task of its parameter, a coroutine."""
+        return any(
+            isinstance(node, cst.Assign)
+            and dotted(node.targets[0].target) == found.task
+            and isinstance(node.value, cst.Call)
+            and last_name_of(node.value.func) in _CREATORS
+            and bool(node.value.args)
+            and dotted(node.value.args[0].value) == parameter
+            for node in self._file.inside(found.function)
+        )
+
+    def _self_name(self, site: Site, owner: cst.ClassDef | None) -> str:
+        """Return what a method of ``owner`` around ``site`` calls its instance, or ``""``."""
+        for outer in self._file.ancestors(site.call):
+            if isinstance(outer, cst.FunctionDef) and self._file.method_class(outer) is not None:
+                if self._file.method_class(outer) is not owner or outer.decorators:
+                    return ""
+                params = [*outer.params.posonly_params, *outer.params.params]
+                return params[0].name.value if params else ""
+        return ""
+
+    def registry(self, site: Site) -> tuple[Registry, bool] | None:
+        """Return a container for the task of ``site``, and whether failures are logged there."""
+        for found in self._registrations:
+            if self._is_visible(found, site) and not self._is_weak(found.container):
+                registry = Registry(found.container, _PAIRS[found.discard], found.discard)
+                return registry, found.logs
+        for name in self._empty_sets():
+            return Registry(name), False
+        return None
+
+    def _is_visible(self, found: _Registration, site: Site) -> bool:
+        head, dot, rest = found.container.partition(".")
+        if not dot:
+            holder = self._local_holder(found.function, head)
+            if holder is not None:
+                # A local set keeps nothing after its function, except in one that yields.
+                return self._file.within(site.call, holder) and any(
+                    isinstance(node, cst.Yield)
+                    for node in self._file.inside(holder.body, into_scopes=False)
+                )
+            return head in self._names.module_assignments
+        if head != "self" or "." in rest:
+            return False
+        owner = self._file.method_class(found.function)
+        return owner is not None and self._self_name(site, owner) == "self"
+
+    def _local_holder(self, function: cst.FunctionDef, name: str) -> cst.FunctionDef | None:
+        """Return the function, from ``function`` outwards, that has ``name`` as a local."""
+        around = [function, *(a for a in self._file.ancestors(function) if isinstance(a, cst.FunctionDef))]
+        for outer in around:
+            for node in self._file.inside(outer.body, into_scopes=False):
+                if isinstance(node, cst.Assign):
+                    if any(dotted(target.target) == name for target in node.targets):
+                        return outer
+                elif isinstance(node, cst.AnnAssign) and dotted(node.target) == name:
+                    return outer
+        return None
+
+    def _is_weak(self, container: str) -> bool:
+        return any(
+            isinstance(node, (cst.Assign, cst.AnnAssign))
+            and isinstance(node.value, cst.Call)
+            and "Weak" in last_part(self._names.canonical(node.value.func))
+            and container in _targets(node)
+            for node in self._file.nodes
+        )
+
+    def _empty_sets(self) -> Iterator[str]:
+        """Yield the module's empty sets of tasks that nothing reads."""
+        for statement in self._file.module.body:
+            if not isinstance(statement, cst.SimpleStatementLine):
+                continue
+            for node in statement.body:
+                if not isinstance(node, cst.AnnAssign) or not isinstance(node.target, cst.Name):
+                    continue
+                annotation = self._file.code(node.annotation.annotation)
+                if not annotation.lower().startswith("set[") or "Task" not in annotation:
+                    continue
+                empty = isinstance(node.value, cst.Call) and dotted(node.value.func) == "set"
+                uses = sum(
+                    isinstance(other, cst.Name) and other.value == node.target.value
+                    for other in self._file.nodes
+                )
+                if empty and uses == 1:
+                    yield node.target.value
+
+
+def _targets(node: cst.Assign | cst.AnnAssign) -> list[str]:
+    if isinstance(node, cst.AnnAssign):
+        return [dotted(node.target)]
+    return [dotted(target.target) for target in node.targets]
+
+
+def _takes_one(function: cst.FunctionDef, params: Sequence[cst.Param]) -> bool:
+    """Tell whether ``function`` can be called with one positional argument."""
+    if not params or params[0].default is not None:
+        return False
+    others = [*params[1:], *function.params.kwonly_params]
+    return all(param.default is not None for param in others)

@@ -1,0 +1,140 @@
+"""When a shutdown may cancel its tasks, and the lines that do it.
+
+The order decides whether a repaired program still stops. A resource that is closed must outlive the
+workers that use it: cancel before. A worker that is told to finish and then waited for must not be
+cancelled before it has: cancel after.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import libcst as cst
+
+from flake8_task_refs.fix.names import last_name_of, names_in
+from flake8_task_refs.fix.source import SourceFile, dotted, last_part
+from flake8_task_refs.fix.workers import called_function
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from flake8_task_refs.fix.layout import Layout
+
+GRACEFUL: Final = "graceful"
+CLOSE: Final = "close"
+
+CONFLICT: Final = (
+    "the shutdown both closes a resource and, later, waits for the worker: "
+    "no place to cancel is clearly right"
+)
+
+_GRACEFUL_METHODS: Final = frozenset(
+    {"join", "wait", "put", "put_nowait", "set", "stop", "drain", "shutdown", "send_nowait"}
+)
+_CLOSE_WORD: Final = re.compile(
+    r"(^|_)(close|aclose|closed|dispose|disconnect|shutdown|stop|cleanup|teardown|terminate|"
+    r"release|destroy|quit|exit)(_|$)"
+)
+
+
+def events(
+    file: SourceFile, used: frozenset[str], node: cst.CSTNode, depth: int = 1
+) -> Iterator[str]:
+    """Yield ``GRACEFUL`` and ``CLOSE`` for what ``node`` does at shutdown, in source order.
+
+    ``used`` are the names by which the workers are known. A called function of the same file is
+    looked into, ``depth`` calls deep.
+    """
+    for inner in file.inside(node, into_scopes=False):
+        if isinstance(inner, cst.Call):
+            yield from _event(file, used, inner, depth)
+
+
+def _event(file: SourceFile, used: frozenset[str], call: cst.Call, depth: int) -> Iterator[str]:
+    name = last_name_of(call.func)
+    if isinstance(call.func, cst.Attribute):
+        receiver = dotted(call.func.value)
+        known = names_in(file, call.func.value) if not receiver else {receiver, last_part(receiver)}
+        if name in _GRACEFUL_METHODS and known & used:
+            yield GRACEFUL
+            return
+    function = called_function(file, call, call) if depth else None
+    if function is not None:
+        inside = list(events(file, used, function.body, depth - 1))
+        if inside:
+            yield from inside
+            return
+    if _CLOSE_WORD.search(name):
+        yield CLOSE
+
+
+def place(kinds: Sequence[Sequence[str]]) -> int | None:
+    """Return how many of the shutdown's statements come before the cancellation.
+
+    ``kinds`` holds the events of each statement. ``None`` if a resource is closed before the last
+    wait for a worker.
+    """
+    last = max((i for i, found in enumerate(kinds) if GRACEFUL in found), default=-1)
+    earlier = [kind for found in kinds[: last + 1] for kind in found]
+    return None if CLOSE in earlier[: _last(earlier, GRACEFUL)] else _checked(kinds, last)
+
+
+def _checked(kinds: Sequence[Sequence[str]], last: int) -> int | None:
+    # A statement that waits and then closes leaves no line between the two.
+    return None if last >= 0 and CLOSE in kinds[last] else last + 1
+
+
+def _last(items: Sequence[str], wanted: str) -> int:
+    return max((i for i, item in enumerate(items) if item == wanted), default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Cancellation:
+    """The names and settings of the lines that end the tasks of a registry.
+
+    ``tasks`` is the expression that copies the registry; ``logger`` the expression of a logger,
+    which takes ``%``-style arguments if ``percent``. ``timeout`` is in seconds; ``None`` waits for
+    ever.
+    """
+
+    tasks: str
+    asyncio: str
+    logger: str
+    percent: bool
+    timeout: float | None
+    taken: frozenset[str]
+    annotation: str = ""
+
+    def lines(self, indent: str, layout: Layout) -> list[str]:
+        """Return the lines, each with ``indent`` before it, without line ends."""
+        pending, task, stuck = (
+            self._free("pending"),
+            self._free("background_task"),
+            self._free("stuck"),
+        )
+        step = layout.step
+        first = f"{pending}{self.annotation} = {self.tasks}"
+        loop = f"for {task} in {pending}:"
+        lines = [*layout.best(first, indent), indent + loop, f"{indent}{step}{task}.cancel()"]
+        if self.timeout is None:
+            gather = f"await {self.asyncio}.gather(*{pending}, return_exceptions=True)"
+            return lines + layout.best(gather, indent)
+        done = "_" if "_" not in self.taken else self._free("done")
+        wait = f"{done}, {stuck} = await {self.asyncio}.wait({pending}, timeout={self.timeout:g})"
+        lines += [f"{indent}if {pending}:", *layout.best(wait, indent + step)]
+        lines += [f"{indent}{step}for {task} in {stuck}:"]
+        return lines + layout.best(self._complaint(task), indent + 2 * step)
+
+    def _free(self, name: str) -> str:
+        if name not in self.taken:
+            return name
+        return next(f"{name}_{n}" for n in range(2, 1000) if f"{name}_{n}" not in self.taken)
+
+    def _complaint(self, task: str) -> str:
+        if self.percent:
+            text = '"Background task %r ignored cancellation"'
+            return f"{self.logger}.error({text}, {task}.get_name())"
+        text = f'f"Background task {{{task}.get_name()!r}} ignored cancellation"'
+        return f"{self.logger}.error({text})"
