@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
+from flake8_task_refs.analysis.cancellation import uncancelled_result
 from flake8_task_refs.analysis.helpers import find_helper
 from flake8_task_refs.analysis.names import assigned_value
 from flake8_task_refs.analysis.sites import is_done_callback
-from flake8_task_refs.analysis.tree import dotted_text, last_name
+from flake8_task_refs.analysis.tree import Tree, dotted_text, last_name
 
 if TYPE_CHECKING:
     from flake8_task_refs.analysis.ownership import Ownership
@@ -37,6 +38,22 @@ class Callbacks:
             and self._is_broken(call, call.args[0].value)
         ]
 
+    def raising(self) -> list[cst.Call]:
+        """Return the calls that register a callback which raises if the task was cancelled."""
+        found: list[cst.Call] = []
+        for call in self.tree.calls:
+            if not is_done_callback(call.func) or not call.args:
+                continue
+            callback = call.args[0].value
+            if isinstance(callback, cst.Lambda):
+                raises = uncancelled_result(self.tree, callback)
+            else:
+                home, function = self._function(callback)
+                raises = function is not None and uncancelled_result(home, function)
+            if raises:
+                found.append(call)
+        return found
+
     def _is_broken(self, call: cst.Call, callback: cst.BaseExpression) -> bool:
         if isinstance(callback, cst.Call):
             return self._is_called_already(callback)
@@ -47,7 +64,7 @@ class Callbacks:
             )
         if isinstance(callback, cst.Attribute) and callback.attr.value in ("discard", "remove"):
             return self._is_other_container(call, callback.value)
-        function = self._function(callback)
+        _, function = self._function(callback)
         if function is None:
             return False
         return function.asynchronous is not None or self._leaks_on_failure(function)
@@ -115,17 +132,17 @@ class Callbacks:
             for maker in makers
         )
 
-    def _function(self, callback: cst.BaseExpression) -> cst.FunctionDef | None:
-        """Return the same-file function that ``callback`` names."""
+    def _function(self, callback: cst.BaseExpression) -> tuple[Tree, cst.FunctionDef | None]:
+        """Return the same-file function that ``callback`` names, and the tree that it is in."""
         tree = self.tree
         if isinstance(callback, cst.Name):
             scope = tree.scope[callback].owner(callback.value)
             if scope is not None and scope.kind == "function":
                 holders = [tree.parent[store] for store in scope.stores.get(callback.value, ())]
                 only = holders[0] if len(holders) == 1 else None
-                return only if isinstance(only, cst.FunctionDef) else None
+                return tree, only if isinstance(only, cst.FunctionDef) else None
         found = find_helper(tree, callback, self.ownership.parse)
-        return found.function if found is not None else None
+        return (found.tree, found.function) if found is not None else (tree, None)
 
     def _leaks_on_failure(self, function: cst.FunctionDef) -> bool:
         """``t.result()`` before ``s.discard(t)``: a failed task is never taken out."""

@@ -117,24 +117,21 @@ class _Module:
         return set().union(*found)
 
     def _judge(self, tree: Tree) -> Judge:
-        from flake8_task_refs.analysis.containers import Containers  # noqa: PLC0415
         from flake8_task_refs.analysis.ownership import Ownership  # noqa: PLC0415
         from flake8_task_refs.analysis.verdict import Judge  # noqa: PLC0415
 
         ownership = Ownership(tree, self.names, self.sites, self.helper)
-        return Judge(ownership, Containers(self.outline), self.settings)
+        return Judge(ownership, _ON | self.settings.enabled_codes)
 
     def _findings_in(self, tree: Tree) -> list[Finding]:
-        wanted = _ON | self.settings.enabled_codes
         return [
             Finding(
-                *tree.position(verdict.node),
+                *verdict.tree.position(verdict.node),
                 verdict.code,
                 _MESSAGES[verdict.code].text(verdict.coroutine),
                 verdict.coroutine,
             )
             for verdict in self._judge(tree).verdicts(self.sites.find(tree))
-            if verdict.code in wanted
         ]
 
     def _keeps_every_task(self) -> bool:

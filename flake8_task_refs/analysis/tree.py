@@ -255,6 +255,7 @@ class Tree:
         """Put the names of an import into the name order; they are no variables of their own."""
         for _, child in children(node):
             self.parent[child] = node
+            self.order[child] = self.order[node]
             if isinstance(child, cst.Name):
                 self._names.append(child)
             self._take_names(child)

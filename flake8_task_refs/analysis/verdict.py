@@ -9,19 +9,19 @@ import libcst as cst
 
 from flake8_task_refs.analysis.callbacks import Callbacks
 from flake8_task_refs.analysis.helpers import Helper, find_helper
+from flake8_task_refs.analysis.lifecycle import Lifecycle
 from flake8_task_refs.analysis.names import assigned_value
 from flake8_task_refs.analysis.ownership import Hold, How, Ownership
 
 if TYPE_CHECKING:
     from typing import TypeGuard
 
-    from flake8_task_refs.analysis.containers import Containers
     from flake8_task_refs.analysis.sites import CreationSite
-    from flake8_task_refs.options import Settings
+from flake8_task_refs.analysis.containers import Containers
 from flake8_task_refs.analysis.sites import home_of
-from flake8_task_refs.analysis.tree import last_name
+from flake8_task_refs.analysis.tree import Tree, last_name
 
-_STRICT: Final = "TSK304"
+_ENDINGS: Final = frozenset({"TSK201", "TSK204"})
 # Holds that satisfy even the strict rule: the function itself waits for the task.
 _WAITED: Final = (How.AWAITED,)
 
@@ -31,6 +31,7 @@ class Verdict:
     """Which rule speaks of a node, and the coroutine that its message names."""
 
     code: str
+    tree: Tree
     node: cst.CSTNode
     coroutine: str
 
@@ -38,17 +39,33 @@ class Verdict:
 class Judge:
     """Judges the creation sites of one region."""
 
-    def __init__(self, ownership: Ownership, containers: Containers, settings: Settings) -> None:
-        """Judge with ``ownership``; ``settings`` tells whether the strict rule was asked for."""
+    def __init__(self, ownership: Ownership, wanted: frozenset[str]) -> None:
+        """Judge with ``ownership``. ``wanted`` are the codes that may speak."""
         self.ownership = ownership
-        self.containers = containers
-        self.settings = settings
+        self.containers = Containers(ownership.tree.outline)
+        self.lifecycle = Lifecycle(ownership)
+        self.wanted = wanted
 
     def verdicts(self, sites: list[CreationSite]) -> list[Verdict]:
         """Return what the rules say of ``sites``, and of the region's done-callbacks."""
-        found = [(self._code(site), site.call, site.coroutine) for site in sites]
-        found += [("TSK102", call, "") for call in Callbacks(self.ownership).broken()]
-        return [Verdict(code, call, coroutine) for code, call, coroutine in found if code]
+        tree = self.ownership.tree
+        found: list[Verdict] = []
+        for site in sites:
+            found += [Verdict(code, tree, site.call, site.coroutine) for code in self._codes(site)]
+            if "TSK203" in self.wanted:
+                found += [
+                    Verdict("TSK203", home, node, site.coroutine)
+                    for home, node in self.lifecycle.swallowed(site)
+                ]
+        callbacks = Callbacks(self.ownership)
+        found += [Verdict("TSK102", tree, call, "") for call in callbacks.broken()]
+        if "TSK302" in self.wanted:
+            found += [Verdict("TSK302", tree, call, "") for call in callbacks.raising()]
+        if "TSK202" in self.wanted:
+            found += [
+                Verdict("TSK202", tree, call, "") for call in self.lifecycle.unawaited_cancels()
+            ]
+        return [verdict for verdict in found if verdict.code in self.wanted]
 
     def wrappers(self, sites: list[CreationSite]) -> set[tuple[str, str]]:
         """Return the file's own functions that only hand their new task to the caller.
@@ -66,20 +83,33 @@ class Judge:
                 found.add((home_of(tree.scope[function]), function.name.value))
         return found
 
-    def _code(self, site: CreationSite) -> str | None:
+    def _codes(self, site: CreationSite) -> list[str]:
+        """Return what the rules say of one site: who holds it, who ends it, what it is called."""
         if site.kind == "deferred":
-            return "TSK001"
+            return ["TSK001"]
         self.ownership.was_bound = False
         holds = self.ownership.holds(site.call)
         if site.kind == "aggregate":
-            return "TSK003" if not holds and self._holds_fresh_tasks(site) else None
+            return ["TSK003"] if not holds and self._holds_fresh_tasks(site) else []
+        unnamed = "TSK303" in self.wanted and self.lifecycle.is_unnamed(site)
+        fault = self._fault(site, holds)
+        return [code for code in (fault, "TSK303" if unnamed else None) if code]
+
+    def _fault(self, site: CreationSite, holds: list[Hold]) -> str | None:
+        """Return the one code for what is wrong with the holders of a task: the worst of it."""
         if not holds:
             return "TSK002" if self.ownership.was_bound else "TSK001"
         contained = all(hold.how is How.CONTAINER for hold in holds)
         if contained and self.containers.grow(self.ownership, site.call, holds):
             return "TSK101"
-        if _STRICT in self.settings.enabled_codes and not self._is_registered(holds):
-            return _STRICT
+        if _ENDINGS & self.wanted:
+            code = self.lifecycle.never_ends(site, holds)
+            if code in self.wanted:
+                return code
+        if "TSK301" in self.wanted and self.lifecycle.is_unobserved(site, holds):
+            return "TSK301"
+        if "TSK304" in self.wanted and not self._is_registered(holds):
+            return "TSK304"
         return None
 
     def _is_registered(self, holds: list[Hold]) -> bool:

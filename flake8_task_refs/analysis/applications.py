@@ -1,0 +1,110 @@
+"""Where an application begins and ends: lifespans, startup and shutdown handlers.
+
+Recognised for FastAPI, Starlette, Litestar, Quart and aiohttp, by how a function is decorated,
+annotated or registered in this file.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import libcst as cst
+
+from flake8_task_refs.analysis.tree import last_name
+
+if TYPE_CHECKING:
+    from flake8_task_refs.analysis.names import Names
+    from flake8_task_refs.analysis.outline import Outline
+    from flake8_task_refs.analysis.tree import Tree
+
+_APPLICATIONS: Final = re.compile(r"\b(?:FastAPI|Starlette|Litestar|Application|Quart|Sanic)\b")
+_STARTS: Final = ("startup", "before_serving", "before_server_start", "after_server_start")
+_STOPS: Final = ("shutdown", "after_serving", "before_server_stop", "after_server_stop")
+_START_LISTS: Final = r"on_startup"
+_STOP_LISTS: Final = r"on_shutdown|on_cleanup"
+
+
+@dataclass(frozen=True, eq=False)
+class Application:
+    """A function that starts an application, and the code that runs when it stops.
+
+    ``endings`` are the bodies of shutdown handlers as text; a lifespan's own ending is what
+    stands after its last ``yield``, of which ``yields`` tells.
+    """
+
+    function: cst.FunctionDef
+    yields: bool
+    endings: tuple[str, ...]
+
+
+def application_of(tree: Tree, names: Names, function: cst.FunctionDef) -> Application | None:
+    """Return the application that ``function`` starts, None if it starts none."""
+    outline = tree.outline
+    yields = [node for node in tree.walk(function.body) if isinstance(node, cst.Yield)]
+    if yields:
+        lifespan = _is_lifespan(tree, names, function)
+        return Application(function, yields=True, endings=()) if lifespan else None
+    if not _is_registered(tree, function, _STARTS, _START_LISTS):
+        return None
+    return Application(function, yields=False, endings=_endings(outline))
+
+
+def _is_lifespan(tree: Tree, names: Names, function: cst.FunctionDef) -> bool:
+    name = function.name.value
+    code = tree.outline.code
+    if re.search(rf"\bcleanup_ctx\b.*\b{name}\b", code):
+        return True
+    decorated = any(
+        last_name(item.decorator) == "asynccontextmanager"
+        or names.canonical(tree, item.decorator) == "contextlib.asynccontextmanager"
+        for item in function.decorators
+    )
+    if not decorated:
+        return False
+    if name == "lifespan" or re.search(rf"\blifespan\s*=\s*(?:\w+\.)*{name}\b", code):
+        return True
+    first = next(iter(_parameters(function)), None)
+    if first is None or first.annotation is None:
+        return False
+    return _APPLICATIONS.search(tree.module.code_for_node(first.annotation.annotation)) is not None
+
+
+def _parameters(function: cst.FunctionDef) -> list[cst.Param]:
+    params = [*function.params.posonly_params, *function.params.params]
+    return [param for param in params if param.name.value not in ("self", "cls")]
+
+
+def _is_registered(
+    tree: Tree, function: cst.FunctionDef, events: tuple[str, ...], lists: str
+) -> bool:
+    """Tell whether ``function`` is a handler of one of ``events``."""
+    decorators = " ".join(tree.module.code_for_node(item.decorator) for item in function.decorators)
+    if any(re.search(rf"\b{event}\b", decorators) for event in events):
+        return True
+    return _is_listed(tree.outline, function.name.value, events, lists)
+
+
+def _is_listed(outline: Outline, name: str, events: tuple[str, ...], lists: str) -> bool:
+    """Tell whether the module hands ``name`` to ``add_event_handler`` or an ``on_startup`` list."""
+    handler = "|".join(events)
+    pattern = (
+        rf"add_event_handler\(\s*[\"'](?:{handler})[\"'],\s*(?:\w+\.)*{name}\b"
+        rf"|\b(?:{lists})\s*=\s*\[[^\]]*\b{name}\b|\b(?:{lists})\.append\(\s*(?:\w+\.)*{name}\b"
+    )
+    return re.search(pattern, outline.source) is not None
+
+
+def _endings(outline: Outline) -> tuple[str, ...]:
+    """Return the bodies of the module's shutdown handlers."""
+    found: list[str] = []
+    for definition in outline.definitions:
+        if definition.kind != "def":
+            continue
+        decorators = outline.source[definition.start : definition.header]
+        if any(re.search(rf"\b{event}\b", decorators) for event in _STOPS) or _is_listed(
+            outline, definition.name, _STOPS, _STOP_LISTS
+        ):
+            found.append(outline.code[definition.header : definition.end])
+    return tuple(found)

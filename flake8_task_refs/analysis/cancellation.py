@@ -1,0 +1,99 @@
+"""Code that meets a CancelledError: what catches it, what goes on, what raises it anew.
+
+``except Exception`` does not catch a cancellation (since Python 3.8); a bare ``except``,
+``BaseException``, ``suppress(CancelledError)`` and a ``continue`` in a ``finally`` do.
+"""
+
+from __future__ import annotations
+
+import libcst as cst
+
+from flake8_task_refs.analysis.tree import Tree, dotted_text, last_name
+
+
+def swallower(tree: Tree, node: cst.CSTNode) -> cst.CSTNode | None:
+    """Return the part of a statement that swallows a cancellation of what it awaits, if any."""
+    if isinstance(node, cst.With):
+        entered = any(_names_cancellation(tree, item.item) for item in node.items)
+        return node.items[0].item if entered and _awaits(tree, node.body) else None
+    if not isinstance(node, cst.Try) or not _awaits(tree, node.body):
+        return None
+    if node.finalbody is not None and any(
+        isinstance(inner, cst.Continue) for inner in tree.walk(node.finalbody)
+    ):
+        return node.finalbody
+    # Only the first handler that fits is run.
+    first = next((handler for handler in node.handlers if _catches(handler)), None)
+    return first if first is not None and not _leaves(tree, first.body) else None
+
+
+def _catches(handler: cst.ExceptHandler) -> bool:
+    """Tell whether ``handler`` catches a CancelledError."""
+    kind = handler.type
+    if kind is None:
+        return True
+    kinds = [element.value for element in kind.elements] if isinstance(kind, cst.Tuple) else [kind]
+    return any(last_name(item) in ("CancelledError", "BaseException") for item in kinds)
+
+
+def _names_cancellation(tree: Tree, manager: cst.BaseExpression) -> bool:
+    """Tell whether a context manager is ``suppress(CancelledError)``."""
+    return (
+        isinstance(manager, cst.Call)
+        and last_name(manager.func) == "suppress"
+        and any(
+            last_name(node) in ("CancelledError", "BaseException") for node in tree.walk(manager)
+        )
+    )
+
+
+def _awaits(tree: Tree, body: cst.CSTNode) -> bool:
+    return any(isinstance(node, cst.Await) for node in tree.walk(body))
+
+
+def _leaves(tree: Tree, body: cst.CSTNode) -> bool:
+    leaving = (cst.Raise, cst.Return, cst.Break)
+    return any(isinstance(node, leaving) for node in tree.walk(body))
+
+
+def cancels(tree: Tree, body: cst.CSTNode) -> bool:
+    """Tell whether ``body`` cancels something itself: the handler may be for that."""
+    return any(
+        isinstance(node, cst.Call) and last_name(node.func) == "cancel" and not node.args
+        for node in tree.walk(body)
+    )
+
+
+def uncancelled_result(tree: Tree, function: cst.FunctionDef | cst.Lambda) -> bool:
+    """Tell whether a done-callback asks for a result or exception of a cancelled task: TSK302."""
+    params = [*function.params.posonly_params, *function.params.params]
+    if not params:
+        return False
+    name = params[-1].name.value
+    asks = False
+    for node in tree.walk(function.body):
+        if not isinstance(node, cst.Call) or not isinstance(node.func, cst.Attribute):
+            continue
+        if dotted_text(node.func.value) != name:
+            continue
+        if node.func.attr.value == "cancelled":
+            return False
+        if node.func.attr.value in ("result", "exception"):
+            asks |= not _is_guarded(tree, node)
+    return asks
+
+
+def _is_guarded(tree: Tree, node: cst.CSTNode) -> bool:
+    """Tell whether a try statement or ``suppress`` around ``node`` catches CancelledError."""
+    for outer in tree.ancestors(node):
+        if isinstance(outer, (cst.FunctionDef, cst.Lambda)):
+            break
+        if isinstance(outer, cst.Try) and tree.holds(outer.body, node):
+            guarded = any(_catches(handler) for handler in outer.handlers)
+        elif isinstance(outer, cst.With):
+            guarded = any(_names_cancellation(tree, item.item) for item in outer.items)
+        else:
+            continue
+        if guarded:
+            return True
+    return False
