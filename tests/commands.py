@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import os
 import subprocess
 import sys
 from pathlib import Path
+
+from flake8_task_refs.fix.__main__ import main
 
 ROOT = Path(__file__).parent.parent
 
@@ -42,8 +46,31 @@ def reported(*arguments: str | Path, cwd: Path, stdin: bytes = b"") -> list[str]
     return [" ".join(line.split(" ")[:2]) for line in lines if ": TSK" in line]
 
 
+def fix_program(
+    *arguments: str | Path, cwd: Path, stdin: bytes = b""
+) -> subprocess.CompletedProcess[bytes]:
+    """Run the fixer in ``cwd``, as a program of its own."""
+    return run(sys.executable, "-m", "flake8_task_refs.fix", *arguments, cwd=cwd, stdin=stdin)
+
+
 def fix(
     *arguments: str | Path, cwd: Path, stdin: bytes = b""
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run the fixer in ``cwd``."""
-    return run(sys.executable, "-m", "flake8_task_refs.fix", *arguments, cwd=cwd, stdin=stdin)
+    """Run the fixer in ``cwd`` inside this process, which takes a tenth of the time."""
+    here = Path.cwd()
+    outer = sys.stdin, sys.stdout, sys.stderr
+    streams = [io.TextIOWrapper(io.BytesIO(data), "utf-8") for data in (stdin, b"", b"")]
+    sys.stdin, sys.stdout, sys.stderr = streams
+    os.chdir(cwd)
+    try:
+        returncode = main([str(argument) for argument in arguments])
+    except SystemExit as end:
+        returncode = int(end.code or 0)
+    finally:
+        os.chdir(here)
+        sys.stdin, sys.stdout, sys.stderr = outer
+    written = []
+    for stream in streams[1:]:
+        stream.seek(0)
+        written.append(stream.buffer.read())
+    return subprocess.CompletedProcess(["fix", *arguments], returncode, *written)

@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import FAULT, ROOT, fix, reported, run
-from flake8_task_refs.fix.engine import FixSettings
+from commands import FAULT, ROOT, fix, fix_program, reported, run
 
 from flake8_task_refs import __version__, fix_source
+from flake8_task_refs.fix.engine import FixSettings
 from flake8_task_refs.options import Settings
 from flake8_task_refs.rules import RULES, explain
 
@@ -73,7 +73,7 @@ def fault(tmp_path: Path) -> Path:
 
 
 def test_in_place_is_the_default(fault: Path) -> None:
-    done = fix("--isolated", fault.name, cwd=fault.parent)
+    done = fix_program("--isolated", fault.name, cwd=fault.parent)
     assert fault.read_text() == _fixed(FAULT) != FAULT
     assert done.stdout == b""
     assert done.stderr.decode().splitlines() == [
@@ -86,9 +86,9 @@ def test_in_place_is_the_default(fault: Path) -> None:
 
 def test_a_second_run_changes_nothing(fault: Path) -> None:
     fix("--isolated", cwd=fault.parent)
-    before = fault.stat()
+    before = fault.stat().st_ino, fault.stat().st_mtime_ns
     done = fix("--isolated", cwd=fault.parent)
-    assert fault.stat() == before
+    assert (fault.stat().st_ino, fault.stat().st_mtime_ns) == before
     assert done.returncode == 0
     assert done.stderr.decode().splitlines() == [
         "0 findings fixed in 0 files, 0 declined; 1 file read, 0 errors"
@@ -180,12 +180,12 @@ def test_without_paths_the_current_directory_is_meant(tmp_path: Path) -> None:
     ids=["plain", "crlf", "mark", "latin-1"],
 )
 def test_standard_input_to_standard_output(tmp_path: Path, data: bytes) -> None:
-    done = fix("--isolated", "-", cwd=tmp_path, stdin=data)
+    done = fix_program("--isolated", "-", cwd=tmp_path, stdin=data)
     (tmp_path / "a.py").write_bytes(data)
-    fix("--isolated", "a.py", cwd=tmp_path)
+    fix_program("--isolated", "a.py", cwd=tmp_path)
     assert done.stdout == (tmp_path / "a.py").read_bytes() != data
     assert done.returncode == 0
-    again = fix("--isolated", "-", cwd=tmp_path, stdin=done.stdout)
+    again = fix_program("--isolated", "-", cwd=tmp_path, stdin=done.stdout)
     assert again.stdout == done.stdout
 
 
@@ -318,16 +318,16 @@ def test_several_processes_do_what_one_does(tmp_path: Path) -> None:
     for jobs in ("1", "2"):
         directory = tmp_path / jobs
         directory.mkdir()
-        for number in range(300):
+        for number in range(90):
             (directory / f"a{number}.py").write_text(LIFESPAN if number % 3 else FAULT)
         (directory / "broken.py").write_text(f"{FAULT}x = (\n")
-        done = fix("--isolated", "-j", jobs, cwd=directory)
+        done = fix_program("--isolated", "-j", jobs, cwd=directory)
         assert done.returncode == 123
         outputs.append((done.stderr, [p.read_text() for p in sorted(directory.iterdir())]))
     assert outputs[0] == outputs[1]
     names = re.findall(rb"(\S+): fixed", outputs[0][0])
     assert names == sorted(names)
-    assert len(names) == 300
+    assert len(names) == 90
 
 
 # Bad input: one line, and the rest of the run goes on.
@@ -384,7 +384,7 @@ def test_bad_input_is_one_line_and_the_run_goes_on(tmp_path: Path, kind: str) ->
 
 
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
-    done = fix("--isolated", "none.py", cwd=tmp_path)
+    done = fix_program("--isolated", "none.py", cwd=tmp_path)
     assert done.returncode == 123
     assert b"none.py: error: No such file or directory\n" in done.stderr
 
@@ -401,7 +401,7 @@ def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
 )
 def test_deep_nesting_ends_without_a_traceback(tmp_path: Path, deep: str) -> None:
     (tmp_path / "deep.py").write_text(deep)
-    done = fix("--isolated", "deep.py", cwd=tmp_path)
+    done = fix_program("--isolated", "deep.py", cwd=tmp_path)
     assert re.search(rb"deep\.py: error: (not valid Python: |nested too deeply)", done.stderr)
     assert b"Traceback" not in done.stderr
     assert done.returncode == 123
@@ -467,11 +467,11 @@ def test_explain_takes_a_name_and_any_case(tmp_path: Path) -> None:
 
 def test_version_and_help(tmp_path: Path) -> None:
     assert (
-        fix("--version", cwd=tmp_path)
+        fix_program("--version", cwd=tmp_path)
         .stdout.decode()
         .startswith(f"flake8-task-refs {__version__} (flake8 ")
     )
-    text = fix("--help", cwd=tmp_path).stdout.decode()
+    text = fix_program("--help", cwd=tmp_path).stdout.decode()
     for word in (
         "--diff",
         "--check",
@@ -487,4 +487,6 @@ def test_the_installed_command_is_the_same_program(tmp_path: Path) -> None:
     command = Path(sys.executable).parent / "flake8-task-refs-fix"
     if not command.exists():
         pytest.skip("the package is not installed beside this Python")
-    assert run(command, "--version", cwd=tmp_path).stdout == fix("--version", cwd=ROOT).stdout
+    assert (
+        run(command, "--version", cwd=tmp_path).stdout == fix_program("--version", cwd=ROOT).stdout
+    )
