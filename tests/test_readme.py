@@ -21,7 +21,9 @@ from flake8_task_refs.options import OPTIONS
 from flake8_task_refs.rules import RULES, table
 
 README = ROOT / "README.md"
-BLOCK = re.compile(r"(?:<!-- (?P<note>[^\n]+?) -->\n)?```(?P<kind>\w+)\n(?P<body>.*?)```\n", re.DOTALL)
+BLOCK = re.compile(
+    r"(?:<!-- (?P<note>[^\n]+?) -->\n)?```(?P<kind>\w+)\n(?P<body>.*?)```\n", re.DOTALL
+)
 
 
 def options_table() -> str:
