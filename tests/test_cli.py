@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -328,6 +329,31 @@ def test_several_processes_do_what_one_does(tmp_path: Path) -> None:
     names = re.findall(rb"(\S+): fixed", outputs[0][0])
     assert names == sorted(names)
     assert len(names) == 90
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_an_interrupt_ends_it_with_every_file_whole(tmp_path: Path, jobs: str) -> None:
+    for number in range(400):
+        (tmp_path / f"a{number}.py").write_text(LIFESPAN)
+    command = [sys.executable, "-m", "flake8_task_refs.fix", "--isolated", "-j", jobs]
+    program = subprocess.Popen(
+        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert program.stderr is not None
+    # By then, other processes have taken over, if there may be others.
+    for _ in range(100):
+        program.stderr.readline()
+    # As Ctrl-C does: to the whole group.
+    os.killpg(program.pid, signal.SIGINT)
+    written = program.communicate(timeout=60)[1].splitlines()
+    assert program.returncode == 130
+    assert written[-1] == "interrupted"
+    assert all(line.endswith(": fixed 1 TSK001") for line in written[:-1])
+    texts = [path.read_text() for path in tmp_path.iterdir()]
+    assert len(texts) == 400
+    assert set(texts) == {LIFESPAN, _fixed(LIFESPAN)}
 
 
 # Bad input: one line, and the rest of the run goes on.
