@@ -7,7 +7,8 @@ Standard library only, so that any interpreter from 3.10 on can run it::
 A judged file is an ordinary module that imports its ``worker`` from here. Each of its public
 functions without parameters is a *case* (so is what it gives to ``asyncio.run``). The oracle calls
 a case, lets everything run until only the workers wait, and collects garbage between any two
-iterations of the loop. Then it lets the workers finish. It does so five times and says:
+iterations of the loop. Then it lets the workers finish, one after the other: in the order in which
+they began, and with every other call in the reverse order. It does so five times and says:
 
 - ``lost``: a task vanished while its worker was still waiting;
 - ``leaks``: with each call one more finished task is held;
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
 ROUNDS = 5
 _MAX_STEPS = 60
+_MAX_WORKERS = 20
 _MODULE = "<module>"
 
 
@@ -305,16 +307,16 @@ class _Run:
         once = case in self.programs or case == _MODULE
         if case != _MODULE:
             self.reports.watches.clear()
-        for _ in range(1 if once else ROUNDS):
+        for number in range(1 if once else ROUNDS):
             with self.running():
-                self.round(case)
+                self.round(case, backwards=number % 2 == 1)
                 gc.collect()
             tasks = [watch.task() for watch in self.reports.watches]
             held.append(sum(task is not None and task.done() for task in tasks))
             del tasks
         return held
 
-    def round(self, case: str) -> None:
+    def round(self, case: str, *, backwards: bool) -> None:
         """Call the case, let its workers wait, let them finish, and let go of the case."""
         result = None if case == _MODULE else self.call(case)
         is_program = case in self.programs or bool(self.loop.programs)
@@ -324,17 +326,15 @@ class _Run:
         if isinstance(result, types.CoroutineType):
             # Made here and not by the loop's task factory, which is the module's business.
             main = asyncio.Task(result, loop=self.loop)
-        if is_program:
-            self.settle(main)
-        else:
-            self.settle()
-        for _ in range(ROUNDS):
-            if not self.release():
+        program = main if is_program else None
+        self.settle(program)
+        for _ in range(_MAX_WORKERS):
+            if not self.release(backwards=backwards):
                 break
-            self.settle()
+            self.settle(program)
         if main is not None:
             self.end(main, case)
-        del main, result
+        del main, program, result
 
     def call(self, case: str) -> Any:
         """Call the case as a caller that keeps what it gets back."""
@@ -362,15 +362,15 @@ class _Run:
                 program = None
             gc.collect()
 
-    def release(self) -> bool:
-        """Let each waiting worker finish. Return whether there was one."""
-        any_waiting = False
-        for watch in self.reports.watches:
+    def release(self, *, backwards: bool) -> bool:
+        """Let the first (or last) waiting worker finish. Return whether there was one."""
+        watches = self.reports.watches
+        for watch in reversed(watches) if backwards else watches:
             future = watch.future()
             if future is not None and not future.done():
                 future.set_result(None)
-                any_waiting = True
-        return any_waiting
+                return True
+        return False
 
     def end(self, main: asyncio.Task[Any], case: str) -> None:
         """End the case itself if it still runs; a failure of its own is an error."""
