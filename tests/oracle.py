@@ -48,7 +48,10 @@ if TYPE_CHECKING:
     _Ts = TypeVarTuple("_Ts")
 
 ROUNDS = 5
+# How far code that never comes to rest is followed: iterations of the loop after a call, and after
+# the end of a worker; and how many of its workers may finish.
 _MAX_STEPS = 60
+_STEPS_TO_FINISH = 12
 _MAX_WORKERS = 20
 _MODULE = "<module>"
 
@@ -331,7 +334,7 @@ class _Run:
         for _ in range(_MAX_WORKERS):
             if not self.release(backwards=backwards):
                 break
-            self.settle(program)
+            self.settle(program, steps=_STEPS_TO_FINISH)
         if main is not None:
             self.end(main, case)
         del main, program, result
@@ -346,13 +349,13 @@ class _Run:
             message = f"{self.code.co_filename}: {case} raised {error!r}"
         raise CaseError(message)
 
-    def settle(self, program: asyncio.Task[Any] | None = None) -> None:
+    def settle(self, program: asyncio.Task[Any] | None = None, *, steps: int = _MAX_STEPS) -> None:
         """Run until nothing is ready and no timer is left, collecting between iterations.
 
         When ``program`` ends, everything else is cancelled, as ``asyncio.run`` does.
         """
         gc.collect()
-        for _ in range(_MAX_STEPS):
+        for _ in range(steps):
             if not self.loop.step():
                 break
             if program is not None and program.done():

@@ -73,8 +73,9 @@ CREATIONS: Final = (
     "thin(worker())",
     "(asyncio.create_task(worker()))",
     "(asyncio.create_task(worker()) if worker else None)",
-    "asyncio.gather(worker())",
 )
+# An aggregate makes its tasks itself, and is followed less far than a task.
+AGGREGATES: Final = ("asyncio.gather(worker())", "asyncio.gather(worker(1), worker(2))")
 # Places where a program may stand, as PROGRAM.
 PLACES: Final = (
     "if worker:\n    PROGRAM",
@@ -154,6 +155,15 @@ def test_way_of_creation_changes_nothing(creation: str) -> None:
         for program in AGREED
         if speaks(source := module(program, creation)) != loses(source)
     ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("creation", AGGREGATES)
+def test_no_false_alarm_on_an_aggregate(creation: str) -> None:
+    sources = [module(program, creation) for program in AGREED]
+    spoken = [source for source in sources if speaks(source)]
+    assert spoken
+    assert not [source for source in spoken if not loses(source)]
 
 
 @pytest.mark.slow
