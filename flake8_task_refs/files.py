@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from flake8_task_refs.analysis.finding import SourceError
-from flake8_task_refs.flake8_config import STDIN, has_file_noqa, load
+from flake8_task_refs.analysis.sieve import may_create_tasks
+from flake8_task_refs.flake8_config import STDIN, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -35,6 +36,7 @@ _Out = TypeVar("_Out")
 
 # Seconds of work after which a second process, with its own start and imports, pays.
 _ALONE_FOR: Final = 0.5
+_O_BINARY: Final = getattr(os, "O_BINARY", 0)
 _BOM: Final = b"\xef\xbb\xbf"
 
 
@@ -91,12 +93,18 @@ def decode(data: bytes) -> SourceText:
 
 def read(name: str) -> SourceText:
     """Read the regular file ``name``. Raises ``FileError``."""
-    path = Path(name)
+    return decode(read_bytes(name))
+
+
+def read_bytes(name: str) -> bytes:
+    """Return the bytes of the regular file ``name``. Raises ``FileError``."""
     try:
-        # Opening a pipe or a device could wait for ever.
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise FileError("not a regular file")
-        return decode(path.read_bytes())
+        # Opening a pipe could wait for ever; a device may never end.
+        descriptor = os.open(name, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _O_BINARY)
+        with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 (it has no path)
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise FileError("not a regular file")
+            return file.readall()
     except OSError as error:
         raise FileError(_reason(error)) from None
 
@@ -196,7 +204,7 @@ def scan(
     config = load(options, paths)
     names = [name for name in config.files() if name != STDIN]
     items = [(name, config.codes(name)) for name in names]
-    yield from each(partial(_scan_file, config.settings), items, jobs or config.jobs)
+    yield from each(partial(scan_file, config.settings), items, jobs or config.jobs)
 
 
 def describe(error: SourceError) -> str:
@@ -224,17 +232,22 @@ def syntax_error(text: str) -> SourceError | None:
     return None
 
 
-def _scan_file(settings: Settings, item: tuple[str, tuple[str, ...]]) -> Scanned:
+def scan_file(settings: Settings, item: tuple[str, tuple[str, ...]]) -> Scanned:
+    """Check one file; ``item`` is its name and the codes that may speak of it. Raises nothing."""
     name, codes = item
-    from flake8_task_refs.analysis.sieve import may_create_tasks  # noqa: PLC0415
-
     try:
-        source = read(name)
+        data = read_bytes(name)
+        # Most files end here, before anything is decoded.
+        if not codes or not may_create_tasks(data, settings):
+            return Scanned(name)
+        return scan_text(settings, name, decode(data), codes)
     except FileError as error:
         return Scanned(name, error=str(error))
+
+
+def scan_text(settings: Settings, name: str, source: SourceText, codes: tuple[str, ...]) -> Scanned:
+    """Check ``source``, read from the file ``name``, for ``codes``. Raises nothing."""
     if not codes or not may_create_tasks(source.text, settings):
-        return Scanned(name)
-    if not settings.disable_noqa and has_file_noqa(source.lines()):
         return Scanned(name)
     from flake8_task_refs.analysis.check import check_source  # noqa: PLC0415
 
@@ -242,7 +255,12 @@ def _scan_file(settings: Settings, item: tuple[str, tuple[str, ...]]) -> Scanned
         found = check_source(source.text, settings)
     except SourceError as error:
         return Scanned(name, error=describe(error))
-    findings = tuple(finding for finding in found if finding.code in codes)
-    # check_source reads no more of a file than it needs; flake8 checks no file that is not Python.
-    broken = syntax_error(source.text) if findings else None
-    return Scanned(name, error=describe(broken)) if broken else Scanned(name, findings)
+    except Exception as error:  # noqa: BLE001 (one file must not end the run for all others)
+        return Scanned(name, error=internal_error(error))
+    return Scanned(name, tuple(finding for finding in found if finding.code in codes))
+
+
+def internal_error(error: Exception) -> str:
+    """Return one line about a fault of ours, to be reported."""
+    reason = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"internal error, please report it: {reason}"

@@ -13,7 +13,6 @@ from configparser import Error as ConfigSyntaxError
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from flake8 import defaults
 from flake8.discover_files import expand_paths
 from flake8.exceptions import ExecutionError
 from flake8.formatting.default import Nothing
@@ -25,7 +24,7 @@ from flake8_task_refs.rules import RULES
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from flake8_task_refs.options import Settings
 
@@ -103,8 +102,3 @@ def load(options_given: Sequence[str] = (), paths: Sequence[str] = ()) -> LintCo
     except (ExecutionError, ConfigSyntaxError, ValueError, OSError) as error:
         raise ConfigError(" ".join(str(error).split())) from None
     return LintConfig(options, settings, guides)
-
-
-def has_file_noqa(lines: Iterable[str]) -> bool:
-    """Tell whether flake8 would skip a file of these ``lines`` for a ``# flake8: noqa``."""
-    return any(defaults.NOQA_FILE.match(line) for line in lines)

@@ -58,16 +58,18 @@ class Callbacks:
         if isinstance(callback, cst.Call):
             return self._is_called_already(callback)
         if isinstance(callback, cst.Lambda):
-            params = callback.params
-            return not (
-                params.params or params.posonly_params or isinstance(params.star_arg, cst.Param)
-            )
+            return not _takes_one(callback.params, bound=False)
         if isinstance(callback, cst.Attribute) and callback.attr.value in ("discard", "remove"):
             return self._is_other_container(call, callback.value)
         _, function = self._function(callback)
         if function is None:
             return False
-        return function.asynchronous is not None or self._leaks_on_failure(function)
+        bound = isinstance(callback, cst.Attribute)
+        return (
+            function.asynchronous is not None
+            or (not function.decorators and not _takes_one(function.params, bound=bound))
+            or self._leaks_on_failure(function)
+        )
 
     @staticmethod
     def _is_called_already(callback: cst.Call) -> bool:
@@ -103,10 +105,29 @@ class Callbacks:
         paths = [dotted_text(container) for container in added]
         return (
             bool(added)
+            and not self._is_discarded_from(task, paths, function)
             and target not in paths
             and None not in paths
             and not any(self._may_be_alias(container) for container in added)
         )
+
+    def _is_discarded_from(
+        self, task: str, paths: list[str | None], function: cst.FunctionDef
+    ) -> bool:
+        """Tell whether another callback of ``task`` takes it out of one of ``paths``."""
+        for call in self.tree.calls:
+            if not is_done_callback(call.func) or not call.args:
+                continue
+            callback = call.args[0].value
+            if (
+                isinstance(callback, cst.Attribute)
+                and isinstance(call.func, cst.Attribute)
+                and dotted_text(call.func.value) == task
+                and dotted_text(callback.value) in paths
+                and self.tree.function_around(call) is function
+            ):
+                return True
+        return False
 
     def _may_be_alias(self, container: cst.BaseExpression) -> bool:
         """Tell whether two names may mean one container: anything but a fresh or module one."""
@@ -168,6 +189,20 @@ class Callbacks:
                 ):
                     return True
         return False
+
+
+def _takes_one(params: cst.Parameters, *, bound: bool) -> bool:
+    """Tell whether a function can be called with the task alone; ``bound`` adds ``self``."""
+    positional = [*params.posonly_params, *params.params]
+    required = [param for param in positional if param.default is None]
+    needed = sum(param.default is None for param in params.kwonly_params)
+    given = 2 if bound else 1
+    most = len(positional)
+    return (
+        not needed
+        and len(required) <= given
+        and (most >= given or isinstance(params.star_arg, cst.Param))
+    )
 
 
 def _calls(node: cst.CSTNode) -> list[cst.Call]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from flake8_task_refs.analysis.finding import Finding, SourceError
 from flake8_task_refs.analysis.outline import Region, normalise_newlines, skim
-from flake8_task_refs.analysis.sieve import may_create_tasks, mentions, word_offsets
+from flake8_task_refs.analysis.sieve import may_create_tasks, may_rename, mentions, word_offsets
 from flake8_task_refs.options import Settings
 from flake8_task_refs.rules import RULES
 
@@ -106,7 +106,8 @@ class _Module:
             return []
         trees = self._trees(offsets)
         # Other names for a creator, then functions of the file that hand a new task on.
-        trees |= self._trees_naming(self.sites.aliases())
+        if self.settings.task_factories or may_rename(self.outline.source):
+            trees |= self._trees_naming(self.sites.aliases())
         while not self.sites.wrappers >= (wrappers := self._wrappers(trees)):
             self.sites.wrappers |= wrappers
             trees |= self._trees_naming(sorted({name for _, name in wrappers}))

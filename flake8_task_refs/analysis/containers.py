@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
+from flake8_task_refs.analysis.effects import CLOSERS
 from flake8_task_refs.analysis.tree import Tree, dotted_text, last_name
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Containers:
         return (
             self._is_declared(name, attribute="." in path)
             and not self._is_emptied(name)
+            and not self._is_awaited(ownership, call, name)
             and self._runs_again(ownership, call, function)
         )
 
@@ -85,11 +87,23 @@ class Containers:
             rf"|(?<=in self\.){name}[ \t]*(?=[:\n\]])|(?<=in ){name}[ \t]*(?=[:\n\]])"
             rf"|(?<=\*self\.){name}\b(?!\.)|(?<=\*){name}\b(?!\.)"
             rf"|(?<=if self\.){name}:|(?<=if ){name}:"
-            rf"|{name}\[[^\]\n:]+\][ \t]*=(?!=)"
+            rf"|{name}\[[^\]\n:]+\][ \t]*=(?!=)|{name}[ \t]*[+|]="
         )
         uses = {match.start() for match in re.finditer(rf"\b{name}\b", self.code)}
         known = {match.start() for match in harmless.finditer(self.code)}
         return bool(uses - known)
+
+    def _is_awaited(self, ownership: Ownership, call: cst.Call, name: str) -> bool:
+        """Tell whether the container is awaited as a whole, time and again.
+
+        An await after an endless loop that fills it, or when its owner closes, comes too late.
+        """
+        awaited = re.compile(rf"\b(?:gather|wait|gracefully_\w+)\([^()]*\b{name}\b")
+        tree = ownership.tree
+        for loop in _unbounded(ownership.flow.loops(call)):
+            return awaited.search(tree.module.code_for_node(loop)) is not None
+        homes = [tree.outline.enclosing(match.start()) for match in awaited.finditer(self.code)]
+        return any(not home or home[-1].name not in CLOSERS for home in homes)
 
     def _runs_again(self, ownership: Ownership, call: cst.Call, function: cst.FunctionDef) -> bool:
         """Tell whether ``function`` surely runs again and again for one container.
@@ -97,8 +111,7 @@ class Containers:
         Set-up code, guarded single starts and dictionary slots that are used again are not.
         """
         tree = ownership.tree
-        loops = ownership.flow.loops(call)
-        if any(isinstance(loop, cst.While) or loop.asynchronous is not None for loop in loops):
+        if _unbounded(ownership.flow.loops(call)):
             return True
         if self._is_guarded(tree, call):
             return False
@@ -136,6 +149,11 @@ class Containers:
         taken = rf"{re.escape(path)}\.(?:discard|remove|pop)\b"
         pattern = rf"add_done_callback\(\s*(?:lambda[^:]*:\s*)?{taken}"
         return re.search(pattern, ownership.tree.text) is not None
+
+
+def _unbounded(loops: list[cst.While | cst.For]) -> list[cst.While | cst.For]:
+    """Return the loops that no list bounds: ``while`` and ``async for``."""
+    return [loop for loop in loops if isinstance(loop, cst.While) or loop.asynchronous is not None]
 
 
 def _parameters(function: cst.FunctionDef) -> list[cst.Param]:

@@ -62,3 +62,8 @@ WEAK: Final = WEAK_CONTAINERS | _words("ref proxy finalize", "weakref.")
 LOG_METHODS: Final = _words("debug info warning warn error exception critical log trace success")
 # The last name of what a log method is called on.
 LOGGER: Final = re.compile(r"(?:\w*_)?(?:log|logger|logging|loguru)\Z", re.IGNORECASE)
+# What a method is called that ends its object.
+CLOSERS: Final = _words(
+    """aclose close _close stop shutdown disconnect async_close async_stop cleanup teardown
+    terminate cog_unload __aexit__"""
+)

@@ -15,6 +15,7 @@ import libcst as cst
 
 from flake8_task_refs.analysis.applications import Application, application_of
 from flake8_task_refs.analysis.cancellation import cancels, swallower
+from flake8_task_refs.analysis.effects import CLOSERS
 from flake8_task_refs.analysis.helpers import find_helper
 from flake8_task_refs.analysis.ownership import Hold, How, Ownership
 from flake8_task_refs.analysis.tree import Tree, last_name
@@ -24,10 +25,6 @@ if TYPE_CHECKING:
 
     from flake8_task_refs.analysis.sites import CreationSite
 
-CLOSERS: Final = (
-    "aclose", "close", "stop", "shutdown", "disconnect", "async_close", "async_stop", "cleanup",
-    "teardown", "terminate", "cog_unload", "__aexit__",
-)  # fmt: skip
 # What an endless coroutine of another file is called.
 _ENDLESS_NAME: Final = re.compile(
     r"(?:\w+_)?(?:run|loop|worker|listen|listener|consume|consumer|receive|poll|poller|watch|watcher|monitor|serve|"

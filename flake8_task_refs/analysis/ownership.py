@@ -199,6 +199,8 @@ class Ownership:
             return []
         if path in WEAK:
             return self._short_lived()
+        if path == "builtins.setattr" and call.args[0] is arg:
+            return []
         if path == "asyncio.wait":
             return self._waited(call)
         if path == "asyncio.shield":

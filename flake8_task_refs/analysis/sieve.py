@@ -8,6 +8,7 @@ done-callback, and what the settings add.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Final
 
@@ -27,6 +28,18 @@ _CALLED_WORDS: Final = (
 )
 # `await asyncio.gather(...)` is the usual and the right use; it need not be parsed.
 _AWAITED: Final = ("await ", "await asyncio.")
+# What a method's object may be called if the method is asyncio's: a module, a loop, a call's value.
+_ASYNCIO_ALIAS: Final = re.compile(r"\bimport\s+asyncio(?:\.\w+)?\s+as\s+(\w+)")
+# A bare name may be imported from asyncio, or be another name for it.
+_PARTS: Final = ("", "asyncio", "tasks", "futures")
+_NO_LOOPS: Final = ("self", "cls", "tg", "hass", "group", "task_group", "nursery")
+_LOOP_SOURCES: Final = ("_loop(", "AbstractEventLoop")
+# A creator that gets another name: `import create_task as spawn`, `spawn = asyncio.create_task`.
+_RENAMED: Final = re.compile(
+    r"\b(?:create_task|ensure_future|Task|gather|shield|run_coroutine_threadsafe|wait|wait_for)"
+    r"(?:\s+as\b|[ \t]*(?:$|[#,)\]]))",
+    re.MULTILINE,
+)
 
 
 def _creators(settings: Settings) -> tuple[str, ...]:
@@ -53,12 +66,46 @@ def mentions(source: str, settings: Settings) -> list[int]:
 
     Comments and strings are not told apart here; the outline does that.
     """
-    found = [at for word in _creators(settings) for at in word_offsets(source, word)]
+    modules = {*_PARTS, *_ASYNCIO_ALIAS.findall(source)}
+    any_loop = any(word in source for word in _LOOP_SOURCES)
+    found = []
+    for word in CREATOR_WORDS:
+        for at in word_offsets(source, word):
+            base = _base(source, at)
+            if base in modules or "loop" in base.lower() or (any_loop and base not in _NO_LOOPS):
+                found.append(at)
+    for path in settings.task_factories:
+        found += word_offsets(source, path.rsplit(".", 1)[-1])
     if "asyncio" in source:
+        bare = "from asyncio" in source
         for word in _CALLED_WORDS:
-            offsets = word_offsets(source, word)
-            found += [at for at in offsets if not source.endswith(_AWAITED, 0, at)]
+            for at in word_offsets(source, word):
+                base = _base(source, at)
+                wanted = (bare if not base else base in modules) or word == "add_done_callback("
+                if wanted and not source.endswith(_AWAITED, 0, at):
+                    found.append(at)
     return sorted(set(found))
+
+
+def may_rename(source: str) -> bool:
+    """Tell whether ``source`` may give a creator or an aggregate another name."""
+    return _RENAMED.search(source) is not None
+
+
+def _base(source: str, at: int) -> str:
+    """Return the name before the dot before ``at``; ``""`` if there is no dot.
+
+    The value of a call or subscript (``get_running_loop().create_task``) is a ``loop``.
+    """
+    if at == 0 or source[at - 1] != ".":
+        return ""
+    end = at - 1
+    if source[end - 1] in ")] \n\t\\":
+        return "loop"
+    start = end
+    while _continues(source, start - 1):
+        start -= 1
+    return source[start:end]
 
 
 def word_offsets(source: str, word: str) -> list[int]:

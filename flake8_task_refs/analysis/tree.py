@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 import libcst as cst
 from libcst.metadata import MetadataWrapper, PositionProvider
@@ -73,6 +73,16 @@ def _child_fields(cls: type[cst.CSTNode]) -> tuple[str, ...]:
 
 
 _FIELDS: dict[type[cst.CSTNode], tuple[str, ...]] = {}
+# CSTNode is an abstract class, whose isinstance is slow; each class is asked once.
+_IS_NODE: dict[type, bool] = {}
+
+
+def _is_node(value: object) -> TypeGuard[cst.CSTNode]:
+    cls = type(value)
+    known = _IS_NODE.get(cls)
+    if known is None:
+        known = _IS_NODE[cls] = issubclass(cls, cst.CSTNode)
+    return known
 
 
 def children(node: cst.CSTNode) -> list[tuple[str, cst.CSTNode]]:
@@ -84,10 +94,12 @@ def children(node: cst.CSTNode) -> list[tuple[str, cst.CSTNode]]:
     found: list[tuple[str, cst.CSTNode]] = []
     for name in names:
         value = getattr(node, name)
-        if isinstance(value, cst.CSTNode):
+        if value is None:
+            continue
+        if type(value) in (list, tuple):
+            found += [(name, item) for item in value if _is_node(item)]
+        elif _is_node(value):
             found.append((name, value))
-        elif isinstance(value, (list, tuple)):
-            found += [(name, item) for item in value if isinstance(item, cst.CSTNode)]
     return found
 
 

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 from flake8_task_refs import __version__
-from flake8_task_refs.files import FileError, decode, each
+from flake8_task_refs.files import FileError, Scanned, decode, each, scan_file, scan_text
 from flake8_task_refs.fix.repair import Job, Report, repair_file, repair_text
 from flake8_task_refs.flake8_config import STDIN, ConfigError, LintConfig, load
 from flake8_task_refs.options import OPTIONS
@@ -30,7 +30,7 @@ EXIT_ERROR: Final = 123
 EXIT_INTERRUPTED: Final = 130
 
 _EPILOG = """\
-exit status: 0 nothing to do or all done; 1 --check found something to fix; 2 wrong usage;
+exit status: 0 nothing to do or all done; 1 --check found something; 2 wrong usage;
 123 some file could not be read, parsed or written.
 """
 
@@ -126,7 +126,11 @@ def _parser() -> argparse.ArgumentParser:
         help="files and directories (default: .), or - for standard input to standard output",
     )
     add("--diff", action="store_true", help="show what would change and write nothing")
-    add("--check", action="store_true", help="write nothing; exit with 1 if a file would change")
+    add(
+        "--check",
+        action="store_true",
+        help="write nothing; list the findings and exit with 1 if there are any",
+    )
     add("--unsafe-fixes", action="store_true", help="also make changes that can alter behaviour")
     add(
         "--shutdown-timeout",
@@ -168,11 +172,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     try:
         if STDIN in arguments.paths:
+            if arguments.check and not arguments.diff:
+                return _list([_scan_stdin(config)])
             reports: Iterable[Report] = [_repair_stdin(job, config)]
         else:
             items = [(name, config.codes(name)) for name in config.files()]
             if items and not any(codes for _, codes in items):
                 _tell(f"no {PREFIX} code is selected for any of these files")
+            if arguments.check and not arguments.diff:
+                return _list(each(partial(scan_file, config.settings), items, config.jobs))
             reports = each(partial(repair_file, job), items, config.jobs)
         return _report(reports, done=job.write, diff=arguments.diff, check=arguments.check)
     except BrokenPipeError:
@@ -195,6 +203,16 @@ def _refuse_unknown_codes(parser: argparse.ArgumentParser, given: Iterable[str])
             for code in value.replace(",", " ").split():
                 if code.startswith(PREFIX) and not any(r.code.startswith(code) for r in RULES):
                     parser.error(f"{flag}: no rule's code begins with {code}")
+
+
+def _scan_stdin(config: LintConfig) -> Scanned:
+    """Check standard input."""
+    name = config.display_name(STDIN)
+    codes = config.codes(STDIN) if config.files() else ()
+    try:
+        return scan_text(config.settings, name, decode(sys.stdin.buffer.read()), codes)
+    except FileError as error:
+        return Scanned(name, error=str(error))
 
 
 def _repair_stdin(job: Job, config: LintConfig) -> Report:
@@ -243,7 +261,30 @@ def _report(reports: Iterable[Report], *, done: bool, diff: bool, check: bool) -
     )
     if errors:
         return EXIT_ERROR
-    return EXIT_FOUND if check and changed else EXIT_CLEAN
+    return EXIT_FOUND if check and (changed or declined) else EXIT_CLEAN
+
+
+def _list(results: Iterable[Scanned]) -> int:
+    """Print the findings as flake8 does, and a last line for all; return the exit status."""
+    read = found = files = errors = 0
+    for result in results:
+        read += 1
+        if result.error:
+            errors += 1
+            _tell(f"{result.name}: error: {result.error}")
+        for finding in result.findings:
+            where = f"{result.name}:{finding.line}:{finding.column}"
+            sys.stdout.write(f"{where}: {finding.code} {finding.message}\n")
+        found += len(result.findings)
+        files += bool(result.findings)
+    sys.stdout.flush()
+    _tell(
+        f"{_count(found, 'finding')} in {_count(files, 'file')}; "
+        f"{_count(read, 'file')} read, {_count(errors, 'error')}"
+    )
+    if errors:
+        return EXIT_ERROR
+    return EXIT_FOUND if found else EXIT_CLEAN
 
 
 def _count(number: int, thing: str) -> str:

@@ -10,9 +10,18 @@ from typing import TYPE_CHECKING
 
 from flake8_task_refs.analysis.finding import SourceError
 from flake8_task_refs.analysis.sieve import may_create_tasks
-from flake8_task_refs.files import FileError, SourceText, describe, read, syntax_error, write
+from flake8_task_refs.files import (
+    FileError,
+    SourceText,
+    decode,
+    describe,
+    internal_error,
+    read_bytes,
+    scan_text,
+    syntax_error,
+    write,
+)
 from flake8_task_refs.fix.line_length import line_length_for
-from flake8_task_refs.flake8_config import has_file_noqa
 
 if TYPE_CHECKING:
     from flake8_task_refs.analysis.finding import Finding
@@ -53,7 +62,10 @@ def repair_file(job: Job, item: tuple[str, tuple[str, ...]]) -> Report:
     """Repair one file; ``item`` is its name and the codes to repair. Raises nothing."""
     name, codes = item
     try:
-        source = read(name)
+        data = read_bytes(name)
+        if not codes or not may_create_tasks(data, job.settings):
+            return Report(name)
+        source = decode(data)
         report, text = repair_text(job, source, name, codes)
         if job.write and report.data is not None:
             write(name, source, text)
@@ -69,12 +81,10 @@ def repair_text(
 
     Raises ``FileError`` if the new text cannot be written in the file's encoding.
     """
-    if (
-        not codes
-        or not may_create_tasks(source.text, job.settings)
-        or (not job.settings.disable_noqa and has_file_noqa(source.lines()))
-    ):
-        return Report(name), source.text
+    scanned = scan_text(job.settings, name, source, codes)
+    if scanned.error or not scanned.findings:
+        return Report(name, error=scanned.error), source.text
+    # The analysis reads no more of a file than it needs; what is to be rewritten must be whole.
     broken = syntax_error(source.text)
     if broken:
         return Report(name, error=describe(broken)), source.text
@@ -95,8 +105,7 @@ def repair_text(
     except RecursionError:
         return Report(name, error="nested too deeply"), source.text
     except Exception as error:  # noqa: BLE001 (one file must not end the run for all others)
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        return Report(name, error=f"internal error, please report it: {reason}"), source.text
+        return Report(name, error=internal_error(error)), source.text
     fixed, declined = tuple(result.fixed), tuple(result.declined)
     if result.text == source.text:
         return Report(name, fixed, declined), source.text
