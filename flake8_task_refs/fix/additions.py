@@ -14,6 +14,18 @@ from flake8_task_refs.fix.source import SourceFile, Statement, statement_express
 if TYPE_CHECKING:
     from flake8_task_refs.fix.layout import Layout
 
+_PLAIN_CALLS: Final = frozenset(
+    {
+        "ContextVar",
+        "TypeVar",
+        "compile",
+        "dict",
+        "frozenset",
+        "getLogger",
+        "get_logger",
+        "set",
+    }
+)
 REASON: Final = "# Strong references: the event loop keeps only weak ones."
 
 
@@ -59,7 +71,8 @@ class Additions:
         if name:
             return name, percent
         if not self._logger:
-            self._logger = fresh("logger", self._names.all_names)
+            taken = self._names.all_names
+            self._logger = "logger" if "logger" not in taken else fresh("_logger", taken)
             self.module("logging")
         return self._logger, True
 
@@ -189,7 +202,7 @@ class Additions:
         """Return the last of the module's imports and constants, before anything uses them."""
         file = self._file
         limit = min((file.span(top).start for top in self._before), default=len(file.text))
-        last_import: int = -1
+        last_import = -1
         body: list[Statement] = []
         for statement in file.module.body:
             if isinstance(statement, (cst.FunctionDef, cst.ClassDef)):
@@ -199,8 +212,6 @@ class Additions:
             body.append(statement)
             if _is_import(file, statement):
                 last_import = len(body) - 1
-        if last_import < 0 and body and not _is_docstring(body[0]):
-            last_import = -1
         end = last_import
         for number in range(last_import + 1, len(body)):
             if not (_is_constant(body[number]) or (number == 0 and _is_docstring(body[0]))):
@@ -258,17 +269,9 @@ def _is_constant(statement: Statement) -> bool:
     small = statement_expression(statement)
     if not isinstance(small, (cst.Assign, cst.AnnAssign)) or small.value is None:
         return False
-    value = small.value
-    return not isinstance(value, (cst.Call, cst.Await)) or last_name_of(value.func) in {
-        "getLogger",
-        "get_logger",
-        "TypeVar",
-        "ContextVar",
-        "frozenset",
-        "set",
-        "dict",
-        "compile",
-    } if isinstance(value, cst.Call) else not isinstance(value, cst.Await)
+    if isinstance(small.value, cst.Call):
+        return last_name_of(small.value.func) in _PLAIN_CALLS
+    return not isinstance(small.value, cst.Await)
 
 
 def _is_docstring(statement: Statement) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import libcst as cst
 
@@ -100,6 +100,7 @@ class Layout:
         return [*lines, last]
 
 
+_DISPLAYS: Final = (cst.List, cst.Set, cst.Dict)
 _ATOMS: Final = (
     cst.Name,
     cst.Attribute,
@@ -108,7 +109,7 @@ _ATOMS: Final = (
     cst.Integer,
     cst.Float,
 )
-_Item = cst.Arg | cst.Element | cst.StarredElement
+_Item: TypeAlias = cst.Arg | cst.BaseElement | cst.BaseDictElement
 
 
 @lru_cache(maxsize=64)
@@ -143,16 +144,22 @@ def _open(node: cst.BaseExpression) -> tuple[str, Sequence[_Item], str] | None:
         raise Unknown
     if isinstance(node, cst.Call):
         return f"{_flat(node.func)}(", node.args, ")"
-    if isinstance(node, cst.List):
-        return "[", [item for item in node.elements], "]"  # noqa: C416 (a typed copy)
-    if isinstance(node, cst.Set):
-        return "{", [item for item in node.elements], "}"  # noqa: C416
+    if isinstance(node, _DISPLAYS):
+        return _brackets(node)[0], node.elements, _brackets(node)[1]
     return None
+
+
+def _brackets(node: cst.BaseExpression) -> str:
+    return "[]" if isinstance(node, cst.List) else "{}"
 
 
 def _item_parts(item: _Item) -> tuple[str, cst.BaseExpression]:
     if isinstance(item, cst.Arg):
         return (f"{item.keyword.value}=" if item.keyword else item.star), item.value
+    if isinstance(item, cst.DictElement):
+        return f"{_flat(item.key)}: ", item.value
+    if isinstance(item, cst.StarredDictElement):
+        return "**", item.value
     return ("*" if isinstance(item, cst.StarredElement) else ""), item.value
 
 
@@ -170,7 +177,7 @@ def _is_exploded(node: cst.CSTNode) -> bool:
     if isinstance(node, cst.Call):
         magic = bool(node.args) and isinstance(node.args[-1].comma, cst.Comma)
         return magic or _is_exploded(node.func) or any(_is_exploded(a.value) for a in node.args)
-    if isinstance(node, (cst.List, cst.Set)):
+    if isinstance(node, _DISPLAYS):
         items = node.elements
         magic = bool(items) and isinstance(items[-1].comma, cst.Comma)
         return magic or any(_is_exploded(item.value) for item in items)
@@ -190,9 +197,10 @@ def _flat(node: cst.CSTNode) -> str:
         if isinstance(node, cst.Call):
             _refuse_comments(node)
             return f"{_flat(node.func)}({', '.join(_flat_item(arg) for arg in node.args)})"
-        if isinstance(node, cst.List):
+        if isinstance(node, _DISPLAYS):
             _refuse_comments(node)
-            return f"[{', '.join(_flat_item(item) for item in node.elements)}]"
+            inside = ", ".join(_flat_item(item) for item in node.elements)
+            return inside.join(_brackets(node))
     code = _EMPTY.code_for_node(node)
     if "\n" in code:
         raise Unknown

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
-from flake8_task_refs.fix.source import SourceFile, dotted, last_part
+from flake8_task_refs.fix.source import SourceFile, dotted
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
@@ -35,9 +34,11 @@ class FileNames:
 
     @cached_property
     def module_imports(self) -> dict[str, str]:
-        """Local name to dotted origin, of the imports that run with the module itself."""
+        """Local name to dotted origin, of the module's imports before its first definition."""
         found = {}
         for statement in self._file.module.body:
+            if isinstance(statement, (cst.FunctionDef, cst.ClassDef)):
+                break
             if isinstance(statement, cst.SimpleStatementLine):
                 for part in statement.body:
                     if isinstance(part, (cst.Import, cst.ImportFrom)):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
-from flake8_task_refs.fix.homes import lifespan, module
+from flake8_task_refs.fix.homes import lifespan, module, on_event
 from flake8_task_refs.fix.names import last_name_of
 from flake8_task_refs.fix.plan import Context, Declined, Plan
 from flake8_task_refs.fix.registries import Existing, Helper
@@ -37,6 +37,7 @@ def plan(context: Context, findings: Sequence[Finding]) -> Plan:
     found = Plan()
     existing = Existing(context.file, context.names)
     lifespans: dict[cst.FunctionDef, list[Site]] = defaultdict(list)
+    startups: dict[str, list[Site]] = defaultdict(list)
     modules: list[Site] = []
     reused: dict[Helper, list[Site]] = defaultdict(list)
     for finding in findings:
@@ -57,8 +58,11 @@ def plan(context: Context, findings: Sequence[Finding]) -> Plan:
             found.fixed.append(finding)
             continue
         around = _lifespan(context, site)
+        app = _startup(context, site)
         if around is not None and site.form != "expression":
             lifespans[around].append(site)
+        elif app and site.form != "expression":
+            startups[app].append(site)
         else:
             modules.append(site)
     for helper, sites in reused.items():
@@ -68,6 +72,8 @@ def plan(context: Context, findings: Sequence[Finding]) -> Plan:
         found.fixed += [site.finding for site in sites]
     for function, sites in lifespans.items():
         found.take(lifespan.plan(context, function, sites))
+    for app, sites in startups.items():
+        found.take(on_event.plan(context, app, sites))
     if modules:
         found.take(module.plan(context, modules))
     return found
@@ -109,3 +115,11 @@ def _lifespan(context: Context, site: Site) -> cst.FunctionDef | None:
         if isinstance(outer, cst.FunctionDef) and lifespan.is_lifespan(context, outer):
             return outer
     return None
+
+
+def _startup(context: Context, site: Site) -> str:
+    """Return the FastAPI application in whose startup handler ``site`` stands, or ``""``."""
+    if not isinstance(site.function, cst.FunctionDef):
+        return ""
+    startup = on_event.startup_of(context, site.function)
+    return startup.app if startup else ""

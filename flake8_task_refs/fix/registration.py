@@ -122,8 +122,31 @@ class Writer:
             return []
         last = site.call.args[-1]
         end = self.file.span(last.value).end
+        name = f"name={quoted(self.file, callee)}"
         # A trailing comma stays the last thing: its bracket stays broken into lines.
-        return [Edit(end, end, f", name={quoted(self.file, callee)}")]
+        call, start = self.file.span(site.call), self.file.span(last).start
+        line = self.file.line_of(start)
+        before = self.file.text[self.file.line_start(line) : start]
+        if before.strip() or not self._spans_lines(site):
+            return [Edit(end, end, f", {name}")]
+        if "#" in self.file.text[end : call.end]:
+            return []
+        comma = "" if isinstance(last.comma, cst.Comma) else ","
+        return [Edit(end, end, f",{self.file.newline_near(line - 1)}{before}{name}{comma}")]
+
+    def _spans_lines(self, site: Site) -> bool:
+        span = self.file.span(site.call)
+        return self.file.line_of(span.start) != self.file.line_of(span.end)
+
+    def can_wrap(self, site: Site) -> bool:
+        """Tell whether a helper's call around that of ``site`` would be formatted, too."""
+        statement = site.statement
+        if statement is None or not self._spans_lines(site):
+            return True
+        span = self.file.span(statement)
+        code = _plain(self.file.text[span.start : span.end])
+        indent, comment = self.file.indent(statement), self.comment_after(statement)
+        return self.layout.is_formatted(code, indent, comment)
 
     def wrap(self, sites: Sequence[Site], before: str, deeper: str = "") -> list[Edit]:
         """Put ``before(…)`` around the calls of ``sites``, which share one statement (or none)."""

@@ -341,7 +341,7 @@ def _write(
         inside = first_line <= file.span_line(site.call) <= last_line
         task = site.target or context.locals.free("task", site.call)
         edits += writer.register(site, task, Registry(name), log_failed, step if inside else "")
-    first = _first_statement(function)
+    first = first_statement(function)
     opens = bool(shape and shape.wrapped and shape.wrapped[0] is first)
     edits.append(_registry_edit(context, function, first, (name, asyncio), opens=opens))
     if shape is not None:
@@ -350,7 +350,7 @@ def _write(
     found.fixed += [site.finding for site in sites]
 
 
-def _first_statement(function: cst.FunctionDef) -> Statement:
+def first_statement(function: cst.FunctionDef) -> Statement:
     """Return the first statement after the docstring."""
     body = body_of(function)
     return body[1] if function.get_docstring() is not None and len(body) > 1 else body[0]

@@ -27,7 +27,12 @@ def plan(context: Context, sites: Sequence[Site]) -> Plan:
     statements = [site for site in sites if site.form in {"discard", "assign", "chain"}]
     plain = [site for site in statements if site.form == "discard"]
     with_helper = len(statements) < len(sites) or len(plain) >= _MANY_SITES
-    wrapped = [site for site in sites if site.form == "expression" or (with_helper and site in plain)]
+    wrapped = [
+        site
+        for site in sites
+        if site.form == "expression"
+        or (with_helper and site.form == "discard" and context.writer.can_wrap(site))
+    ]
     for group in by_statement(sites=wrapped):
         found.edits += context.writer.wrap(group, context.additions.track())
     rest = [site for site in sites if site not in wrapped]
