@@ -114,7 +114,7 @@ class Additions:
         return self._log_failed
 
     def defined_before(self, statement: cst.CSTNode) -> None:
-        """The module's registry must be defined before ``statement``."""
+        """Let the module's registry be defined before ``statement``."""
         top = self._file.top_statement(statement)
         if top is not None:
             self._before.append(top)
@@ -134,9 +134,7 @@ class Additions:
         """Return the edits that add everything that was asked for."""
         # The order of the calls matters: the head's lines ask for imports.
         edits = [*self._head(), *self._log_function()]
-        imports = add_imports(
-            self._file, self._modules, self._members, self._layout.line_length
-        )
+        imports = add_imports(self._file, self._modules, self._members, self._layout.line_length)
         return [*imports, *edits]
 
     # The head: after the imports and constants.

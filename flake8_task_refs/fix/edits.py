@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Edit:
 def in_order(edits: Iterable[Edit]) -> list[Edit]:
     """Sort ``edits`` as they are applied. Raises ``OverlapError`` if two of them collide."""
     ordered = sorted(edits, key=lambda edit: (edit.start, edit.end > edit.start, edit.place))
-    for one, other in zip(ordered, ordered[1:], strict=False):
+    for one, other in pairwise(ordered):
         if other.start < one.end:
             raise OverlapError(f"edits overlap at character {other.start}")
     return ordered

@@ -122,13 +122,23 @@ def _one_by_one(
     good: list[Finding] = []
     refused = []
     for finding in wanted:
-        try:
-            _attempt(file, [*good, finding], findings, settings)
-        except _RefusedError as reason:
-            refused.append(Declined(finding, str(reason)))
+        reason = _refusal(file, [*good, finding], findings, settings)
+        if reason:
+            refused.append(Declined(finding, reason))
         else:
             good.append(finding)
     return good, refused
+
+
+def _refusal(
+    file: SourceFile, wanted: Sequence[Finding], findings: Sequence[Finding], settings: FixSettings
+) -> str:
+    """Return why ``wanted`` cannot be repaired together, or ``""``."""
+    try:
+        _attempt(file, wanted, findings, settings)
+    except _RefusedError as reason:
+        return str(reason)
+    return ""
 
 
 def _attempt(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import libcst as cst
@@ -105,9 +106,9 @@ def _text(module: str, is_from: bool) -> str:
 
 def _beside(file: SourceFile, stdlib: list[_Entry], module: str, *, is_from: bool) -> Edit:
     """Insert one import among the standard library's, in the order that they are in."""
-    name = module.split()[0]
+    name = module.partition(" ")[0]
     kinds = [entry.is_from for entry in stdlib]
-    mixed = any(one and not other for one, other in zip(kinds, kinds[1:], strict=False))
+    mixed = any(one and not other for one, other in pairwise(kinds))
 
     def comes_before(entry: _Entry) -> bool:
         if not mixed and entry.is_from != is_from:

@@ -23,7 +23,7 @@ _TAB_WIDTH: Final = 4
 
 
 class Unknown(Exception):  # noqa: N818 (an answer, not an error)
-    """This text is not one that the module can lay out."""
+    """Raised for text that this module cannot lay out."""
 
 
 @dataclass(frozen=True, slots=True)

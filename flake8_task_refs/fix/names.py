@@ -26,7 +26,7 @@ class FileNames:
     @cached_property
     def imports(self) -> dict[str, str]:
         """Local name to dotted origin, of every import statement in the file."""
-        found = {}
+        found: dict[str, str] = {}
         for node in self._file.nodes:
             if isinstance(node, (cst.Import, cst.ImportFrom)):
                 found.update(_imported(node))
@@ -35,7 +35,7 @@ class FileNames:
     @cached_property
     def module_imports(self) -> dict[str, str]:
         """Local name to dotted origin, of the module's imports before its first definition."""
-        found = {}
+        found: dict[str, str] = {}
         for statement in self._file.module.body:
             if isinstance(statement, (cst.FunctionDef, cst.ClassDef)):
                 break
@@ -148,7 +148,7 @@ def fresh(wanted: str, taken: Container[str]) -> str:
 
 def outermost_function(file: SourceFile, node: cst.CSTNode) -> cst.CSTNode:
     """Return the outermost function around ``node``, or the module."""
-    found: cst.CSTNode = file.module
+    found: cst.CSTNode = node if isinstance(node, cst.FunctionDef) else file.module
     for outer in file.ancestors(node):
         if isinstance(outer, cst.FunctionDef):
             found = outer
@@ -182,26 +182,31 @@ def _imported(statement: cst.Import | cst.ImportFrom) -> Iterator[tuple[str, str
             yield dotted(alias.asname.name) if alias.asname else name, f"{module}.{name}"
 
 
-
-
 class Locals:
-    """Hands out local names that nothing in the outermost function around them uses."""
+    """Hands out local names that nothing around them uses."""
 
     def __init__(self, file: SourceFile) -> None:
         """Start with no name handed out."""
         self._file = file
-        self._taken: dict[cst.CSTNode, set[str]] = {}
+        self._given: list[tuple[cst.CSTNode, str]] = []
 
     def taken(self, node: cst.CSTNode) -> set[str]:
         """Return the names that are in use around ``node``, those handed out included."""
-        around = outermost_function(self._file, node)
-        if around not in self._taken:
-            self._taken[around] = set(names_in(self._file, around))
-        return self._taken[around]
+        inner = self._function(node)
+        given = {
+            name
+            for function, name in self._given
+            if self._file.within(function, inner) or self._file.within(inner, function)
+        }
+        return given | names_in(self._file, outermost_function(self._file, node))
+
+    def _function(self, node: cst.CSTNode) -> cst.CSTNode:
+        if isinstance(node, cst.FunctionDef):
+            return node
+        return self._file.function(node) or self._file.module
 
     def free(self, wanted: str, node: cst.CSTNode) -> str:
         """Return ``wanted`` or a numbered form of it that is free around ``node``."""
-        taken = self.taken(node)
-        name = fresh(wanted, taken)
-        taken.add(name)
+        name = fresh(wanted, self.taken(node))
+        self._given.append((self._function(node), name))
         return name

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from flake8_task_refs.fix.names import FileNames, Locals
-from flake8_task_refs.fix.registration import Writer
 from flake8_task_refs.options import Settings
 
 if TYPE_CHECKING:
     from flake8_task_refs.analysis.finding import Finding
     from flake8_task_refs.fix.additions import Additions
     from flake8_task_refs.fix.edits import Edit
+    from flake8_task_refs.fix.names import FileNames, Locals
+    from flake8_task_refs.fix.registration import Writer
     from flake8_task_refs.fix.source import SourceFile
 
 

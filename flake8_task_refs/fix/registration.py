@@ -138,14 +138,18 @@ class Writer:
         span = self.file.span(site.call)
         return self.file.line_of(span.start) != self.file.line_of(span.end)
 
-    def can_wrap(self, site: Site) -> bool:
-        """Tell whether a helper's call around that of ``site`` would be formatted, too."""
+    def can_wrap(self, site: Site, helper: str) -> bool:
+        """Tell whether a call of ``helper`` around that of ``site`` would be formatted, too."""
         statement = site.statement
         if statement is None or not self._spans_lines(site):
             return True
         span = self.file.span(statement)
         code = _plain(self.file.text[span.start : span.end])
         indent, comment = self.file.indent(statement), self.comment_after(statement)
+        try:
+            self.layout.statement(f"{helper}({self.with_name(site)})", indent, comment)
+        except Unknown:
+            return False
         return self.layout.is_formatted(code, indent, comment)
 
     def wrap(self, sites: Sequence[Site], before: str, deeper: str = "") -> list[Edit]:
@@ -166,9 +170,7 @@ class Writer:
             edits.append(Edit(span.start, span.end, helper))
         return self._laid_out(sites[0].statement, edits, "")
 
-    def _laid_out(
-        self, statement: Statement | None, edits: list[Edit], deeper: str
-    ) -> list[Edit]:
+    def _laid_out(self, statement: Statement | None, edits: list[Edit], deeper: str) -> list[Edit]:
         """Return ``edits``, or one for the whole statement if it must be broken into lines anew."""
         if statement is None or statement_expression(statement) is None:
             return edits
@@ -256,5 +258,5 @@ class Writer:
 
 
 def _plain(text: str) -> str:
-    """Return ``text`` with ``\\n`` line ends."""
+    r"""Return ``text`` with ``\n`` line ends."""
     return _LINE_END.sub("\n", text)

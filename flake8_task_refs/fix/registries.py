@@ -157,7 +157,10 @@ class Existing:
 
     def _local_holder(self, function: cst.FunctionDef, name: str) -> cst.FunctionDef | None:
         """Return the function, from ``function`` outwards, that has ``name`` as a local."""
-        around = [function, *(a for a in self._file.ancestors(function) if isinstance(a, cst.FunctionDef))]
+        around = [
+            function,
+            *(a for a in self._file.ancestors(function) if isinstance(a, cst.FunctionDef)),
+        ]
         for outer in around:
             for node in self._file.inside(outer.body, into_scopes=False):
                 if isinstance(node, cst.Assign):

@@ -58,7 +58,7 @@ def locate(file: SourceFile, names: FileNames, finding: Finding) -> Site | None:
 
 
 def _creating(names: FileNames, calls: list[cst.Call]) -> cst.Call | None:
-    """Choose among calls that begin at one place: ``a().create_task(..).set_name(..)`` has three."""
+    """Choose among the calls that begin at one place: ``a().create_task(..).set_name(..)``."""
     for wanted in (_TASK_CALLS, _AGGREGATES, _SCHEDULERS):
         for call in calls:
             if last_name_of(call.func) in wanted:
@@ -101,7 +101,11 @@ def _form(file: SourceFile, call: cst.Call, statement: Statement | None) -> tupl
             return "discard", ""
         if name.isidentifier():
             return "assign", name
-    if isinstance(small, cst.AnnAssign) and small.value is call and dotted(small.target).isidentifier():
+    if (
+        isinstance(small, cst.AnnAssign)
+        and small.value is call
+        and dotted(small.target).isidentifier()
+    ):
         return "assign", dotted(small.target)
     return "expression", ""
 
@@ -126,7 +130,7 @@ def named_callee(file: SourceFile, site: Site) -> str:
 
 def takes_name(file: SourceFile, names: FileNames, site: Site) -> bool:
     """Tell whether ``name=`` can be added to the creating call, and isn't there yet."""
-    if "set_task_factory" in names.calls or last_name_of(site.call.func) in {"ensure_future"}:
+    if "set_task_factory" in names.calls or last_name_of(site.call.func) == "ensure_future":
         return False
     if site.coroutine is None or site.call.args[0].keyword or site.call.args[0].star:
         return False

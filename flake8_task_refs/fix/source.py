@@ -32,9 +32,9 @@ class Span:
 
 
 class SourceFile:
-    """A parsed file. Offsets count characters of ``text``; lines count from 1.
+    r"""A parsed file. Offsets count characters of ``text``; lines count from 1.
 
-    The tree is that of the text with ``\\n`` for every line end: libcst's positions are then those
+    The tree is that of the text with ``\n`` for every line end: libcst's positions are then those
     of the original, whichever line ends it has.
     """
 
@@ -223,10 +223,16 @@ class SourceFile:
 
 def body_of(node: cst.CSTNode) -> Sequence[Statement]:
     """Return the statements of a block, a module, or of what has a block; none of a one-liner."""
-    if isinstance(node, (cst.IndentedBlock, cst.Module)):
-        return node.body
-    block = getattr(node, "body", None)
-    return block.body if isinstance(block, cst.IndentedBlock) else ()
+    block = (
+        node if isinstance(node, (cst.IndentedBlock, cst.Module)) else getattr(node, "body", None)
+    )
+    if not isinstance(block, (cst.IndentedBlock, cst.Module)):
+        return ()
+    return [
+        statement
+        for statement in block.body
+        if isinstance(statement, (cst.SimpleStatementLine, cst.BaseCompoundStatement))
+    ]
 
 
 def dotted(node: cst.CSTNode | None) -> str:
@@ -240,7 +246,7 @@ def last_part(path: str) -> str:
 
 
 def statement_expression(statement: cst.CSTNode) -> cst.BaseSmallStatement | None:
-    """Return the only small statement of ``statement``; ``None`` if it has several or is a block."""
+    """Return the only small statement of ``statement``, if it has just one and is no block."""
     if isinstance(statement, cst.SimpleStatementLine) and len(statement.body) == 1:
         return statement.body[0]
     return None

@@ -28,9 +28,7 @@ def definition(file: SourceFile, site: Site) -> cst.FunctionDef | None:
     return called_function(file, coroutine, site.call)
 
 
-def called_function(
-    file: SourceFile, call: cst.Call, where: cst.CSTNode
-) -> cst.FunctionDef | None:
+def called_function(file: SourceFile, call: cst.Call, where: cst.CSTNode) -> cst.FunctionDef | None:
     """Return the function of this file that ``call``, which stands near ``where``, calls."""
     path = dotted(call.func)
     if not path:
@@ -76,7 +74,9 @@ def used_names(file: SourceFile, names: FileNames, site: Site) -> frozenset[str]
 def swallows_cancellation(file: SourceFile, names: FileNames, function: cst.FunctionDef) -> bool:
     """Tell whether ``function`` catches ``CancelledError`` in a loop and goes on."""
     for loop in file.inside(function.body, into_scopes=False):
-        if not isinstance(loop, cst.While) and not (isinstance(loop, cst.For) and loop.asynchronous):
+        if not isinstance(loop, cst.While) and not (
+            isinstance(loop, cst.For) and loop.asynchronous
+        ):
             continue
         for node in file.inside(loop.body, into_scopes=False):
             if isinstance(node, (cst.Try, cst.TryStar)) and _goes_on(file, names, node):

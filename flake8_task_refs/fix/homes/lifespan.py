@@ -87,7 +87,9 @@ def _is_cleanup_context(context: Context, name: str) -> bool:
     return False
 
 
-def _is_passed_as_lifespan(context: Context, name: str, owners: frozenset[str] | None = None) -> bool:
+def _is_passed_as_lifespan(
+    context: Context, name: str, owners: frozenset[str] | None = None
+) -> bool:
     """Tell whether a call (of one of ``owners``, if given) gets ``name`` as its ``lifespan=``."""
     for node in context.file.nodes:
         if not isinstance(node, cst.Call):
@@ -184,9 +186,7 @@ def _is_after_yield(context: Context, function: cst.FunctionDef, site: Site) -> 
     return all(context.file.span(node).end < where for node in yields_of(context, function))
 
 
-def _shape(
-    context: Context, function: cst.FunctionDef, sites: Sequence[Site]
-) -> _Shape | None:
+def _shape(context: Context, function: cst.FunctionDef, sites: Sequence[Site]) -> _Shape | None:
     """Choose the place of the cancellation by the order rule. ``None`` if no place is right."""
     file = context.file
     yields = yields_of(context, function)
@@ -194,9 +194,7 @@ def _shape(
     inner = [first.call, *yields]
     block = _innermost_block(context, function, inner)
     start = next(i for i, st in enumerate(block) if file.within(first.call, st))
-    stop = max(
-        i for i, st in enumerate(block) if any(file.within(node, st) for node in yields)
-    )
+    stop = max(i for i, st in enumerate(block) if any(file.within(node, st) for node in yields))
     used = frozenset().union(*(used_names(file, context.names, site) for site in sites))
     unsafe = context.settings.unsafe_fixes
 
@@ -297,8 +295,10 @@ def _after_last_yield(
     for node in file.inside(statement, into_scopes=False):
         if isinstance(node, cst.Call) and file.span(node).start > end:
             # Only the outermost: its own arguments are looked at with it.
-            if any(isinstance(outer, cst.Call) and file.span(outer).start > end
-                   for outer in file.ancestors(node)):
+            if any(
+                isinstance(outer, cst.Call) and file.span(outer).start > end
+                for outer in file.ancestors(node)
+            ):
                 continue
             found += events(file, used, node)
     return found

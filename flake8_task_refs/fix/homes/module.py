@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
-import libcst as cst
-
 from flake8_task_refs.fix.plan import Context, Plan
 from flake8_task_refs.fix.registration import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import libcst as cst
 
     from flake8_task_refs.fix.sites import Site
 
@@ -31,7 +31,7 @@ def plan(context: Context, sites: Sequence[Site]) -> Plan:
         site
         for site in sites
         if site.form == "expression"
-        or (with_helper and site.form == "discard" and context.writer.can_wrap(site))
+        or (with_helper and site.form == "discard" and context.writer.can_wrap(site, "_track"))
     ]
     for group in by_statement(sites=wrapped):
         found.edits += context.writer.wrap(group, context.additions.track())

@@ -147,9 +147,7 @@ def _registry(
     )
 
 
-def _shutdown(
-    context: Context, app: str, sites: Sequence[Site], state: str
-) -> list[Edit] | None:
+def _shutdown(context: Context, app: str, sites: Sequence[Site], state: str) -> list[Edit] | None:
     """Return the edits that end the tasks at shutdown; ``None`` if no place is clearly right."""
     file = context.file
     handlers = [f for f in file.functions() if _handles(f, "shutdown") == app]
