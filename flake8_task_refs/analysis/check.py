@@ -38,7 +38,10 @@ def check_source(source: str, settings: Settings | None = None) -> list[Finding]
     if not may_create_tasks(source, settings):
         return []
     text = normalise_newlines(source)
-    return check_regions(text, settings)
+    try:
+        return check_regions(text, settings)
+    except RecursionError:
+        raise SourceError("nested too deeply") from None
 
 
 def check_regions(text: str, settings: Settings, *, whole_file: bool = False) -> list[Finding]:

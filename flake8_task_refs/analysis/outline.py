@@ -45,6 +45,13 @@ _LEXEME = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_BRACKETS = re.compile(r"[(\[{]+|[)\]}]+")
+_OPERATOR = re.compile(r"[-+*/%@|&^~.<>]|\b(?:not|lambda|and|or|if|await|in|is)\b")
+_LINK = re.compile(r"[)\]]\s*[.(\[]")  # f()(), a[0][0], a.b().c()
+_CONTINUED = re.compile(r"\s*\n\s*(?=[-+*/%@|&^.])|(?<=[-+*/%@|&^.])\s*\n\s*")
+_SEPARATOR = re.compile(r"[,;=\n(){}\[\]]")
+_MAX_NESTING = 200
+_MAX_CHAIN = 1000
 _PLAIN_STRING = re.compile(_STRING_BODY, re.DOTALL)
 
 
@@ -150,6 +157,26 @@ class Outline:
         start = self.statements[at - 1] if at else 0
         end = self.statements[at] if at < len(self.statements) else len(self.source)
         return Region(start, end)
+
+    def is_too_complex(self, region: Region) -> bool:
+        """Tell whether a parser could overflow its stack, or take minutes, over ``region``.
+
+        CPython nests brackets 200 deep at the most; libcst crashes somewhere above that, and its
+        time for a chain of operators grows with the square of the chain's length.
+        """
+        depth = 0
+        for match in _BRACKETS.finditer(self.code, region.start, region.end):
+            depth += len(match[0]) if match[0][0] in "([{" else -len(match[0])
+            if depth > _MAX_NESTING:
+                return True
+        code = self.code[region.start : region.end]
+        links, operators = _LINK.findall(code), _OPERATOR.findall(code)
+        if len(links) < _MAX_CHAIN and len(operators) < _MAX_CHAIN:
+            return False
+        joined = _CONTINUED.sub(" ", code)
+        return any(len(_LINK.findall(line)) > _MAX_CHAIN for line in joined.split("\n")) or any(
+            len(_OPERATOR.findall(part)) > _MAX_CHAIN for part in _SEPARATOR.split(joined)
+        )
 
     def region_of(self, definition: Definition) -> Region:
         """Return the region that holds ``definition`` alone, within the classes around it."""

@@ -196,6 +196,8 @@ class Tree:
         self.outline = outline
         self.region = region
         self.text = region.prefix + outline.source[region.start : region.end]
+        if outline.is_too_complex(region):
+            raise SourceError("an expression is nested too deeply, or too long")
         try:
             self.module = cst.parse_module(self.text)
         except cst.ParserSyntaxError as error:
