@@ -121,7 +121,7 @@ class Cancellation:
         if self.timeout is None:
             gather = f"await {self.asyncio}.gather(*{pending}, return_exceptions=True)"
             return lines + layout.best(gather, indent)
-        done = "_" if "_" not in self.taken else self._free("done")
+        done = "_" if "_" not in self.taken else self._free("_done")
         wait = f"{done}, {stuck} = await {self.asyncio}.wait({pending}, timeout={self.timeout:g})"
         lines += [f"{indent}if {pending}:", *layout.best(wait, indent + step)]
         lines += [f"{indent}{step}for {task} in {stuck}:"]

@@ -1,0 +1,415 @@
+"""Lifespans are repaired, then run: what is cancelled, closed and logged in which order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from textwrap import dedent, indent
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from transform import check_declined, fix
+
+HEAD = """
+import asyncio
+from contextlib import asynccontextmanager
+
+happened = []
+
+
+class Resource:
+    def __init__(self, name):
+        self.name = name
+
+    async def close(self):
+        happened.append(f"{self.name} closed")
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *exc_info):
+        await self.close()
+
+
+pool = Resource("pool")
+client = Resource("client")
+
+
+async def worker():
+    try:
+        while True:
+            await asyncio.sleep(3600)
+    finally:
+        await asyncio.sleep(0)
+        happened.append("worker ended")
+
+
+class Consumer:
+    def __init__(self):
+        self.queue = asyncio.Queue()
+
+    async def consume(self):
+        try:
+            while True:
+                item = await self.queue.get()
+                await asyncio.sleep(0.01)
+                happened.append(f"did {item}")
+                self.queue.task_done()
+        finally:
+            happened.append("worker ended")
+
+
+class Server:
+    def __init__(self):
+        self.stopping = asyncio.Event()
+        self.done = asyncio.Event()
+
+    async def serve(self):
+        try:
+            await self.stopping.wait()
+            await asyncio.sleep(0.01)
+            happened.append("said goodbye")
+            self.done.set()
+        except asyncio.CancelledError:
+            happened.append("cut off")
+            raise
+
+    async def stop(self):
+        self.stopping.set()
+        await self.done.wait()
+
+"""
+
+
+def lifespan(body: str) -> str:
+    """Return a module with the lifespan ``body``."""
+    head = "\n@asynccontextmanager\nasync def lifespan(app):\n"
+    return HEAD + head + indent(dedent(body).strip("\n"), "    ") + "\n"
+
+
+def run(text: str, get: str = "lifespan") -> list[str]:
+    """Enter the lifespan that the expression ``get`` names, leave it, return what happened."""
+    names: dict[str, Any] = {"__name__": "sample"}
+    exec(compile(text, "sample.py", "exec"), names)  # noqa: S102 (it is what we test)
+
+    async def main() -> None:
+        context = eval(get, names)(SimpleNamespace(state=SimpleNamespace()))  # noqa: S307
+        async with context as state:
+            names["happened"].append(f"yields {state}")
+            await asyncio.sleep(0.005)
+
+    asyncio.run(asyncio.wait_for(main(), 5))
+    happened: list[str] = names["happened"]
+    return happened
+
+
+# The shapes, each with what must happen in this order.
+WORKER_THEN_POOL = ["yields None", "worker ended", "pool closed"]
+SHAPES = {
+    "close after the yield": (
+        """
+        asyncio.create_task(worker())
+        yield
+        await pool.close()
+        """,
+        WORKER_THEN_POOL,
+    ),
+    "a state is yielded": (
+        """
+        asyncio.create_task(worker())
+        yield {"pool": 1}
+        await pool.close()
+        """,
+        ["yields {'pool': 1}", "worker ended", "pool closed"],
+    ),
+    "create inside try, close in finally": (
+        """
+        try:
+            asyncio.create_task(worker())
+            yield
+        finally:
+            await pool.close()
+        """,
+        WORKER_THEN_POOL,
+    ),
+    "create before try, close in finally": (
+        """
+        asyncio.create_task(worker())
+        try:
+            yield
+        finally:
+            await pool.close()
+        """,
+        WORKER_THEN_POOL,
+    ),
+    "create before try, nothing closed in finally": (
+        """
+        asyncio.create_task(worker())
+        try:
+            yield
+        finally:
+            happened.append("bye")
+        """,
+        ["yields None", "bye", "worker ended"],
+    ),
+    "create inside async with": (
+        """
+        async with pool:
+            asyncio.create_task(worker())
+            yield
+        """,
+        WORKER_THEN_POOL,
+    ),
+    "close in a nested block after the yield": (
+        """
+        asyncio.create_task(worker())
+        async with client:
+            yield
+            await pool.close()
+        """,
+        ["yields None", "worker ended", "pool closed", "client closed"],
+    ),
+    "close in a helper of the file": (
+        """
+        async def finish():
+            await pool.close()
+
+        asyncio.create_task(worker())
+        try:
+            yield
+        finally:
+            await finish()
+        """,
+        WORKER_THEN_POOL,
+    ),
+    "created in a branch": (
+        """
+        if app is not None:
+            asyncio.create_task(worker())
+        yield
+        await pool.close()
+        """,
+        WORKER_THEN_POOL,
+    ),
+    "two yields": (
+        """
+        asyncio.create_task(worker())
+        if app is None:
+            yield
+        else:
+            yield
+        await pool.close()
+        """,
+        WORKER_THEN_POOL,
+    ),
+    "queue drained, then closed": (
+        """
+        consumer = Consumer()
+        asyncio.create_task(consumer.consume())
+        consumer.queue.put_nowait("a")
+        consumer.queue.put_nowait("b")
+        yield
+        await consumer.queue.join()
+        await pool.close()
+        """,
+        ["yields None", "did a", "did b", "worker ended", "pool closed"],
+    ),
+    "queue drained in finally": (
+        """
+        consumer = Consumer()
+        queue = consumer.queue
+        asyncio.create_task(consumer.consume())
+        queue.put_nowait("a")
+        try:
+            yield
+        finally:
+            await queue.join()
+            await pool.close()
+        """,
+        ["yields None", "did a", "worker ended", "pool closed"],
+    ),
+    "told to stop and waited for": (
+        """
+        server = Server()
+        asyncio.create_task(server.serve())
+        yield
+        server.stopping.set()
+        await server.done.wait()
+        await pool.close()
+        """,
+        ["yields None", "said goodbye", "pool closed"],
+    ),
+    "stopped by its own method": (
+        """
+        server = Server()
+        try:
+            asyncio.create_task(server.serve())
+            yield
+        finally:
+            await server.stop()
+            await pool.close()
+        """,
+        ["yields None", "said goodbye", "pool closed"],
+    ),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_tasks_end_in_the_right_order(shape: str) -> None:
+    body, expected = SHAPES[shape]
+    result = fix(lifespan(body))
+    assert not result.declined
+    assert run(result.text) == expected
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_it_ends_as_well_when_waiting_for_ever(shape: str) -> None:
+    body, expected = SHAPES[shape]
+    result = fix(lifespan(body), shutdown_timeout=None)
+    assert "asyncio.gather(" in result.text
+    assert run(result.text) == expected
+
+
+def test_in_a_factory() -> None:
+    source = HEAD + dedent(
+        """
+        def create_app():
+            @asynccontextmanager
+            async def lifespan(app):
+                asyncio.create_task(worker())
+                yield
+                await pool.close()
+
+            return lifespan
+        """
+    )
+    assert run(fix(source).text, "create_app()") == WORKER_THEN_POOL
+
+
+def test_a_method() -> None:
+    source = HEAD + dedent(
+        """
+        class Service:
+            @asynccontextmanager
+            async def lifespan(self, app):
+                asyncio.create_task(worker())
+                yield
+                await pool.close()
+        """
+    )
+    assert run(fix(source).text, "Service().lifespan") == WORKER_THEN_POOL
+
+
+def test_a_failed_worker_is_logged_with_its_name(caplog: pytest.LogCaptureFixture) -> None:
+    source = lifespan(
+        """
+        async def connect():
+            raise OSError("no broker")
+
+        asyncio.create_task(connect())
+        yield
+        """
+    )
+    with caplog.at_level(logging.ERROR):
+        assert run(fix(source).text) == ["yields None"]
+    [record] = caplog.records
+    assert record.getMessage() == "Background task 'connect' failed"
+    assert record.name == "sample"
+    assert record.exc_info is not None
+    assert str(record.exc_info[1]) == "no broker"
+
+
+def test_the_shutdown_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
+    source = lifespan(
+        """
+        async def stubborn():
+            for _ in range(3):
+                try:
+                    await asyncio.sleep(0.2)
+                except asyncio.CancelledError:
+                    happened.append("ignored")
+
+        asyncio.create_task(stubborn())
+        yield
+        await pool.close()
+        """
+    )
+    with caplog.at_level(logging.ERROR):
+        happened = run(fix(source, shutdown_timeout=0.05).text)
+    assert happened[:3] == ["yields None", "ignored", "pool closed"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "Background task 'stubborn' ignored cancellation"
+    ]
+
+
+CONFLICTS = {
+    "closed, then waited for": """
+        consumer = Consumer()
+        asyncio.create_task(consumer.consume())
+        yield
+        await pool.close()
+        await consumer.queue.join()
+        """,
+    "closed inside the block, waited for after it": """
+        consumer = Consumer()
+        async with client:
+            asyncio.create_task(consumer.consume())
+            yield
+        await consumer.queue.join()
+        """,
+    "both in one statement": """
+        consumer = Consumer()
+        asyncio.create_task(consumer.consume())
+        yield
+        if app is not None:
+            await pool.close()
+            await consumer.queue.join()
+        """,
+}
+
+
+@pytest.mark.parametrize("shape", CONFLICTS)
+def test_without_a_right_order_it_is_declined(shape: str) -> None:
+    check_declined(lifespan(CONFLICTS[shape]), "no place to cancel is clearly right")
+
+
+@pytest.mark.parametrize("shape", CONFLICTS)
+def test_an_unsafe_fix_chooses_a_place(shape: str) -> None:
+    result = fix(lifespan(CONFLICTS[shape]), unsafe_fixes=True)
+    assert not result.declined
+
+
+def test_a_worker_that_cannot_be_cancelled_is_declined() -> None:
+    body = """
+        async def deaf():
+            while True:
+                try:
+                    await asyncio.sleep(1)
+                except {caught}:
+                    {does}
+
+        asyncio.create_task(deaf())
+        yield
+        """
+    for caught, does in [
+        ("asyncio.CancelledError", "pass"),
+        ("BaseException", "continue"),
+        ("(ValueError, asyncio.CancelledError)", "print()"),
+    ]:
+        source = lifespan(body.format(caught=caught, does=does))
+        check_declined(source, "deaf() catches CancelledError")
+    for caught, does in [("Exception", "pass"), ("asyncio.CancelledError", "raise")]:
+        assert not fix(lifespan(body.format(caught=caught, does=does))).declined
+
+
+def test_a_task_of_the_teardown_is_declined() -> None:
+    check_declined(
+        lifespan(
+            """
+            yield
+            asyncio.create_task(worker())
+            """
+        ),
+        "after the yield",
+    )
