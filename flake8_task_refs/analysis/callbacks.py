@@ -42,7 +42,7 @@ class Callbacks:
         """Return the calls that register a callback which raises if the task was cancelled."""
         found: list[cst.Call] = []
         for call in self.tree.calls:
-            if not is_done_callback(call.func) or not call.args:
+            if not is_done_callback(call.func) or not call.args or not self._is_on_task(call):
                 continue
             callback = call.args[0].value
             if isinstance(callback, cst.Lambda):
@@ -53,6 +53,30 @@ class Callbacks:
             if raises:
                 found.append(call)
         return found
+
+    def _is_on_task(self, call: cst.Call) -> bool:
+        """Tell whether the callback is added to an asyncio task, as far as the function shows."""
+        receiver = call.func.value if isinstance(call.func, cst.Attribute) else None
+        if isinstance(receiver, cst.Call):
+            return self._creates(receiver)
+        if not isinstance(receiver, cst.Name):
+            return False
+        scope = self.tree.scope[receiver].owner(receiver.value)
+        stores = scope.stores.get(receiver.value, ()) if scope is not None else ()
+        for store in stores:
+            value = assigned_value(self.tree, store)
+            if isinstance(value, cst.Call) and self._creates(value):
+                return True
+            holder = self.tree.parent[store]
+            if isinstance(holder, (cst.Param, cst.AnnAssign)) and holder.annotation is not None:
+                text = self.tree.module.code_for_node(holder.annotation.annotation)
+                if re.search(r"\bTask\b", text):
+                    return True
+        return False
+
+    def _creates(self, call: cst.Call) -> bool:
+        creator = self.ownership.sites.creator(self.tree, call.func)
+        return creator is not None or last_name(call.func).endswith("create_task")
 
     def _is_broken(self, call: cst.Call, callback: cst.BaseExpression) -> bool:
         if isinstance(callback, cst.Call):

@@ -31,6 +31,7 @@ _ENDLESS_NAME: Final = re.compile(
     r"heartbeat|subscribe|periodic|keepalive|keep_alive|forever|scheduler|daemon|process_queue|dispatch_loop)"
     r"(?:_\w+)?\Z"
 )
+_SAFE_TO_AWAIT: Final = ("sleep", "wait", "acquire")
 _LASTING: Final = (How.STORED, How.CONTAINER, How.ALIVE)
 
 
@@ -133,7 +134,7 @@ class Lifecycle:
 
     def _local_names(self, function: cst.FunctionDef | cst.Lambda | None) -> set[str]:
         scope = self.tree.inner.get(function) if function is not None else None
-        return set(scope.stores) if scope is not None else set()
+        return set(scope.stores) - scope.elsewhere if scope is not None else set()
 
     def _close_method(self, call: cst.Call) -> str | None:
         holder = self.tree.class_around(call)
@@ -143,7 +144,7 @@ class Lifecycle:
         for name in CLOSERS:
             for definition in outline.functions(name, holder.name.value):
                 header = self.code[definition.start : definition.header]
-                if "async" in header or self.code.startswith("async", definition.start):
+                if re.search(r"\basync\s+def\s", header):
                     return name
         return None
 
@@ -158,10 +159,20 @@ class Lifecycle:
         if found is None:
             return _ENDLESS_NAME.match(last_name(value.func)) is not None
         tree, function = found
-        return any(
-            isinstance(node, cst.While)
-            or (isinstance(node, cst.For) and node.asynchronous is not None)
-            for node in tree.walk(function.body)
+        return any(self._is_endless_loop(tree, node) for node in tree.walk(function.body))
+
+    @staticmethod
+    def _is_endless_loop(tree: Tree, node: cst.CSTNode) -> bool:
+        """Tell whether ``node`` is a loop that nothing but an exception or its end stops."""
+        if isinstance(node, cst.For):
+            return node.asynchronous is not None
+        if not isinstance(node, cst.While):
+            return False
+        tested = {last_name(inner) for inner in tree.walk(node.test)} - {""}
+        return not any(
+            isinstance(inner, (cst.Return, cst.Break))
+            or (isinstance(inner, cst.AssignTarget) and last_name(inner.target) in tested)
+            for inner in tree.walk(node.body)
         )
 
     def coroutine(self, call: cst.Call) -> tuple[Tree, cst.FunctionDef] | None:
@@ -183,7 +194,9 @@ class Lifecycle:
         tree = self.tree
         for call in tree.calls:
             func = call.func
-            if not isinstance(func, cst.Attribute) or func.attr.value != "cancel" or call.args:
+            if not isinstance(func, cst.Attribute) or func.attr.value != "cancel":
+                continue
+            if any(arg.keyword is None or arg.keyword.value != "msg" for arg in call.args):
                 continue
             function = tree.function_around(call)
             if (
@@ -237,6 +250,8 @@ class Lifecycle:
         for node in tree.walk(function.body):
             if tree.order.get(node, 0) <= tree.order[call]:
                 continue
+            if isinstance(node, cst.Await) and _waits(node):
+                return True
             awaiting = isinstance(node, cst.Await) or (
                 isinstance(node, cst.Call) and not _is_cancel(node)
             )
@@ -263,7 +278,7 @@ class Lifecycle:
             for loop in loops
             if not cancels(tree, loop.body)
             for node in tree.walk(loop.body)
-            if (catcher := swallower(tree, node)) is not None
+            if (catcher := swallower(tree, loop, node)) is not None
         ]
 
     # -- TSK301, TSK303 ---------------------------------------------------------------------
@@ -272,14 +287,14 @@ class Lifecycle:
         """Tell whether the task is held for ever and nobody ever asks for its exception."""
         if site.kind != "task" or not holds:
             return False
-        if not all(hold.how is How.STORED for hold in holds) or self._catches_all(site):
+        if not all(hold.how is How.STORED for hold in holds) or not self._may_fail(site):
             return False
         names = {last_name(hold.node) for hold in holds} - {""}
         if not names or any(not isinstance(hold.node, cst.Attribute) for hold in holds):
             return False
         harmless = (
-            r"(?:\s*:[^=\n]+)?\s*=(?!=)|\.(?:cancel|done|cancelled|get_name|set_name)\(\)"
-            r"|\s+(?:is|is not)\s+None|\s*(?:and|or|:|\))"
+            r"(?:\s*:[^=\n]+)?\s*=(?!=)|\.(?:cancel|cancelled|get_name|set_name)\(\)"
+            r"|\s+(?:is|is not)\s+None|\s*(?:and\b|or\b|:)"
         )
         for name in names:
             uses = re.findall(rf"\b{name}\b", self.code)
@@ -287,14 +302,21 @@ class Lifecycle:
                 return False
         return True
 
-    def _catches_all(self, site: CreationSite) -> bool:
-        """Tell whether the coroutine deals with its own exceptions, as far as it is seen."""
+    def _may_fail(self, site: CreationSite) -> bool:
+        """Tell whether the coroutine, as far as it is seen, can end with an exception."""
         value = site.call.args[0].value if site.call.args else None
         found = self.coroutine(value) if isinstance(value, cst.Call) else None
         if found is None:
             return False
         tree, function = found
-        return any(isinstance(node, cst.Try) for node in tree.walk(function.body))
+        if function.decorators:
+            return False  # a decorator may log what its function raises
+        nodes = list(tree.walk(function.body))
+        if any(isinstance(node, cst.ExceptHandler) and _is_wide(node) for node in nodes):
+            return False
+        awaited = [node.expression for node in nodes if isinstance(node, cst.Await)]
+        calls = [item for item in awaited if isinstance(item, cst.Call)]
+        return any(last_name(call.func) not in _SAFE_TO_AWAIT for call in calls)
 
     def is_unnamed(self, site: CreationSite) -> bool:
         """Tell whether ``create_task`` is called without a name."""
@@ -305,6 +327,21 @@ class Lifecycle:
         if any(arg.star == "**" for arg in site.call.args):
             return False
         return not any(arg.keyword and arg.keyword.value == "name" for arg in site.call.args)
+
+
+def _is_wide(handler: cst.ExceptHandler) -> bool:
+    """Tell whether ``handler`` catches every error."""
+    kind = handler.type
+    if kind is None:
+        return True
+    kinds = [element.value for element in kind.elements] if isinstance(kind, cst.Tuple) else [kind]
+    return any(last_name(item) in ("Exception", "BaseException") for item in kinds)
+
+
+def _waits(node: cst.Await) -> bool:
+    """Tell whether an ``await`` waits for something that the tasks may bring about."""
+    call = node.expression
+    return isinstance(call, cst.Call) and last_name(call.func) in ("wait", "join", "wait_closed")
 
 
 def _is_cancel(call: cst.Call) -> bool:

@@ -76,6 +76,8 @@ def mentions(source: str, settings: Settings) -> list[int]:
                 found.append(at)
     for path in settings.task_factories:
         found += word_offsets(source, path.rsplit(".", 1)[-1])
+    if "TSK202" in settings.enabled_codes:
+        found += word_offsets(source, "cancel(")
     if "asyncio" in source:
         bare = "from asyncio" in source
         for word in _CALLED_WORDS:
