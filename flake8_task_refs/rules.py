@@ -96,6 +96,8 @@ async def send_receipt(order: int) -> None:
             f"{_ASYNCIO_DOCS}#asyncio.create_task",
             "https://docs.astral.sh/ruff/rules/asyncio-dangling-task/",
         ),
+        precision=1.0,
+        sites=45,
     ),
     Rule(
         code="TSK002",
@@ -145,6 +147,8 @@ async def poll() -> None:
 """,
         fix_safety="Safe: the fixer adds the task to a registry and keeps its name.",
         references=(f"{_ASYNCIO_DOCS}#asyncio.create_task",),
+        precision=1.0,
+        sites=19,
     ),
     Rule(
         code="TSK003",
@@ -190,6 +194,8 @@ async def load(table: str) -> None:
             "the code after it runs, and is done with `--unsafe-fixes` only."
         ),
         references=(f"{_ASYNCIO_DOCS}#asyncio.gather",),
+        precision=1.0,
+        sites=25,
     ),
     Rule(
         code="TSK101",
@@ -237,6 +243,8 @@ async def store(text: str) -> None:
 """,
         fix_safety="Safe: the fixer adds the discard callback beside the place that stores.",
         references=(f"{_ASYNCIO_DOCS}#asyncio.create_task",),
+        precision=1.0,
+        sites=2,
     ),
     Rule(
         code="TSK102",
@@ -292,6 +300,351 @@ async def store(text: str) -> None:
         references=(
             "https://docs.python.org/3/library/asyncio-task.html#asyncio.Task.add_done_callback",
         ),
+    ),
+    Rule(
+        code="TSK201",
+        name="task-not-cancelled",
+        message=(
+            "endless task{running} is neither cancelled nor awaited when the application stops; "
+            "cancel and await it at shutdown"
+        ),
+        what=(
+            "Finds endless tasks that a lifespan, a startup handler or an aiohttp `cleanup_ctx` "
+            "starts and keeps, and that nothing cancels or awaits when the application stops. A "
+            "coroutine of another file counts as endless by its name (`run`, `receive_messages`, "
+            "`..._loop`)."
+        ),
+        why=(
+            "Under a SIGTERM the task gets no `CancelledError`, so its `finally` blocks never run, "
+            "or it is cancelled only after the pools that it uses are closed."
+        ),
+        example="""\
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    app.state.poller = asyncio.create_task(poll())
+    yield
+
+
+async def poll() -> None:
+    while True:
+        await asyncio.sleep(60)
+""",
+        use_instead="""\
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    app.state.poller = asyncio.create_task(poll())
+    try:
+        yield
+    finally:
+        app.state.poller.cancel()
+        await asyncio.wait([app.state.poller], timeout=10)
+
+
+async def poll() -> None:
+    while True:
+        await asyncio.sleep(60)
+""",
+        fix_safety="Not fixed: how a task that has an owner is to end is the owner's matter.",
+        references=("https://fastapi.tiangolo.com/advanced/events/",),
+    ),
+    Rule(
+        code="TSK202",
+        name="cancel-not-awaited",
+        message=(
+            "task{running} is cancelled but nobody awaits it, so its clean-up may never run; await it "
+            "after the cancel"
+        ),
+        what=(
+            "Finds `cancel()` calls in close methods and after the `yield` of a lifespan, where "
+            "nothing afterwards awaits the task."
+        ),
+        why=(
+            "`cancel()` only asks. The task runs its `finally` blocks when the loop comes round to "
+            "it; if the program ends first, they stop at their first `await`."
+        ),
+        example="""\
+import asyncio
+
+
+class Poller:
+    def start(self) -> None:
+        self.task = asyncio.create_task(self.poll())
+
+    async def close(self) -> None:
+        self.task.cancel()
+
+    async def poll(self) -> None:
+        await asyncio.sleep(1)
+""",
+        use_instead="""\
+import asyncio
+
+
+class Poller:
+    def start(self) -> None:
+        self.task = asyncio.create_task(self.poll())
+
+    async def close(self) -> None:
+        self.task.cancel()
+        await asyncio.wait([self.task], timeout=10)
+
+    async def poll(self) -> None:
+        await asyncio.sleep(1)
+""",
+        fix_safety="Not fixed: how long a close may take is a matter of design.",
+        references=("https://docs.python.org/3/library/asyncio-task.html#task-cancellation",),
+        precision=0.70,
+        sites=10,
+        default=False,
+    ),
+    Rule(
+        code="TSK203",
+        name="swallowed-cancellation",
+        message=(
+            "cancellation of the task{running} is caught in its loop, which goes on; re-raise it "
+            "or leave the loop"
+        ),
+        what=(
+            "Finds loops of a coroutine that runs as a task, where `CancelledError` is caught (by "
+            "name, by `BaseException`, a bare `except` or `suppress`) and the loop goes on."
+        ),
+        why="Such a task cannot be ended: `asyncio.run` waits for it for ever.",
+        example="""\
+import asyncio
+
+
+class Poller:
+    def start(self) -> None:
+        self.task = asyncio.create_task(self.poll())
+
+    async def poll(self) -> None:
+        while True:
+            try:
+                await asyncio.sleep(1)
+            except BaseException:
+                continue
+""",
+        use_instead="""\
+import asyncio
+
+
+class Poller:
+    def start(self) -> None:
+        self.task = asyncio.create_task(self.poll())
+
+    async def poll(self) -> None:
+        while True:
+            try:
+                await asyncio.sleep(1)
+            except Exception:
+                continue
+""",
+        fix_safety="Not fixed: what the handler is for cannot be told from here.",
+        references=("https://docs.python.org/3/library/asyncio-task.html#task-cancellation",),
+        default=False,
+    ),
+    Rule(
+        code="TSK204",
+        name="owner-never-stops",
+        message=(
+            "endless task{running} is neither cancelled nor awaited by its object's close method; "
+            "cancel and await it there"
+        ),
+        what=(
+            "Finds endless tasks that an object with an `async` close method starts and keeps, "
+            "and that no method of the file cancels or awaits."
+        ),
+        why="The object is closed, and its task works on with closed connections.",
+        example="""\
+import asyncio
+
+
+class Poller:
+    def start(self) -> None:
+        self.task = asyncio.create_task(self.poll())
+
+    async def close(self) -> None:
+        await asyncio.sleep(0)
+
+    async def poll(self) -> None:
+        while True:
+            await asyncio.sleep(1)
+""",
+        use_instead="""\
+import asyncio
+
+
+class Poller:
+    def start(self) -> None:
+        self.task = asyncio.create_task(self.poll())
+
+    async def close(self) -> None:
+        self.task.cancel()
+        await asyncio.wait([self.task], timeout=10)
+
+    async def poll(self) -> None:
+        while True:
+            await asyncio.sleep(1)
+""",
+        fix_safety="Not fixed: how a task that has an owner is to end is the owner's matter.",
+        precision=0.33,
+        sites=3,
+        default=False,
+    ),
+    Rule(
+        code="TSK301",
+        name="unobserved-exception",
+        message=(
+            "task{running} is held for ever and nobody asks for its exception; await it or log "
+            "its failure in a done-callback"
+        ),
+        what=(
+            "Finds tasks on an attribute that nothing in the file ever awaits or asks for a "
+            "result, and whose coroutine, in the same file, may fail."
+        ),
+        why=(
+            "Python reports an exception that nobody retrieved when the task is collected. A task "
+            "that is held for ever never is: it fails in silence."
+        ),
+        example="""\
+import asyncio
+
+
+class Poller:
+    def start(self) -> None:
+        self.task = asyncio.create_task(self.poll())
+
+    async def poll(self) -> None:
+        await self.fetch()
+
+    async def fetch(self) -> None:
+        raise ConnectionError
+""",
+        use_instead="""\
+import asyncio
+import logging
+
+
+class Poller:
+    def start(self) -> None:
+        self.task = asyncio.create_task(self.poll())
+        self.task.add_done_callback(self.log_failure)
+
+    def log_failure(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception():
+            logging.error("poller failed", exc_info=task.exception())
+
+    async def poll(self) -> None:
+        await self.fetch()
+
+    async def fetch(self) -> None:
+        raise ConnectionError
+""",
+        fix_safety="Not fixed: where failures are to be heard is a matter of design.",
+        references=("https://docs.python.org/3/library/asyncio-dev.html",),
+        precision=0.93,
+        sites=15,
+        default=False,
+    ),
+    Rule(
+        code="TSK302",
+        name="callback-raises-on-cancel",
+        message=(
+            "done-callback of the task{running} asks for its result even if it was cancelled, and "
+            "raises CancelledError; look at cancelled() first"
+        ),
+        what=(
+            "Finds done-callbacks of tasks that call `result()` or `exception()` without a look "
+            "at `cancelled()` and without a handler for `CancelledError`."
+        ),
+        why=(
+            "`result()` and `exception()` of a cancelled task raise `CancelledError`, which "
+            "`except Exception` does not catch: the loop logs an error at every clean shutdown."
+        ),
+        example="""\
+import asyncio
+
+
+class Poller:
+    def start(self) -> None:
+        task = asyncio.create_task(self.poll())
+        task.add_done_callback(self.finished)
+        self.task = task
+
+    def finished(self, task: asyncio.Task[None]) -> None:
+        task.result()
+
+    async def poll(self) -> None:
+        await asyncio.sleep(1)
+""",
+        use_instead="""\
+import asyncio
+
+
+class Poller:
+    def start(self) -> None:
+        task = asyncio.create_task(self.poll())
+        task.add_done_callback(self.finished)
+        self.task = task
+
+    def finished(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            task.result()
+
+    async def poll(self) -> None:
+        await asyncio.sleep(1)
+""",
+        fix_safety="Not fixed: what the callback should do with a cancelled task is not known.",
+        references=("https://docs.python.org/3/library/asyncio-task.html#asyncio.Task.result",),
+        precision=1.0,
+        sites=6,
+        default=False,
+    ),
+    Rule(
+        code="TSK303",
+        name="unnamed-task",
+        message="task{running} has no name; give it one for logs and debuggers with name=",
+        what="Finds `create_task` calls without `name=`.",
+        why="`Task-17 failed` in a log says nothing; `invoice-poller failed` does.",
+        example="""\
+import asyncio
+
+
+async def main() -> None:
+    await asyncio.create_task(poll())
+
+
+async def poll() -> None:
+    await asyncio.sleep(1)
+""",
+        use_instead="""\
+import asyncio
+
+
+async def main() -> None:
+    await asyncio.create_task(poll(), name="poll")
+
+
+async def poll() -> None:
+    await asyncio.sleep(1)
+""",
+        fix_safety="Not fixed: a good name is the author's to give.",
+        references=("https://docs.python.org/3/library/asyncio-task.html#asyncio.create_task",),
+        default=False,
     ),
     Rule(
         code="TSK304",
