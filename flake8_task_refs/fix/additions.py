@@ -45,7 +45,7 @@ class Additions:
         self._members: list[tuple[str, str]] = []
         self._logger = ""
         self._registry = ""
-        self._futures = ""
+        self._futures: dict[str, str] = {}
         self._track = ""
         self._track_future = ""
         self._log_failed = ""
@@ -83,13 +83,14 @@ class Additions:
             self.module("asyncio")
         return self._registry
 
-    def futures(self) -> str:
-        """Return the module's registry of futures (of ``gather`` and its like)."""
-        if not self._futures:
-            self._futures = fresh("_background_futures", self._names.all_names)
-            self.module("asyncio")
+    def futures(self, kind: str) -> str:
+        """Return the module's registry of futures of ``kind``, a module that has a ``Future``."""
+        if kind not in self._futures:
+            taken = self._names.all_names | set(self._futures.values())
+            self._futures[kind] = fresh("_background_futures", taken)
+            self.module(kind)
             self._typing("Any")
-        return self._futures
+        return self._futures[kind]
 
     def track(self) -> str:
         """Return the helper that registers a task in the module's registry and returns it."""
@@ -153,10 +154,12 @@ class Additions:
             task = f"{self.module('asyncio')}.Task"
             line = f"{self._registry}: set[{task}[object]] = set()"
             simple.append([REASON, *self._layout.best(line, "")])
-        if self._futures:
-            future = f"{self.module('asyncio')}.Future"
-            line = f"{self._futures}: set[{future}[{self._typing('Any')}]] = set()"
-            reason = [] if self._registry else [REASON]
+        for kind, name in self._futures.items():
+            future = f"{self.module(kind)}.Future[{self._typing('Any')}]"
+            line = f"{name}: set[{future}] = set()"
+            reason = (
+                [] if self._registry or name != next(iter(self._futures.values())) else [REASON]
+            )
             simple.append([*reason, *self._layout.best(line, "")])
         if self._track:
             functions.append(self._track_function(variable))

@@ -82,10 +82,24 @@ class FileNames:
 
     def module_alias(self, module: str) -> str:
         """Return the name under which the module imports ``module``, or ``""``."""
+        if "." in module and module in self._dotted_imports:
+            return module
         for name, origin in self.module_imports.items():
             if origin == module:
                 return name
         return ""
+
+    @cached_property
+    def _dotted_imports(self) -> frozenset[str]:
+        return frozenset(
+            dotted(alias.name)
+            for node in self._file.module.body
+            if isinstance(node, cst.SimpleStatementLine)
+            for part in node.body
+            if isinstance(part, cst.Import)
+            for alias in part.names
+            if alias.asname is None
+        )
 
     @cached_property
     def logger(self) -> tuple[str, bool]:

@@ -120,6 +120,8 @@ class Writer:
         callee = named_callee(self.file, site)
         if not callee or not takes_name(self.file, self.names, site):
             return []
+        if any(isinstance(outer, cst.FormattedString) for outer in self.file.ancestors(site.call)):
+            return []  # its quotes could not be told from the string's before Python 3.12
         last = site.call.args[-1]
         end = self.file.span(last.value).end
         name = f"name={quoted(self.file, callee)}"
@@ -160,7 +162,7 @@ class Writer:
             edits.append(Edit(span.start, span.start, f"{before}("))
             edits += self._name_edit(site)
             edits.append(Edit(span.end, span.end, ")"))
-        return self._laid_out(sites[0].statement, edits, deeper)
+        return self.laid_out(sites[0].statement, edits, deeper)
 
     def call_instead(self, sites: Sequence[Site], helper: str) -> list[Edit]:
         """Let ``helper``, which makes a task of a coroutine itself, be called by ``sites``."""
@@ -168,9 +170,11 @@ class Writer:
         for site in sites:
             span = self.file.span(site.call.func)
             edits.append(Edit(span.start, span.end, helper))
-        return self._laid_out(sites[0].statement, edits, "")
+        return self.laid_out(sites[0].statement, edits, "")
 
-    def _laid_out(self, statement: Statement | None, edits: list[Edit], deeper: str) -> list[Edit]:
+    def laid_out(
+        self, statement: Statement | None, edits: list[Edit], deeper: str = ""
+    ) -> list[Edit]:
         """Return ``edits``, or one for the whole statement if it must be broken into lines anew."""
         if statement is None or statement_expression(statement) is None:
             return edits

@@ -54,10 +54,11 @@ def events(
 
 def _event(file: SourceFile, used: frozenset[str], call: cst.Call, depth: int) -> Iterator[str]:
     name = last_name_of(call.func)
-    if isinstance(call.func, cst.Attribute):
-        receiver = dotted(call.func.value)
-        known = names_in(file, call.func.value) if not receiver else {receiver, last_part(receiver)}
-        if name in _GRACEFUL_METHODS and known & used:
+    receiver = dotted(call.func.value) if isinstance(call.func, cst.Attribute) else ""
+    own = receiver in {"self", "cls"}
+    if isinstance(call.func, cst.Attribute) and not own and name in _GRACEFUL_METHODS:
+        known = {receiver, last_part(receiver)} if receiver else names_in(file, call.func.value)
+        if known & used:
             yield GRACEFUL
             return
     function = called_function(file, call, call) if depth else None
@@ -66,6 +67,9 @@ def _event(file: SourceFile, used: frozenset[str], call: cst.Call, depth: int) -
         if inside:
             yield from inside
             return
+    if own and receiver in used and name in _GRACEFUL_METHODS:
+        yield GRACEFUL
+        return
     if _CLOSE_WORD.search(name):
         yield CLOSE
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 _TASK_CALLS: Final = frozenset({"create_task", "ensure_future", "Task"})
 _AGGREGATES: Final = frozenset({"gather", "shield", "run_coroutine_threadsafe", "wait", "wait_for"})
 _ON_THE_TASK: Final = frozenset({"add_done_callback", "set_name"})
-_SCHEDULERS: Final = frozenset({"call_soon", "call_soon_threadsafe", "call_later", "call_at"})
+_SCHEDULERS: Final = frozenset(
+    {"call_soon", "call_soon_threadsafe", "call_later", "call_at", "add_signal_handler"}
+)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -59,7 +61,7 @@ def locate(file: SourceFile, names: FileNames, finding: Finding) -> Site | None:
 
 def _creating(names: FileNames, calls: list[cst.Call]) -> cst.Call | None:
     """Choose among the calls that begin at one place: ``a().create_task(..).set_name(..)``."""
-    for wanted in (_TASK_CALLS, _AGGREGATES, _SCHEDULERS):
+    for wanted in (_SCHEDULERS, _TASK_CALLS, _AGGREGATES):
         for call in calls:
             if last_name_of(call.func) in wanted:
                 return call

@@ -1,0 +1,263 @@
+"""A plain class: its instances hold their tasks, and end the endless ones when they are closed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import libcst as cst
+
+from flake8_task_refs.fix.edits import Edit, Place
+from flake8_task_refs.fix.homes.lifespan import first_statement
+from flake8_task_refs.fix.names import fresh, last_name_of, names_in
+from flake8_task_refs.fix.plan import Context, Plan
+from flake8_task_refs.fix.registration import Registry
+from flake8_task_refs.fix.shutdown import Cancellation, events, place
+from flake8_task_refs.fix.source import body_of, dotted, last_part, statement_expression
+from flake8_task_refs.fix.workers import (
+    definition,
+    runs_for_ever,
+    swallows_cancellation,
+    used_names,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from flake8_task_refs.fix.sites import Site
+
+_PLAIN_BASES: Final = frozenset({"object", "abc.ABC", "typing.Generic", "Generic", "ABC"})
+_COPIES: Final = frozenset({"copy", "pickle", "cloudpickle", "dill", "deepcopy", "multiprocessing"})
+_CLOSES: Final = (
+    "aclose",
+    "close",
+    "stop",
+    "shutdown",
+    "disconnect",
+    "async_close",
+    "cleanup",
+    "cog_unload",
+    "__aexit__",
+)
+
+
+def owner_of(context: Context, site: Site) -> cst.ClassDef | None:
+    """Return the class whose instance can hold the task of ``site``, if it is a plain one."""
+    for outer in context.file.ancestors(site.call):
+        if isinstance(outer, cst.FunctionDef):
+            owner = context.file.method_class(outer)
+            if owner is None:
+                continue
+            names = {last_part(dotted(item.decorator)) for item in outer.decorators}
+            if names & {"staticmethod", "classmethod"} or _self(outer) != "self":
+                return None
+            if outer.name.value in {"__new__", "__del__"} or _rebinds_self(context, outer, site):
+                return None
+            return owner if _is_plain(context, owner) else None
+        if isinstance(outer, (cst.Lambda, cst.ClassDef)):
+            return None
+    return None
+
+
+def _self(function: cst.FunctionDef) -> str:
+    params = [*function.params.posonly_params, *function.params.params]
+    return params[0].name.value if params else ""
+
+
+def _rebinds_self(context: Context, method: cst.FunctionDef, site: Site) -> bool:
+    return site.function is not method and any(
+        isinstance(node, cst.Param) and node.name.value == "self"
+        for node in context.file.inside(method.body)
+    )
+
+
+def _is_plain(context: Context, owner: cst.ClassDef) -> bool:
+    """Tell whether an attribute more does no harm to ``owner``: nothing copies or lists them."""
+    imports = context.names.imports
+    return (
+        not owner.decorators
+        and not owner.keywords
+        and _init(owner) is not None
+        and not _names_of_body(context, owner) & {"__slots__", "__getstate__", "__reduce__"}
+        and not {origin.partition(".")[0] for origin in imports.values()} & _COPIES
+        and all(_is_plain_base(context, base.value) for base in owner.bases)
+    )
+
+
+def _is_plain_base(context: Context, base: cst.BaseExpression) -> bool:
+    if isinstance(base, cst.Subscript):
+        base = base.value
+    if context.names.canonical(base) in _PLAIN_BASES:
+        return True
+    name = dotted(base)
+    local = [
+        node
+        for node in context.file.module.body
+        if isinstance(node, cst.ClassDef) and node.name.value == name
+    ]
+    return len(local) == 1 and all(
+        not local[0].decorators
+        and not local[0].keywords
+        and "__slots__" not in _names_of_body(context, local[0])
+        and _is_plain_base(context, item.value)
+        for item in local[0].bases or [cst.Arg(cst.Name("object"))]
+    )
+
+
+def _names_of_body(context: Context, owner: cst.ClassDef) -> set[str]:
+    return {
+        node.value if isinstance(node, cst.Name) else node.name.value
+        for statement in body_of(owner)
+        for node in (
+            [statement]
+            if isinstance(statement, cst.FunctionDef)
+            else context.file.inside(statement, into_scopes=False)
+        )
+        if isinstance(node, (cst.Name, cst.FunctionDef))
+    }
+
+
+def _methods(owner: cst.ClassDef) -> Iterator[cst.FunctionDef]:
+    return (item for item in body_of(owner) if isinstance(item, cst.FunctionDef))
+
+
+def _init(owner: cst.ClassDef) -> cst.FunctionDef | None:
+    for method in _methods(owner):
+        if method.name.value == "__init__":
+            plain = not method.decorators and _self(method) == "self" and body_of(method)
+            return method if plain else None
+    return None
+
+
+def plan(
+    context: Context, owner: cst.ClassDef, sites: Sequence[Site], others: Sequence[cst.ClassDef]
+) -> Plan:
+    """Keep the tasks of ``sites`` in a set of each instance of ``owner``.
+
+    ``others`` are the classes of the file that get such a set as well.
+    """
+    init = _init(owner)
+    if init is None:
+        raise ValueError("not a plain class")
+    file, writer = context.file, context.writer
+    attribute = f"self.{_attribute(context, owner, others)}"
+    found = Plan(fixed=[site.finding for site in sites])
+    found.edits.append(_declaration(context, init, attribute))
+    for site in sites:
+        task = site.target or context.locals.free("task", site.call)
+        found.edits += writer.register(site, task, Registry(attribute))
+    found.edits += _end(context, owner, sites, attribute)
+    return found
+
+
+def _attribute(context: Context, owner: cst.ClassDef, others: Sequence[cst.ClassDef]) -> str:
+    """Return a name that neither ``owner`` nor a class above or below it uses."""
+    file, wanted = context.file, f"_{context.registry_name}"
+    classes = [node for node in file.nodes if isinstance(node, cst.ClassDef)]
+    above = _above(classes, owner)
+    related = [
+        one
+        for one in classes
+        if one.name.value in above or owner.name.value in _above(classes, one)
+    ]
+    taken = {name for one in related for name in names_in(file, one)}
+    earlier = sum(1 for one in others[: list(others).index(owner)] if one in related)
+    for _ in range(earlier):
+        taken.add(fresh(wanted, taken))
+    return fresh(wanted, taken)
+
+
+def _above(classes: Sequence[cst.ClassDef], owner: cst.ClassDef) -> set[str]:
+    """Return the names of ``owner`` and of its bases in ``classes``."""
+    found = {owner.name.value}
+    for _ in classes:
+        found |= {
+            last_part(dotted(base.value))
+            for one in classes
+            if one.name.value in found
+            for base in one.bases
+        }
+    return found
+
+
+def _declaration(context: Context, init: cst.FunctionDef, attribute: str) -> Edit:
+    """Make the set after ``super().__init__()``, else first."""
+    file, writer = context.file, context.writer
+    asyncio = context.additions.module("asyncio")
+    line = f"{attribute}: set[{asyncio}.Task[object]] = set()"
+    for statement in body_of(init):
+        small = statement_expression(statement)
+        if (
+            isinstance(small, cst.Expr)
+            and isinstance(small.value, cst.Call)
+            and last_name_of(small.value.func) == "__init__"
+        ):
+            lines = writer.layout.best(line, file.indent(statement))
+            return writer.insert_after(statement, lines)
+    first = first_statement(init)
+    if body_of(init) and first is body_of(init)[0] and init.get_docstring() is not None:
+        return writer.insert_after(first, writer.layout.best(line, file.indent(first)))
+    lines = writer.layout.best(line, file.indent(first))
+    where = file.first_line_with_comments(first)
+    return writer.insert_at(where, lines, Place.AFTER_STATEMENT)
+
+
+def _end(
+    context: Context, owner: cst.ClassDef, sites: Sequence[Site], attribute: str
+) -> list[Edit]:
+    """Return the edits that end the tasks on close; none unless that is surely right."""
+    file, names = context.file, context.names
+    close = _close(owner)
+    if close is None or any(file.within(site.call, close) for site in sites):
+        return []
+    if any(
+        isinstance(node, cst.Call) and last_name_of(node.func) == "cancel"
+        for node in file.inside(owner)
+    ):
+        return []
+    for site in sites:
+        worker = definition(file, site)
+        if (
+            worker is None
+            or file.method_class(worker) is not owner
+            or worker.name.value in _CLOSES
+            or not runs_for_ever(file, worker)
+            or swallows_cancellation(file, names, worker)
+        ):
+            return []
+    used = frozenset[str]().union(*(used_names(file, names, site) for site in sites))
+    body = body_of(close)
+    number = place([list(events(file, used, statement)) for statement in body])
+    if number is None or not body:
+        return []
+    return [_cancellation(context, close, number, attribute)]
+
+
+def _close(owner: cst.ClassDef) -> cst.FunctionDef | None:
+    methods = {method.name.value: method for method in _methods(owner)}
+    for name in _CLOSES:
+        method = methods.get(name)
+        if method is not None and method.asynchronous is not None and not method.decorators:
+            return method
+    return None
+
+
+def _cancellation(context: Context, close: cst.FunctionDef, number: int, attribute: str) -> Edit:
+    file, writer = context.file, context.writer
+    body = body_of(close)
+    asyncio = context.additions.module("asyncio")
+    logger, percent = context.additions.logger()
+    cancellation = Cancellation(
+        # Whoever closes may itself be one of the tasks.
+        tasks=f"{attribute} - {{{asyncio}.current_task()}}",
+        asyncio=asyncio,
+        logger=logger,
+        percent=percent,
+        timeout=context.settings.shutdown_timeout,
+        taken=frozenset(context.locals.taken(close)),
+    )
+    number = max(number, int(close.get_docstring() is not None))
+    lines = cancellation.lines(file.indent(body[0]), writer.layout)
+    if number < len(body):
+        where = file.first_line_with_comments(body[number])
+        return writer.insert_at(where, lines, Place.BEFORE_STATEMENT)
+    return writer.insert_after(body[-1], lines, Place.END_OF_BLOCK)
