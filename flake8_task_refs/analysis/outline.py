@@ -17,24 +17,22 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# Written without an alternation for each character, which would cost ten times as much.
 _STRING_BODY = (
-    r'"""(?:[^"\\]|\\.|"(?!""))*"""'
-    r"|'''(?:[^'\\]|\\.|'(?!''))*'''"
-    r'|"(?:[^"\\\n]|\\.)*"'
-    r"|'(?:[^'\\\n]|\\.)*'"
+    r'"(?:""[^"\\]*(?:(?:\\.|"(?!""))[^"\\]*)*"""|[^"\\\n]*(?:\\.[^"\\\n]*)*")'
+    r"|'(?:''[^'\\]*(?:(?:\\.|'(?!''))[^'\\]*)*'''|[^'\\\n]*(?:\\.[^'\\\n]*)*')"
 )
-_SKIM = re.compile(
-    rf"""
-    (?P<comment>\#[^\n]*)
-  | (?P<fstring>(?<!\w)(?:[fFtT][rR]?|[rR][fFtT])(?=["']))
-  | (?P<string>{_STRING_BODY})
-  | ^(?P<indent>[ \t]*)(?:(?P<definition>(?:async[ \t]+)?def|class)[ \t]+(?P<name>\w+)
-                        |(?P<import>import|from)\b
-                        |(?P<decorator>@))
-  | ^(?!(?:else|elif|except|finally)\b)(?P<start>[^\W\d])
-    """,
-    re.VERBOSE | re.MULTILINE | re.DOTALL,
+# Every alternative begins with one of three characters, which is what makes the search fast.
+_BLANK = re.compile(rf"\#[^\n]*|{_STRING_BODY}", re.DOTALL)
+_FSTRING_PREFIXES = ("f", "t", "fr", "rf", "tr", "rt")
+_LINE_BODY = (
+    r"(?:(?P<indent>[ \t]*)(?=[acdfi@])"
+    r"(?:(?P<definition>def|class|async[ \t]+def)[ \t]+(?P<name>\w+)"
+    r"|(?P<import>import|from)\b|(?P<decorator>@))"
+    r"|(?!(?:else|elif|except|finally)\b)(?P<start>[A-Za-z_]))"
 )
+_FIRST_LINE = re.compile(_LINE_BODY)
+_LINE = re.compile(rf"\n{_LINE_BODY}")
 _LEXEME = re.compile(
     rf"""
     (?P<comment>\#[^\n]*)
@@ -50,6 +48,7 @@ _OPERATOR = re.compile(r"[-+*/%@|&^~.<>]|\b(?:not|lambda|and|or|if|await|in|is)\
 _LINK = re.compile(r"[)\]]\s*[.(\[]")  # f()(), a[0][0], a.b().c()
 _CONTINUED = re.compile(r"\s*\n\s*(?=[-+*/%@|&^.])|(?<=[-+*/%@|&^.])\s*\n\s*")
 _SEPARATOR = re.compile(r"[,;=\n(){}\[\]]")
+_NOT_NEWLINE = re.compile(r"[^\n]")
 _MAX_NESTING = 200
 _MAX_CHAIN = 1000
 _PLAIN_STRING = re.compile(_STRING_BODY, re.DOTALL)
@@ -62,7 +61,7 @@ def normalise_newlines(source: str) -> str:
     return source.replace("\r\n", "\n").replace("\r", "\n")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False)
 class Definition:
     """A ``def`` or ``class``: where its decorators, header and last line lie (offsets)."""
 
@@ -71,8 +70,30 @@ class Definition:
     margin: str
     start: int
     header: int
-    end: int
-    parents: tuple[Definition, ...]
+    statement: int  # how many top-level statements began before its body
+    outline: Outline = field(repr=False)
+    around: tuple[Definition, ...] = field(repr=False)  # what its indentation puts it into
+
+    @cached_property
+    def end(self) -> int:
+        """Where the first line begins that the definition's indentation does not hold."""
+        outline = self.outline
+        if not self.margin:
+            if self.statement < len(outline.statements):
+                return outline.statements[self.statement]
+            return len(outline.source)
+        pattern = _dedent_pattern(len(self.margin.expandtabs()))
+        at = self.header
+        while match := pattern.search(outline.source, at):
+            if outline.is_plain(match.end()):
+                return match.start() + 1
+            at = match.end()
+        return len(outline.source)
+
+    @cached_property
+    def parents(self) -> tuple[Definition, ...]:
+        """The definitions that hold this one, outermost first."""
+        return tuple(outer for outer in self.around if self.start < outer.end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +135,9 @@ class Outline:
         parts: list[str] = []
         last = 0
         for start, end, _ in self.blanks:
-            parts += (self.source[last:start], re.sub(r"[^\n]", " ", self.source[start:end]))
+            text = self.source[start:end]
+            blank = _NOT_NEWLINE.sub(" ", text) if "\n" in text else " " * len(text)
+            parts += (self.source[last:start], blank)
             last = end
         parts.append(self.source[last:])
         return "".join(parts)
@@ -164,12 +187,15 @@ class Outline:
         CPython nests brackets 200 deep at the most; libcst crashes somewhere above that, and its
         time for a chain of operators grows with the square of the chain's length.
         """
-        depth = 0
-        for match in _BRACKETS.finditer(self.code, region.start, region.end):
-            depth += len(match[0]) if match[0][0] in "([{" else -len(match[0])
-            if depth > _MAX_NESTING:
-                return True
         code = self.code[region.start : region.end]
+        if sum(map(code.count, "([{")) > _MAX_NESTING:
+            depth = 0
+            for match in _BRACKETS.finditer(code):
+                depth += len(match[0]) if match[0][0] in "([{" else -len(match[0])
+                if depth > _MAX_NESTING:
+                    return True
+        if len(code) < 2 * _MAX_CHAIN:
+            return False
         links, operators = _LINK.findall(code), _OPERATOR.findall(code)
         if len(links) < _MAX_CHAIN and len(operators) < _MAX_CHAIN:
             return False
@@ -264,32 +290,28 @@ def _fstring_end(source: str, quote_at: int) -> int:
 def lexemes(source: str) -> Iterator[tuple[int, str]]:
     """Yield (offset, word) for every name and keyword of ``source`` outside its strings."""
     at = 0
-    while match := _LEXEME.search(source, at):
-        at = match.end()
-        if match.lastgroup == "word":
-            yield match.start(), match[0]
-        elif match.lastgroup == "fstring":
-            at = _fstring_end(source, at)
+    while at < len(source):
+        for match in _LEXEME.finditer(source, at):
+            if match.lastgroup == "word":
+                yield match.start(), match[0]
+            elif match.lastgroup == "fstring":
+                at = _fstring_end(source, match.end())
+                break
+        else:
+            return
 
 
 def skim(source: str) -> Outline:
     r"""Read the outline of ``source``, whose newlines are ``\n`` (see ``normalise_newlines``)."""
     outline = Outline(source)
-    blanks, statements = outline.blanks, outline.statements
-    headers: list[_Header] = []
+    outline.blanks = _blanks(source)
+    lines = _lines(source, outline.blanks)
+    open_: list[Definition] = []
     decorated: tuple[int, str] | None = None
-    search = _SKIM.search
-    at = 0
-    while match := search(source, at):
-        start, at = match.span()
+    statements = outline.statements
+    for match in lines:
+        start = match.start() + (match[0][0] == "\n")
         kind = match.lastgroup
-        if kind in ("comment", "string"):
-            blanks.append((start, at, str(kind)))
-            continue
-        if kind == "fstring":
-            at = _fstring_end(source, at)
-            blanks.append((start, at, "fstring"))
-            continue
         margin = match["indent"] or ""
         if kind == "decorator":
             if decorated is None or decorated[1] != margin:
@@ -301,7 +323,24 @@ def skim(source: str) -> Outline:
             if not margin and begin == start:
                 statements.append(start)
             word = "class" if match["definition"] == "class" else "def"
-            headers.append(_Header(word, match["name"], margin, begin, at, len(statements)))
+            width = len(margin.expandtabs())
+            while open_ and (
+                open_[-1].statement != len(statements)
+                or len(open_[-1].margin.expandtabs()) >= width
+            ):
+                open_.pop()
+            definition = Definition(
+                word,
+                match["name"],
+                margin,
+                begin,
+                match.end(),
+                len(statements),
+                outline,
+                tuple(open_),
+            )
+            outline.definitions.append(definition)
+            open_.append(definition)
             decorated = None
         else:
             if kind == "import":
@@ -309,57 +348,57 @@ def skim(source: str) -> Outline:
             if not margin:
                 statements.append(start)
             decorated = None
-    _place(outline, headers)
     return outline
 
 
-@dataclass(frozen=True, slots=True)
-class _Header:
-    kind: str
-    name: str
-    margin: str
-    start: int
-    header: int
-    statement: int  # how many top-level statements began before its body
+def _blanks(source: str) -> list[tuple[int, int, str]]:
+    """Return (start, end, kind) of every comment, string and f-string, in order."""
+    found: list[tuple[int, int, str]] = []
+    at = 0
+    while True:
+        for match in _BLANK.finditer(source, at):
+            start, end = match.span()
+            if source[start] == "#":
+                found.append((start, end, "comment"))
+                continue
+            prefix = _fstring_prefix(source, start)
+            if not prefix:
+                found.append((start, end, "string"))
+                continue
+            at = _fstring_end(source, start)
+            found.append((start - prefix, at, "fstring"))
+            if at != end:
+                break
+        else:
+            return found
 
 
-def _place(outline: Outline, headers: list[_Header]) -> None:
-    """Turn headers into definitions: find where each ends and what stands around it."""
-    around: list[tuple[Definition, int]] = []
-    for header in headers:
-        width = len(header.margin.expandtabs())
-        while around and (
-            around[-1][1] != header.statement
-            or len(around[-1][0].margin.expandtabs()) >= width
-            or around[-1][0].end <= header.start
-        ):
-            around.pop()
-        definition = Definition(
-            header.kind,
-            header.name,
-            header.margin,
-            header.start,
-            header.header,
-            _end(outline, header),
-            tuple(outer for outer, _ in around),
-        )
-        outline.definitions.append(definition)
-        around.append((definition, header.statement))
+def _fstring_prefix(source: str, quote_at: int) -> int:
+    """Return the length of the ``f``, ``rf``, ... before a string, 0 if it has no such prefix."""
+    if quote_at == 0 or not source[quote_at - 1].isalpha():
+        return 0
+    start = quote_at - 1
+    if start and source[start - 1].isalpha():
+        start -= 1
+    before = source[start - 1] if start else " "
+    if before.isalnum() or before == "_":
+        return 0
+    return quote_at - start if source[start:quote_at].lower() in _FSTRING_PREFIXES else 0
 
 
-def _end(outline: Outline, header: _Header) -> int:
-    """Return where the first line after ``header`` begins that its indentation does not hold."""
-    if not header.margin:
-        if header.statement < len(outline.statements):
-            return outline.statements[header.statement]
-        return len(outline.source)
-    pattern = _dedent_pattern(len(header.margin.expandtabs()))
-    at = header.header
-    while match := pattern.search(outline.source, at):
-        if outline.is_plain(match.end()):
-            return match.start() + 1
-        at = match.end()
-    return len(outline.source)
+def _lines(source: str, blanks: list[tuple[int, int, str]]) -> Iterator[re.Match[str]]:
+    """Yield the matches of lines that begin a definition, an import or a top-level statement."""
+    first = _FIRST_LINE.match(source)
+    if first is not None:
+        yield first
+    ends = iter(blanks)
+    start = end = 0
+    for match in _LINE.finditer(source):
+        at = match.start()
+        while end <= at:
+            start, end, _ = next(ends, (len(source), len(source) + 1, ""))
+        if not start <= at < end:
+            yield match
 
 
 @lru_cache(maxsize=64)

@@ -30,6 +30,7 @@ _CALLED_WORDS: Final = (
 _AWAITED: Final = ("await ", "await asyncio.")
 # What a method's object may be called if the method is asyncio's: a module, a loop, a call's value.
 _ASYNCIO_ALIAS: Final = re.compile(r"\bimport\s+asyncio(?:\.\w+)?\s+as\s+(\w+)")
+_ALIASED: Final = ("asyncio as ", "tasks as ", "futures as ")
 # A bare name may be imported from asyncio, or be another name for it.
 _PARTS: Final = ("", "asyncio", "tasks", "futures")
 _NO_LOOPS: Final = ("self", "cls", "tg", "hass", "group", "task_group", "nursery")
@@ -66,7 +67,9 @@ def mentions(source: str, settings: Settings) -> list[int]:
 
     Comments and strings are not told apart here; the outline does that.
     """
-    modules = {*_PARTS, *_ASYNCIO_ALIAS.findall(source)}
+    modules = {*_PARTS}
+    if any(word in source for word in _ALIASED):
+        modules.update(_ASYNCIO_ALIAS.findall(source))
     any_loop = any(word in source for word in _LOOP_SOURCES)
     found = []
     for word in CREATOR_WORDS:

@@ -42,27 +42,38 @@ _LAYOUT = re.compile(
 )
 
 # What a name does where it stands, told by its parent's field. Anything else is a load.
-_STORES: Final = {
-    (cst.AssignTarget, "target"),
-    (cst.AnnAssign, "target"),
-    (cst.For, "target"),
-    (cst.CompFor, "target"),
-    (cst.NamedExpr, "target"),
-    (cst.Del, "target"),
-    (cst.AsName, "name"),
-    (cst.Param, "name"),
-    (cst.FunctionDef, "name"),
-    (cst.ClassDef, "name"),
-    (cst.MatchAs, "name"),
-    (cst.MatchStar, "name"),
-    (cst.MatchMapping, "rest"),
-    (cst.TypeVar, "name"),
-    (cst.TypeAlias, "name"),
+_TARGETS: Final[dict[type[cst.CSTNode], tuple[str, ...]]] = {
+    cst.AssignTarget: ("target",),
+    cst.AnnAssign: ("target",),
+    cst.For: ("target",),
+    cst.CompFor: ("target",),
+    cst.NamedExpr: ("target",),
+    cst.Del: ("target",),
+    cst.AsName: ("name",),
+    cst.Param: ("name",),
+    cst.FunctionDef: ("name",),
+    cst.ClassDef: ("name",),
+    cst.MatchAs: ("name",),
+    cst.MatchStar: ("name",),
+    cst.MatchMapping: ("rest",),
+    cst.TypeVar: ("name",),
+    cst.TypeAlias: ("name",),
 }
 _NOT_A_VARIABLE: Final = {(cst.Attribute, "attr"), (cst.Arg, "keyword"), (cst.NameItem, "name")}
 # Containers of targets: what they hold is stored to if they are.
 _TARGET_PARTS: Final = (cst.Tuple, cst.List, cst.Element, cst.StarredElement)
-_COMPREHENSIONS: Final = (cst.GeneratorExp, cst.ListComp, cst.SetComp, cst.DictComp)
+# Nodes with a namespace of their own, and the kind of their scope.
+_SCOPES: Final[dict[type[cst.CSTNode], str]] = {
+    cst.FunctionDef: "function",
+    cst.Lambda: "function",
+    cst.ClassDef: "class",
+    cst.GeneratorExp: "comprehension",
+    cst.ListComp: "comprehension",
+    cst.SetComp: "comprehension",
+    cst.DictComp: "comprehension",
+}
+# The skim takes these for strings, and does not see the names in them.
+_UNSEEN: Final = (cst.FormattedString, cst.TemplatedString)
 _BLOCKS: Final = (cst.IndentedBlock, cst.SimpleStatementSuite, cst.Module)
 
 
@@ -225,7 +236,7 @@ class Tree:
             order[node] = count
             scope_of[node] = scope
             count += 1
-            if isinstance(node, cst.Name):
+            if type(node) is cst.Name:
                 if visible:
                     self._names.append(node)
                 holder = parent[node]
@@ -235,6 +246,7 @@ class Tree:
                     names = target.stores if stored else scope.loads
                     names.setdefault(node.value, []).append(node)
                 continue
+            cls = type(node)
             if isinstance(node, cst.Call):
                 self.calls.append(node)
             elif isinstance(node, (cst.Global, cst.Nonlocal)):
@@ -243,17 +255,16 @@ class Tree:
                 self._note_import(node, scope)
                 self._take_names(node)
                 continue
-            cls = type(node)
-            inner = self._open_scope(node, scope)
-            pending: list[tuple[cst.CSTNode, Scope, bool, bool]] = []
+            inner = self._open_scope(node, scope) if cls in _SCOPES else scope
+            targets = _TARGETS.get(cls, ())
+            parts_stored = stored and cls in _TARGET_PARTS
+            shown = visible and cls not in _UNSEEN
+            pending = []
             for name, child in children(node):
                 parent[child] = node
-                child_scope = inner if _runs_inside(cls, name) else scope
-                child_stored = (cls, name) in _STORES or (stored and cls in _TARGET_PARTS)
-                shown = (
-                    visible and cls is not cst.FormattedString and cls is not cst.TemplatedString
-                )
-                pending.append((child, child_scope, child_stored, shown))
+                outside = inner is not scope and not _runs_inside(cls, name)
+                child_scope = scope if outside else inner
+                pending.append((child, child_scope, parts_stored or name in targets, shown))
             pending.reverse()
             stack += pending
 
@@ -289,16 +300,8 @@ class Tree:
                 scope.imports.setdefault(bound, []).append(f"{module}.{alias.evaluated_name}")
 
     def _open_scope(self, node: cst.CSTNode, scope: Scope) -> Scope:
-        if isinstance(node, (cst.FunctionDef, cst.Lambda)):
-            kind = "function"
-        elif isinstance(node, cst.ClassDef):
-            kind = "class"
-        elif isinstance(node, _COMPREHENSIONS):
-            kind = "comprehension"
-        else:
-            # Parameters and what is in them were handed their scope by the function.
-            return scope
-        inner = Scope(kind, node, scope)
+        """Return a new scope for a node of ``_SCOPES``."""
+        inner = Scope(_SCOPES[type(node)], node, scope)
         scope.children.append(inner)
         self.inner[node] = inner
         return inner
