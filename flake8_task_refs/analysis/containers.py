@@ -141,14 +141,17 @@ class Containers:
                     return True
         return False
 
-    def has_discard(self, ownership: Ownership, hold: Hold) -> bool:
-        """Tell whether a done-callback takes tasks out of the container of ``hold``."""
+    def has_discard(self, ownership: Ownership, call: cst.Call, hold: Hold) -> bool:
+        """Tell whether the function around ``call`` has tasks taken out of the container again."""
         path = dotted_text(hold.node)
         if path is None:
             return False
         taken = rf"{re.escape(path)}\.(?:discard|remove|pop)\b"
         pattern = rf"add_done_callback\(\s*(?:lambda[^:]*:\s*)?{taken}"
-        return re.search(pattern, ownership.tree.text) is not None
+        tree = ownership.tree
+        function = tree.function_around(call)
+        text = self.code if function is None else tree.module.code_for_node(function)
+        return re.search(pattern, text) is not None
 
 
 def _unbounded(loops: list[cst.While | cst.For]) -> list[cst.While | cst.For]:

@@ -108,16 +108,16 @@ class Judge:
                 return code
         if "TSK301" in self.wanted and self.lifecycle.is_unobserved(site, holds):
             return "TSK301"
-        if "TSK304" in self.wanted and not self._is_registered(holds):
+        if "TSK304" in self.wanted and not self._is_registered(site, holds):
             return "TSK304"
         return None
 
-    def _is_registered(self, holds: list[Hold]) -> bool:
+    def _is_registered(self, site: CreationSite, holds: list[Hold]) -> bool:
         """Tell whether the strict rule is content: awaited here, or in a pruned container."""
         if any(hold.how in _WAITED for hold in holds):
             return True
         stored = [hold for hold in holds if hold.how is How.CONTAINER]
-        if any(self.containers.has_discard(self.ownership, hold) for hold in stored):
+        if any(self.containers.has_discard(self.ownership, site.call, hold) for hold in stored):
             return True
         helpers = [self._helper(hold) for hold in holds if hold.how is How.PASSED]
         return any(
