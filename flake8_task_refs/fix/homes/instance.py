@@ -138,13 +138,12 @@ def plan(
     init = _init(owner)
     if init is None:
         raise ValueError("not a plain class")
-    file, writer = context.file, context.writer
     attribute = f"self.{_attribute(context, owner, others)}"
     found = Plan(fixed=[site.finding for site in sites])
     found.edits.append(_declaration(context, init, attribute))
     for site in sites:
         task = site.target or context.locals.free("task", site.call)
-        found.edits += writer.register(site, task, Registry(attribute))
+        found.edits += context.writer.register(site, task, Registry(attribute))
     found.edits += _end(context, owner, sites, attribute)
     return found
 
