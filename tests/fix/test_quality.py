@@ -1,0 +1,55 @@
+"""The applications: their repaired form is the fixer's, formatted, sorted and typed as before."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from transform import fix
+
+APPS = sorted((Path(__file__).parents[2] / "fixtures" / "apps").glob("*/before.py"))
+TOOLS = {
+    "ruff format": ["ruff", "format", "--isolated", "--check"],
+    "ruff isort": ["ruff", "check", "--isolated", "--select", "I,F,E9"],
+    "black": ["black", "--quiet", "--check", "--config", "/dev/null"],
+    "mypy": ["mypy", "--strict", "--config-file="],
+}
+each = pytest.mark.parametrize("app", APPS, ids=lambda path: path.parent.name)
+
+
+@each
+def test_after_is_what_the_fixer_makes_of_before(app: Path) -> None:
+    result = fix(app.read_text("utf-8"))
+    assert result.fixed
+    assert not result.declined
+    assert result.text == app.with_name("after.py").read_text("utf-8")
+
+
+def _accepts(tool: str, path: Path) -> bool:
+    command = [sys.executable, "-m", *TOOLS[tool], str(path)]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tool", TOOLS)
+@each
+def test_a_tool_that_accepted_before_accepts_after(app: Path, tool: str) -> None:
+    if not _accepts(tool, app):
+        pytest.skip(f"{tool} does not accept it as it is")
+    assert _accepts(tool, app.with_name("after.py"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("length", [60, 72, 88, 100])
+@each
+def test_the_line_length_is_respected(app: Path, length: int, tmp_path: Path) -> None:
+    before = tmp_path / "before.py"
+    before.write_text(app.read_text("utf-8"), "utf-8")
+    ruff = [sys.executable, "-m", "ruff", "format", "--isolated", f"--line-length={length}"]
+    subprocess.run([*ruff, "--quiet", str(before)], check=True)
+    text = fix(before.read_text("utf-8"), line_length=length).text
+    before.write_text(text, "utf-8")
+    done = subprocess.run([*ruff, "--diff", str(before)], capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout.decode()

@@ -1,0 +1,637 @@
+"""What the fixer writes, as text: one place and one form at a time."""
+
+from __future__ import annotations
+
+import pytest
+from transform import check_declined, check_fixed, check_unchanged, fix
+
+from flake8_task_refs.analysis.finding import SourceError
+from flake8_task_refs.fix.engine import fix_source
+
+# A file with one fault after one line of code, to see how the text around it is treated.
+ONE = "import asyncio\n\n\nasync def f():\n    {}\n"
+
+
+def test_function() -> None:
+    check_fixed(
+        """
+        import asyncio
+
+        LIMIT = 3
+
+
+        async def handle(item):
+            # Not now.
+            asyncio.create_task(store.save(item))  # later
+            return item
+        """,
+        """
+        import asyncio
+
+        LIMIT = 3
+
+        # Strong references: the event loop keeps only weak ones.
+        _background_tasks: set[asyncio.Task[object]] = set()
+
+
+        async def handle(item):
+            # Not now.
+            task = asyncio.create_task(store.save(item), name="store.save")  # later
+            _background_tasks.add(task)
+            task.add_done_callback(_background_tasks.discard)
+            return item
+        """,
+    )
+
+
+def test_lifespan_as_the_documentation_shows_it() -> None:
+    check_fixed(
+        '''
+        import asyncio
+        from collections.abc import AsyncIterator
+        from contextlib import asynccontextmanager
+
+        from fastapi import FastAPI
+        from loguru import logger
+
+
+        @asynccontextmanager
+        async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+            """Run the worker."""
+            asyncio.create_task(worker.run())
+            yield
+        ''',
+        '''
+        import asyncio
+        from collections.abc import AsyncIterator
+        from contextlib import asynccontextmanager
+
+        from fastapi import FastAPI
+        from loguru import logger
+
+
+        def _log_failed_task(task: asyncio.Task[object]) -> None:
+            try:
+                task.result()
+            except asyncio.CancelledError:
+                pass
+            except Exception:
+                logger.exception(f"Background task {task.get_name()!r} failed")
+
+
+        @asynccontextmanager
+        async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+            """Run the worker."""
+            background_tasks: set[asyncio.Task[object]] = set()
+            app.state.background_tasks = background_tasks
+            try:
+                task = asyncio.create_task(worker.run(), name="worker.run")
+                background_tasks.add(task)
+                task.add_done_callback(background_tasks.discard)
+                task.add_done_callback(_log_failed_task)
+                yield
+            finally:
+                pending = list(background_tasks)
+                for background_task in pending:
+                    background_task.cancel()
+                if pending:
+                    _, stuck = await asyncio.wait(pending, timeout=2.5)
+                    for background_task in stuck:
+                        logger.error(
+                            f"Background task {background_task.get_name()!r} ignored cancellation"
+                        )
+        ''',
+        shutdown_timeout=2.5,
+    )
+
+
+def test_another_servers_lifespan_has_no_state() -> None:
+    result = fix(
+        """
+import asyncio
+from contextlib import asynccontextmanager
+
+@asynccontextmanager
+async def lifespan(server):
+    asyncio.create_task(run())
+    yield
+"""
+    )
+    assert ".state" not in result.text
+    assert "background_tasks.discard" in result.text
+
+
+def test_the_states_own_attribute_is_left_alone() -> None:
+    result = fix(
+        """
+import asyncio
+from contextlib import asynccontextmanager
+from fastapi import FastAPI
+
+@asynccontextmanager
+async def lifespan(app: FastAPI):
+    app.state.background_tasks = 3
+    asyncio.create_task(run())
+    yield
+"""
+    )
+    assert "app.state.background_tasks_2 = background_tasks" in result.text
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("_ = asyncio.create_task(g())", 'task = asyncio.create_task(g(), name="g")'),
+        ("asyncio.ensure_future(g())", "task = asyncio.ensure_future(g())"),
+        (
+            'asyncio.create_task(g(), name="mine")',
+            'task = asyncio.create_task(g(), name="mine")',
+        ),
+        ("asyncio.create_task(coroutine)", "task = asyncio.create_task(coroutine)"),
+        ("client.loop.create_task(g())", "task = client.loop.create_task(g())"),
+        (
+            "asyncio.get_running_loop().create_task(g())",
+            'task = asyncio.get_running_loop().create_task(g(), name="g")',
+        ),
+    ],
+)
+def test_only_create_task_gets_a_name_and_only_where_it_is_asyncios(
+    before: str, after: str
+) -> None:
+    text = fix(ONE.format(before)).text
+    assert f"\n    {after}\n    _background_tasks.add(task)\n" in text
+
+
+def test_no_name_where_a_task_factory_is_set() -> None:
+    source = ONE.format("asyncio.create_task(g())") + "\n\nloop.set_task_factory(make)\n"
+    assert "name=" not in fix(source).text
+
+
+def test_the_local_is_fresh() -> None:
+    text = fix(ONE.format("task, pending = g(), h()\n    asyncio.create_task(task)")).text
+    assert "\n    task_2 = asyncio.create_task(task)\n    _background_tasks.add(task_2)\n" in text
+
+
+def test_a_callback_of_the_users_own_stays() -> None:
+    text = fix(ONE.format("asyncio.create_task(g()).add_done_callback(report)")).text
+    assert text.endswith(
+        """
+    task = asyncio.create_task(g(), name="g")
+    _background_tasks.add(task)
+    task.add_done_callback(_background_tasks.discard)
+    task.add_done_callback(report)
+"""
+    )
+
+
+def test_the_users_own_name_stays() -> None:
+    text = fix(ONE.format("mine = asyncio.create_task(g())\n    print('started')")).text
+    assert text.endswith(
+        """
+    mine = asyncio.create_task(g())
+    _background_tasks.add(mine)
+    mine.add_done_callback(_background_tasks.discard)
+    print('started')
+"""
+    )
+
+
+def test_an_expression_is_wrapped() -> None:
+    check_fixed(
+        """
+        import asyncio
+        import signal
+        from typing import Any
+
+
+        def install(loop: Any) -> None:
+            loop.add_signal_handler(signal.SIGTERM, lambda: asyncio.create_task(stop()))
+        """,
+        """
+        import asyncio
+        import signal
+        from typing import Any, TypeVar
+
+        _T = TypeVar("_T")
+
+        # Strong references: the event loop keeps only weak ones.
+        _background_tasks: set[asyncio.Task[object]] = set()
+
+
+        def _track(task: asyncio.Task[_T]) -> asyncio.Task[_T]:
+            _background_tasks.add(task)
+            task.add_done_callback(_background_tasks.discard)
+            return task
+
+
+        def install(loop: Any) -> None:
+            loop.add_signal_handler(
+                signal.SIGTERM, lambda: _track(asyncio.create_task(stop(), name="stop"))
+            )
+        """,
+    )
+
+
+def test_a_helper_of_the_class_is_called() -> None:
+    check_fixed(
+        """
+        import asyncio
+
+
+        class Service:
+            def _track(self, task):
+                self._jobs.add(task)
+                task.add_done_callback(self._jobs.discard)
+
+            def start(self):
+                asyncio.create_task(work())
+        """,
+        """
+        import asyncio
+
+
+        class Service:
+            def _track(self, task):
+                self._jobs.add(task)
+                task.add_done_callback(self._jobs.discard)
+
+            def start(self):
+                self._track(asyncio.create_task(work(), name="work"))
+        """,
+    )
+
+
+def test_a_helper_that_makes_the_task_is_called_with_the_coroutine() -> None:
+    check_fixed(
+        """
+        import asyncio
+
+        jobs = set()
+
+
+        def spawn(coroutine):
+            task = asyncio.create_task(coroutine)
+            jobs.add(task)
+            task.add_done_callback(jobs.discard)
+
+
+        async def start():
+            asyncio.create_task(work())
+        """,
+        """
+        import asyncio
+
+        jobs = set()
+
+
+        def spawn(coroutine):
+            task = asyncio.create_task(coroutine)
+            jobs.add(task)
+            task.add_done_callback(jobs.discard)
+
+
+        async def start():
+            spawn(work())
+        """,
+    )
+
+
+def test_a_registry_of_the_module_is_reused() -> None:
+    check_fixed(
+        """
+        import asyncio
+
+        jobs = set()
+
+
+        async def one():
+            job = asyncio.create_task(work())
+            jobs.add(job)
+            job.add_done_callback(jobs.discard)
+
+
+        async def two():
+            asyncio.create_task(work())
+        """,
+        """
+        import asyncio
+
+        jobs = set()
+
+
+        async def one():
+            job = asyncio.create_task(work())
+            jobs.add(job)
+            job.add_done_callback(jobs.discard)
+
+
+        async def two():
+            task = asyncio.create_task(work(), name="work")
+            jobs.add(task)
+            task.add_done_callback(jobs.discard)
+        """,
+    )
+
+
+def test_a_weak_set_is_no_registry() -> None:
+    text = fix(
+        """
+import asyncio
+import weakref
+
+jobs = weakref.WeakSet()
+
+async def one():
+    job = asyncio.create_task(work())
+    jobs.add(job)
+    job.add_done_callback(jobs.discard)
+"""
+    ).text
+    assert "_background_tasks.add(job)" in text
+
+
+def test_a_class_of_its_own_keeps_its_tasks_and_ends_the_endless_one() -> None:
+    check_fixed(
+        """
+        import asyncio
+        import logging
+
+        log = logging.getLogger(__name__)
+
+
+        class Poller:
+            def __init__(self, session):
+                self.session = session
+
+            def start(self):
+                asyncio.create_task(self.poll())
+
+            async def poll(self):
+                while True:
+                    await self.session.get()
+
+            async def close(self):
+                await self.session.close()
+        """,
+        """
+        import asyncio
+        import logging
+
+        log = logging.getLogger(__name__)
+
+
+        class Poller:
+            def __init__(self, session):
+                self._background_tasks: set[asyncio.Task[object]] = set()
+                self.session = session
+
+            def start(self):
+                task = asyncio.create_task(self.poll(), name="Poller.poll")
+                self._background_tasks.add(task)
+                task.add_done_callback(self._background_tasks.discard)
+
+            async def poll(self):
+                while True:
+                    await self.session.get()
+
+            async def close(self):
+                pending = self._background_tasks - {asyncio.current_task()}
+                for background_task in pending:
+                    background_task.cancel()
+                if pending:
+                    _, stuck = await asyncio.wait(pending, timeout=10)
+                    for background_task in stuck:
+                        log.error(
+                            "Background task %r ignored cancellation",
+                            background_task.get_name(),
+                        )
+                await self.session.close()
+        """,
+    )
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "@dataclass\nclass C:",
+        "class C(Unknown):",
+        "class C(metaclass=Meta):",
+        "class C:\n    __slots__ = ('a',)",
+        "import pickle\n\n\nclass C:",
+    ],
+)
+def test_a_class_that_an_attribute_could_harm_is_left_alone(head: str) -> None:
+    text = fix(
+        f"""import asyncio
+
+{head}
+    def __init__(self):
+        self.a = 1
+
+    def start(self):
+        asyncio.create_task(work())
+"""
+    ).text
+    assert "self._background_tasks" not in text
+    assert "\n_background_tasks: set[" in text
+
+
+def test_a_synchronous_route_is_declined() -> None:
+    check_declined(
+        """
+        import asyncio
+
+        @app.get("/")
+        def index():
+            asyncio.create_task(work())
+        """,
+        "plain def",
+    )
+
+
+def test_a_name_that_is_not_asyncios_is_declined() -> None:
+    check_declined(
+        """
+        from asyncio import create_task
+        from curio import sleep as asyncio
+
+        def f():
+            create_task(work())
+        """,
+        "uses the name asyncio for something else",
+    )
+
+
+def test_on_event_without_a_shutdown_handler_gets_one() -> None:
+    text = fix(
+        """from asyncio import create_task
+
+from fastapi import FastAPI
+
+api = FastAPI()
+
+
+@api.on_event("startup")
+async def start():
+    create_task(work())
+"""
+    ).text
+    assert "import asyncio\nimport logging\nfrom asyncio import create_task\n" in text
+    assert '@api.on_event("shutdown")\nasync def cancel_background_tasks() -> None:\n' in text
+    assert "pending: list[asyncio.Task[object]] = list(api.state.background_tasks)" in text
+
+
+@pytest.mark.parametrize(
+    "app", ["FastAPI(lifespan=other)", "APIRouter()", "FastAPI(**options)", "make()"]
+)
+def test_on_event_that_may_never_run_its_shutdown_uses_the_module(app: str) -> None:
+    text = fix(
+        f"""import asyncio
+
+app = {app}
+
+
+@app.on_event("startup")
+async def start():
+    asyncio.create_task(work())
+"""
+    ).text
+    assert "shutdown" not in text
+    assert "_background_tasks.add(task)" in text
+
+
+def test_an_aggregate_is_kept_or_awaited_on_demand() -> None:
+    source = ONE.format("asyncio.gather(g(), h())")
+    assert "\n    future = asyncio.gather(g(), h())\n" in fix(source).text
+    assert "set[asyncio.Future[Any]] = set()" in fix(source).text
+    assert fix(source, unsafe_fixes=True).text == ONE.format("await asyncio.gather(g(), h())")
+
+
+def test_a_container_that_grows_gets_its_callback() -> None:
+    check_fixed(
+        """
+        import asyncio
+
+
+        class Dispatcher:
+            def __init__(self):
+                self.tasks = []
+
+            async def on_message(self, message):
+                self.tasks.append(asyncio.create_task(self.handle(message)))
+        """,
+        """
+        import asyncio
+
+
+        class Dispatcher:
+            def __init__(self):
+                self.tasks = []
+
+            async def on_message(self, message):
+                task = asyncio.create_task(self.handle(message), name="Dispatcher.handle")
+                self.tasks.append(task)
+                task.add_done_callback(self.tasks.remove)
+        """,
+    )
+
+
+def test_a_called_callback_is_passed_if_unsafe_fixes_are_wanted() -> None:
+    source = """
+        import asyncio
+
+        tasks = set()
+
+
+        async def f():
+            task = asyncio.create_task(g())
+            tasks.add(task)
+            task.add_done_callback({})
+        """
+    check_declined(source.format("tasks.discard(task)"), "--unsafe-fixes")
+    for broken in ("tasks.discard(task)", "lambda: tasks.discard(task)"):
+        check_fixed(source.format(broken), source.format("tasks.discard"), unsafe_fixes=True)
+
+
+def test_only_selected_codes_are_repaired() -> None:
+    source = ONE.format("asyncio.create_task(g())")
+    assert fix(source, select=("TSK1",)).text == source
+    assert fix(source, select=("TSK0",)).text != source
+
+
+def test_noqa_is_respected() -> None:
+    check_unchanged(ONE.format("asyncio.create_task(g())  # noqa: TSK001"))
+
+
+def test_no_python_is_an_error() -> None:
+    with pytest.raises(SourceError):
+        fix_source("asyncio.create_task(\n")
+
+
+# Bytes outside the edits.
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_everything_else_stays_as_it_is(newline: str) -> None:
+    source = newline.join(
+        [
+            "#!/usr/bin/python",
+            "# Gr\xfc\xdfe,  trailing blanks:  ",
+            "import asyncio",
+            "\f",
+            "class  Odd( object ) :",
+            "\tdef f(self):",
+            '\t\t"""\xe9t\xe9',
+            '  not indented"""',
+            "\t\tasyncio.create_task(g( 1,2 ) )   # why?  ",
+            "\t\tx = 'a'; y = \\",
+            "\t\t\t2",
+        ]
+    )
+    text = fix(source).text
+    kept = text.split(newline)
+    for line in source.split(newline):
+        if "create_task" not in line:
+            assert line in kept
+    assert '\t\ttask = asyncio.create_task(g( 1,2 ), name="g" )   # why?  ' in kept or any(
+        line.startswith("\t\ttask = asyncio.create_task(") and line.endswith("   # why?  ")
+        for line in kept
+    )
+    assert not text.endswith(newline)
+    assert text.replace(newline, "").count("\n") == 0
+
+
+def test_strings_are_not_indented_with_the_code_around_them() -> None:
+    text = fix(
+        '''
+import asyncio
+from contextlib import asynccontextmanager
+
+@asynccontextmanager
+async def lifespan(app):
+    asyncio.create_task(run())
+
+    # A query.
+    await db.execute("""
+        select 1
+    """)
+    yield
+'''
+    ).text
+    assert (
+        '''
+
+        # A query.
+        await db.execute("""
+        select 1
+    """)
+        yield
+    finally:
+'''
+        in text
+    )
+
+
+def test_the_last_line_may_lack_its_end() -> None:
+    text = fix("import asyncio\nasync def f():\n    asyncio.create_task(g())").text
+    assert text.endswith("\n    task.add_done_callback(_background_tasks.discard)")
