@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
+from flake8_task_refs.analysis.tree import last_name
+
 if TYPE_CHECKING:
     from flake8_task_refs.analysis.flow import Flow
     from flake8_task_refs.analysis.tree import Scope, Tree
 
 # asyncio.run, Runner.run, run_until_complete, uvloop.run, anyio.run, and helpers named like them.
 _RUNNERS: Final = r"\b(?:\w+_)?run(?:_\w+)?"
+
+# Decorators that make a coroutine of a generator: Tornado's, types', Twisted's.
+_DRIVERS: Final = ("coroutine", "inlineCallbacks")
 
 
 def locals_outlive(flow: Flow, scope: Scope, start: cst.CSTNode) -> bool:
@@ -36,6 +41,8 @@ def locals_outlive(flow: Flow, scope: Scope, start: cst.CSTNode) -> bool:
 
 def _yields_after(tree: Tree, function: cst.FunctionDef, start: cst.CSTNode) -> bool:
     """Tell whether a generator is suspended after ``start``, its locals alive."""
+    if any(last_name(item.decorator) in _DRIVERS for item in function.decorators):
+        return False  # its yield is an await
     after = tree.order[start]
     return any(
         isinstance(node, cst.Yield) and tree.order[node] > after

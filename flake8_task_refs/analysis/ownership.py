@@ -384,6 +384,8 @@ class Ownership:
             match target:
                 case cst.Name():
                     found += self._named(target)
+                case cst.Attribute() if _same_name(target.value, node):
+                    pass  # `task.owner = task` holds itself
                 case cst.Attribute():
                     found.append(Hold(How.STORED, target))
                 case cst.Subscript():
@@ -617,3 +619,7 @@ class Ownership:
             if start is None or not tree.holds(tree.statement_of(start), call):
                 return True
         return False
+
+
+def _same_name(one: cst.CSTNode, other: cst.CSTNode) -> bool:
+    return isinstance(one, cst.Name) and isinstance(other, cst.Name) and one.value == other.value

@@ -1,0 +1,66 @@
+"""The rules against real call sites judged by hand (tests/sites).
+
+They need the packages that benchmarks/corpus.py downloads; the environment variable
+``TASK_REFS_CORPUS`` says where they are.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from flake8_task_refs.analysis.check import check_source
+
+SITES = Path(__file__).parent / "sites"
+FAULTS = {"discarded", "lost", "leaks"}
+# list, codes that may speak of its sites, the share of its faults that must be found
+LISTS = [
+    ("calls.tsv", {"TSK001", "TSK002", "TSK101"}, 0.95),
+    ("unretained.tsv", {"TSK001", "TSK002"}, 0.8),
+    ("missing_discard.tsv", {"TSK001", "TSK002", "TSK101"}, 0.0),
+    ("aggregates.tsv", {"TSK003"}, 0.95),
+]
+
+
+def rows(name: str) -> list[dict[str, str]]:
+    with (SITES / name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t"))
+
+
+@pytest.mark.parametrize("name", [name for name, _, _ in LISTS])
+def test_lists_are_large_enough_and_well_formed(name: str) -> None:
+    sites = rows(name)
+    assert len(sites) >= 40
+    assert {site["verdict"] for site in sites} <= FAULTS | {"managed", "not_a_task"}
+    assert {site["confidence"] for site in sites} <= {"high", "low"}
+    assert all(int(site["line"]) > 0 < int(site["col"]) and site["why"] for site in sites)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "codes", "recall"), LISTS)
+def test_no_false_alarm_and_few_misses(name: str, codes: set[str], recall: float) -> None:
+    corpus = Path(os.environ.get("TASK_REFS_CORPUS", "/nonexistent"))
+    if not corpus.is_dir():
+        pytest.skip("TASK_REFS_CORPUS does not name a directory (see benchmarks/corpus.py)")
+    by_file: dict[Path, list[dict[str, str]]] = defaultdict(list)
+    for site in rows(name):
+        if site["confidence"] == "high":
+            by_file[corpus / site["package"] / site["path"]].append(site)
+    false_alarms, missed, faults = [], [], 0
+    for path, sites in by_file.items():
+        found = check_source(path.read_text("utf-8-sig"))
+        places = {(f.line, f.column) for f in found if f.code in codes}
+        for site in sites:
+            said = (int(site["line"]), int(site["col"])) in places
+            fault = site["verdict"] in FAULTS
+            faults += fault
+            if said and not fault:
+                false_alarms.append(site)
+            if fault and not said:
+                missed.append(site)
+    assert false_alarms == []
+    assert len(missed) <= (1 - recall) * faults, missed
