@@ -80,7 +80,8 @@ def fix_source(source: str, settings: FixSettings | None = None) -> FixResult:
         if following is now:
             break
         now = following
-        findings = check_source(now.text, settings.analysis)
+        if now.open:
+            findings = check_source(now.text, settings.analysis)
     left = {now.open[finding] for finding in now.open}
     return FixResult(
         now.text,

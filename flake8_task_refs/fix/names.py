@@ -27,9 +27,10 @@ class FileNames:
     def imports(self) -> dict[str, str]:
         """Local name to dotted origin, of every import statement in the file."""
         found: dict[str, str] = {}
-        for node in self._file.nodes:
-            if isinstance(node, (cst.Import, cst.ImportFrom)):
-                found.update(_imported(node))
+        for plain in self._file.all(cst.Import):
+            found.update(_imported(plain))
+        for node in self._file.all(cst.ImportFrom):
+            found.update(_imported(node))
         return found
 
     @cached_property
@@ -65,14 +66,12 @@ class FileNames:
     @cached_property
     def all_names(self) -> frozenset[str]:
         """Every name that occurs anywhere in the file."""
-        return frozenset(node.value for node in self._file.nodes if isinstance(node, cst.Name))
+        return frozenset(node.value for node in self._file.all(cst.Name))
 
     @cached_property
     def calls(self) -> frozenset[str]:
         """The last name of everything that the file calls."""
-        return frozenset(
-            last_name_of(node.func) for node in self._file.nodes if isinstance(node, cst.Call)
-        )
+        return frozenset(last_name_of(node.func) for node in self._file.all(cst.Call))
 
     def canonical(self, node: cst.CSTNode | None) -> str:
         """Return the dotted name of ``node`` with its imports followed, else ``""``."""
@@ -88,6 +87,12 @@ class FileNames:
             if origin == module:
                 return name
         return ""
+
+    @cached_property
+    def quote(self) -> str:
+        """The quote that the file uses most, for strings on one line."""
+        quotes = [node.quote for node in self._file.all(cst.SimpleString)]
+        return "'" if quotes.count("'") > quotes.count('"') else '"'
 
     @cached_property
     def _dotted_imports(self) -> frozenset[str]:
@@ -116,11 +121,10 @@ class FileNames:
 
     def _logs_with(self, name: str) -> bool:
         return any(
-            isinstance(node, cst.Attribute)
-            and isinstance(node.value, cst.Name)
+            isinstance(node.value, cst.Name)
             and node.value.value == name
             and node.attr.value in _LOG_METHODS
-            for node in self._file.nodes
+            for node in self._file.all(cst.Attribute)
         )
 
     def binds(self, name: str) -> bool:
@@ -169,17 +173,6 @@ def outermost_function(file: SourceFile, node: cst.CSTNode) -> cst.CSTNode:
     return found
 
 
-def quoted(file: SourceFile, text: str) -> str:
-    """Return ``text`` as a string literal with the quotes that the file prefers."""
-    single = double = 0
-    for node in file.nodes:
-        if isinstance(node, cst.SimpleString) and len(node.quote) == 1:
-            single += node.quote == "'"
-            double += node.quote == '"'
-    quote = "'" if single > double else '"'
-    return f"{quote}{text}{quote}"
-
-
 def _imported(statement: cst.Import | cst.ImportFrom) -> Iterator[tuple[str, str]]:
     if isinstance(statement, cst.Import):
         for alias in statement.names:
@@ -203,6 +196,7 @@ class Locals:
         """Start with no name handed out."""
         self._file = file
         self._given: list[tuple[cst.CSTNode, str]] = []
+        self._used: dict[cst.CSTNode, frozenset[str]] = {}
 
     def taken(self, node: cst.CSTNode) -> set[str]:
         """Return the names that are in use around ``node``, those handed out included."""
@@ -212,7 +206,10 @@ class Locals:
             for function, name in self._given
             if self._file.within(function, inner) or self._file.within(inner, function)
         }
-        return given | names_in(self._file, outermost_function(self._file, node))
+        around = outermost_function(self._file, node)
+        if around not in self._used:
+            self._used[around] = names_in(self._file, around)
+        return given | self._used[around]
 
     def _function(self, node: cst.CSTNode) -> cst.CSTNode:
         if isinstance(node, cst.FunctionDef):

@@ -10,7 +10,6 @@ import libcst as cst
 
 from flake8_task_refs.fix.edits import Edit, Place, apply, in_order
 from flake8_task_refs.fix.layout import Unknown
-from flake8_task_refs.fix.names import FileNames, quoted
 from flake8_task_refs.fix.sites import Site, named_callee, takes_name
 from flake8_task_refs.fix.source import SourceFile, Span, Statement, statement_expression
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from flake8_task_refs.fix.layout import Layout
+    from flake8_task_refs.fix.names import FileNames
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
@@ -124,7 +124,7 @@ class Writer:
             return []  # its quotes could not be told from the string's before Python 3.12
         last = site.call.args[-1]
         end = self.file.span(last.value).end
-        name = f"name={quoted(self.file, callee)}"
+        name = f"name={self.names.quote}{callee}{self.names.quote}"
         # A trailing comma stays the last thing: its bracket stays broken into lines.
         call, start = self.file.span(site.call), self.file.span(last).start
         line = self.file.line_of(start)
@@ -237,8 +237,8 @@ class Writer:
 
     def _broken(self, first: int, last: int, edits: Sequence[Edit]) -> list[Edit]:
         found = []
-        for node in self.file.nodes:
-            if not isinstance(node, cst.SimpleStatementLine) or len(node.body) != 1:
+        for node in self.file.all(cst.SimpleStatementLine):
+            if len(node.body) != 1:
                 continue
             begin, end = self.file.first_line(node), self.file.last_line(node)
             if not first <= begin <= end <= last or not self._too_long(begin, end):

@@ -50,8 +50,8 @@ class Existing:
         self._registrations = list(self._find())
 
     def _find(self) -> Iterator[_Registration]:
-        for node in self._file.nodes:
-            if not isinstance(node, cst.Call) or last_name_of(node.func) != "add_done_callback":
+        for node in self._file.all(cst.Call):
+            if last_name_of(node.func) != "add_done_callback":
                 continue
             function = self._file.function(node)
             if not node.args or not isinstance(function, cst.FunctionDef):
@@ -172,11 +172,10 @@ class Existing:
 
     def _is_weak(self, container: str) -> bool:
         return any(
-            isinstance(node, (cst.Assign, cst.AnnAssign))
-            and isinstance(node.value, cst.Call)
+            isinstance(node.value, cst.Call)
             and "Weak" in last_part(self._names.canonical(node.value.func))
             and container in _targets(node)
-            for node in self._file.nodes
+            for node in self._file.assignments()
         )
 
     def _empty_sets(self) -> Iterator[str]:
@@ -191,10 +190,8 @@ class Existing:
                 if not annotation.lower().startswith("set[") or "Task" not in annotation:
                     continue
                 empty = isinstance(node.value, cst.Call) and dotted(node.value.func) == "set"
-                uses = sum(
-                    isinstance(other, cst.Name) and other.value == node.target.value
-                    for other in self._file.nodes
-                )
+                name = node.target.value
+                uses = sum(other.value == name for other in self._file.all(cst.Name))
                 if empty and uses == 1:
                     yield node.target.value
 

@@ -46,12 +46,7 @@ class Site:
 def locate(file: SourceFile, names: FileNames, finding: Finding) -> Site | None:
     """Return the site of ``finding``, or ``None`` if no creating call begins there."""
     offset = file.offset(finding.line, finding.column - 1)
-    calls = [
-        node
-        for node in file.nodes
-        if isinstance(node, cst.Call) and file.span(node).start == offset
-    ]
-    call = _creating(names, calls)
+    call = _creating(names, file.calls_at(offset))
     if call is None:
         return None
     statement = file.statement(call)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
 
 import libcst as cst
 from libcst.metadata import MetadataWrapper, PositionProvider
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
 Statement: TypeAlias = cst.SimpleStatementLine | cst.BaseCompoundStatement
 Function: TypeAlias = cst.FunctionDef | cst.Lambda
 
+_Node = TypeVar("_Node", bound=cst.CSTNode)
+
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")
-_STRINGS: Final = (cst.SimpleString, cst.FormattedString, cst.ConcatenatedString)
+_STRINGS: Final[tuple[type[cst.CSTNode], ...]] = (cst.SimpleString, cst.FormattedString)
 _SCOPES: Final = (cst.FunctionDef, cst.Lambda, cst.ClassDef)
 
 
@@ -51,7 +54,8 @@ class SourceFile:
         self.module = wrapper.module
         self._ranges = wrapper.resolve(PositionProvider)
         self._parents: dict[cst.CSTNode, cst.CSTNode] = {}
-        self.nodes: list[cst.CSTNode] = []
+        self._by_type: dict[type[cst.CSTNode], list[cst.CSTNode]] = defaultdict(list)
+        self._calls: dict[int, list[cst.Call]] = defaultdict(list)
         self._walk()
         self.newline = self._ends[0].group() if self._ends else "\n"
         self.indent_unit = self.module.default_indent
@@ -60,7 +64,7 @@ class SourceFile:
         stack: list[cst.CSTNode] = [self.module]
         while stack:
             node = stack.pop()
-            self.nodes.append(node)
+            self._by_type[type(node)].append(node)
             inside = [child for _, child in children(node)]
             for child in inside:
                 self._parents[child] = node
@@ -150,8 +154,8 @@ class SourceFile:
     def string_continuations(self, first: int, last: int) -> frozenset[int]:
         """Return the lines from ``first`` to ``last`` that begin inside a string."""
         found: set[int] = set()
-        for node in self.nodes:
-            if isinstance(node, _STRINGS[:2]):
+        for kind in _STRINGS:
+            for node in self.all(kind):
                 where = self._ranges[node]
                 if where.start.line != where.end.line and first <= where.end.line <= last:
                     found.update(range(where.start.line + 1, where.end.line + 1))
@@ -216,9 +220,24 @@ class SourceFile:
             if into_scopes or current is node or not isinstance(current, _SCOPES):
                 stack.extend(child for _, child in reversed(children(current)))
 
-    def functions(self) -> Iterator[cst.FunctionDef]:
-        """Yield every function of the file, nested ones and methods too."""
-        return (node for node in self.nodes if isinstance(node, cst.FunctionDef))
+    def all(self, kind: type[_Node]) -> list[_Node]:
+        """Return every node of the file that is a ``kind``, in source order."""
+        return cast("list[_Node]", self._by_type.get(kind, []))
+
+    def calls_at(self, offset: int) -> list[cst.Call]:
+        """Return the calls that begin at ``offset``, the outermost first."""
+        if not self._calls:
+            for call in self.all(cst.Call):
+                self._calls[self.span(call).start].append(call)
+        return self._calls.get(offset, [])
+
+    def assignments(self) -> list[cst.Assign | cst.AnnAssign]:
+        """Return every assignment of the file, with and without an annotation."""
+        return [*self.all(cst.Assign), *self.all(cst.AnnAssign)]
+
+    def functions(self) -> list[cst.FunctionDef]:
+        """Return every function of the file, nested ones and methods too."""
+        return self.all(cst.FunctionDef)
 
 
 def body_of(node: cst.CSTNode) -> Sequence[Statement]:

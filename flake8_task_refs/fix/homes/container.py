@@ -105,11 +105,9 @@ def mend_callback(context: Context, finding: Finding) -> Plan:
     """Pass ``container.discard`` instead of calling it."""
     file = context.file
     offset = file.offset(finding.line, finding.column - 1)
-    for node in file.nodes:
+    for node in file.calls_at(offset):
         if (
-            isinstance(node, cst.Call)
-            and file.span(node).start == offset
-            and last_name_of(node.func) == "add_done_callback"
+            last_name_of(node.func) == "add_done_callback"
             and isinstance(node.func, cst.Attribute)
             and node.args
         ):

@@ -151,7 +151,7 @@ def plan(
 def _attribute(context: Context, owner: cst.ClassDef, others: Sequence[cst.ClassDef]) -> str:
     """Return a name that neither ``owner`` nor a class above or below it uses."""
     file, wanted = context.file, f"_{context.registry_name}"
-    classes = [node for node in file.nodes if isinstance(node, cst.ClassDef)]
+    classes = file.all(cst.ClassDef)
     above = _above(classes, owner)
     related = [
         one

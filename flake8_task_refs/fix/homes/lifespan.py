@@ -70,8 +70,8 @@ def yields_of(context: Context, function: cst.FunctionDef) -> list[cst.Yield]:
 
 
 def _is_cleanup_context(context: Context, name: str) -> bool:
-    for node in context.file.nodes:
-        if not isinstance(node, cst.Call) or not isinstance(node.func, cst.Attribute):
+    for node in context.file.all(cst.Call):
+        if not isinstance(node.func, cst.Attribute):
             continue
         owner = node.func.value
         if isinstance(owner, cst.Attribute) and owner.attr.value == "cleanup_ctx":
@@ -91,9 +91,7 @@ def _is_passed_as_lifespan(
     context: Context, name: str, owners: frozenset[str] | None = None
 ) -> bool:
     """Tell whether a call (of one of ``owners``, if given) gets ``name`` as its ``lifespan=``."""
-    for node in context.file.nodes:
-        if not isinstance(node, cst.Call):
-            continue
+    for node in context.file.all(cst.Call):
         if owners is not None and last_part(context.names.canonical(node.func)) not in owners:
             continue
         for arg in node.args:
@@ -373,8 +371,8 @@ def _registry_edit(
     if parameter is not None and _has_state(context, function):
         used = {
             node.attr.value
-            for node in file.nodes
-            if isinstance(node, cst.Attribute) and last_name_of(node.value) == "state"
+            for node in file.all(cst.Attribute)
+            if last_name_of(node.value) == "state"
         }
         attribute = fresh(context.registry_name, used)
         lines.append(f"{indent}{parameter.name.value}.state.{attribute} = {name}")

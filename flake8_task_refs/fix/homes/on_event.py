@@ -51,8 +51,8 @@ def _handles(function: cst.FunctionDef, event: str) -> str:
 
 def _is_fastapi(context: Context, app: str) -> bool:
     """Tell whether ``app`` is a FastAPI application without a lifespan, which would disable it."""
-    for node in context.file.nodes:
-        if isinstance(node, (cst.Assign, cst.AnnAssign)) and isinstance(node.value, cst.Call):
+    for node in context.file.assignments():
+        if isinstance(node.value, cst.Call):
             targets = (
                 [node.target]
                 if isinstance(node, cst.AnnAssign)
@@ -120,8 +120,8 @@ def _handler(context: Context, site: Site) -> cst.FunctionDef | None:
 def _attribute(context: Context) -> str:
     used = {
         node.attr.value
-        for node in context.file.nodes
-        if isinstance(node, cst.Attribute) and last_name_of(node.value) == "state"
+        for node in context.file.all(cst.Attribute)
+        if last_name_of(node.value) == "state"
     }
     return fresh(context.registry_name, used)
 
