@@ -101,10 +101,13 @@ def read_bytes(name: str) -> bytes:
     try:
         # Opening a pipe could wait for ever; a device may never end.
         descriptor = os.open(name, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _O_BINARY)
-        with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 (it has no path)
+        try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise FileError("not a regular file")
-            return file.readall()
+            with open(descriptor, "rb", buffering=0, closefd=False) as file:
+                return file.readall()
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise FileError(_reason(error)) from None
 
@@ -232,13 +235,18 @@ def syntax_error(text: str) -> SourceError | None:
     return None
 
 
+def may_hold_findings(data: bytes, settings: Settings) -> bool:
+    """Tell whether a file is worth decoding: it mentions a task, or may not be Python text."""
+    return may_create_tasks(data, settings) or not data.isascii() or b"\0" in data
+
+
 def scan_file(settings: Settings, item: tuple[str, tuple[str, ...]]) -> Scanned:
     """Check one file; ``item`` is its name and the codes that may speak of it. Raises nothing."""
     name, codes = item
     try:
         data = read_bytes(name)
         # Most files end here, before anything is decoded.
-        if not codes or not may_create_tasks(data, settings):
+        if not codes or not may_hold_findings(data, settings):
             return Scanned(name)
         return scan_text(settings, name, decode(data), codes)
     except FileError as error:
@@ -254,10 +262,14 @@ def scan_text(settings: Settings, name: str, source: SourceText, codes: tuple[st
     try:
         found = check_source(source.text, settings)
     except SourceError as error:
-        return Scanned(name, error=describe(error))
+        # Python's own parser says better what is wrong, and where.
+        return Scanned(name, error=describe(syntax_error(source.text) or error))
     except Exception as error:  # noqa: BLE001 (one file must not end the run for all others)
         return Scanned(name, error=internal_error(error))
-    return Scanned(name, tuple(finding for finding in found if finding.code in codes))
+    findings = tuple(finding for finding in found if finding.code in codes)
+    # The analysis reads no more of a file than it needs; flake8 checks no file that is not Python.
+    broken = syntax_error(source.text) if findings else None
+    return Scanned(name, error=describe(broken)) if broken else Scanned(name, findings)
 
 
 def internal_error(error: Exception) -> str:

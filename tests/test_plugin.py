@@ -169,7 +169,8 @@ def test_an_off_rule_speaks_only_when_named(
 ) -> None:
     (tmp_path / "a.py").write_text(STORED)
     expected = ["./a.py:6:21: TSK304"] if found else []
-    assert reported("--isolated", *options, cwd=tmp_path) == expected
+    lines = reported("--isolated", *options, cwd=tmp_path)
+    assert [line for line in lines if "TSK304" in line] == expected
 
 
 def test_an_off_rule_named_in_the_configuration_speaks(tmp_path: Path) -> None:

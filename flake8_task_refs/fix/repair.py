@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flake8_task_refs.analysis.finding import SourceError
-from flake8_task_refs.analysis.sieve import may_create_tasks
 from flake8_task_refs.files import (
     FileError,
     SourceText,
     decode,
     describe,
     internal_error,
+    may_hold_findings,
     read_bytes,
     scan_text,
-    syntax_error,
     write,
 )
 from flake8_task_refs.fix.line_length import line_length_for
@@ -63,7 +62,7 @@ def repair_file(job: Job, item: tuple[str, tuple[str, ...]]) -> Report:
     name, codes = item
     try:
         data = read_bytes(name)
-        if not codes or not may_create_tasks(data, job.settings):
+        if not codes or not may_hold_findings(data, job.settings):
             return Report(name)
         source = decode(data)
         report, text = repair_text(job, source, name, codes)
@@ -84,10 +83,6 @@ def repair_text(
     scanned = scan_text(job.settings, name, source, codes)
     if scanned.error or not scanned.findings:
         return Report(name, error=scanned.error), source.text
-    # The analysis reads no more of a file than it needs; what is to be rewritten must be whole.
-    broken = syntax_error(source.text)
-    if broken:
-        return Report(name, error=describe(broken)), source.text
     # Only a file that can create a task is worth the import of libcst.
     from flake8_task_refs.fix.engine import FixSettings, fix_source  # noqa: PLC0415
 
