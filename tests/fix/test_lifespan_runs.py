@@ -413,3 +413,34 @@ def test_a_task_of_the_teardown_is_declined() -> None:
         ),
         "after the yield",
     )
+
+
+def test_an_aiohttp_cleanup_context_ends_its_tasks_before_it_closes() -> None:
+    source = HEAD + dedent(
+        """
+        async def background(app):
+            asyncio.create_task(worker())
+            yield
+            await pool.close()
+
+
+        def setup(app):
+            app.cleanup_ctx.append(background)
+        """
+    )
+    assert run(fix(source).text, "asynccontextmanager(background)") == WORKER_THEN_POOL
+
+
+def test_a_task_of_a_nested_function_lives_as_long_as_the_lifespan() -> None:
+    source = lifespan(
+        """
+        async def restart():
+            asyncio.create_task(worker())
+
+        await restart()
+        asyncio.create_task(worker())
+        yield
+        await pool.close()
+        """
+    )
+    assert run(fix(source).text) == ["yields None", *["worker ended"] * 2, "pool closed"]
