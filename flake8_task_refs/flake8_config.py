@@ -11,6 +11,7 @@ import io
 import os
 from configparser import Error as ConfigSyntaxError
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flake8.discover_files import expand_paths
@@ -63,8 +64,12 @@ class LintConfig:
             filename_patterns=self.options.filename,
             exclude=(*self.options.exclude, *self.options.extend_exclude),
         )
+        given = {os.path.normpath(path) for path in self.options.filenames}
+        environments = _Environments(given)
         by_target: dict[str, str] = {}
         for name in sorted(found):
+            if environments.hold(name):
+                continue
             by_target.setdefault(name if name == STDIN else os.path.realpath(name), name)
         return list(by_target.values())
 
@@ -81,6 +86,29 @@ class LintConfig:
             if (rule.default or rule.code in self.settings.enabled_codes)
             and guide.should_report_error(rule.code) is Decision.Selected
         )
+
+
+class _Environments:
+    """Tells virtual environments: flake8 reads them, but nobody wants them repaired."""
+
+    def __init__(self, given: set[str]) -> None:
+        """``given`` are the paths that the user named; these are never passed over."""
+        self._given = given
+        self._known: dict[Path, bool] = {}
+
+    def hold(self, name: str) -> bool:
+        """Tell whether the file ``name`` lies in a virtual environment that was not named."""
+        return os.path.normpath(name) not in self._given and self._is_inside(Path(name).parent)
+
+    def _is_inside(self, directory: Path) -> bool:
+        known = self._known.get(directory)
+        if known is None:
+            known = os.path.normpath(directory) not in self._given and (
+                (directory / "pyvenv.cfg").exists()
+                or (directory.parent != directory and self._is_inside(directory.parent))
+            )
+            self._known[directory] = known
+        return known
 
 
 def load(options_given: Sequence[str] = (), paths: Sequence[str] = ()) -> LintConfig:

@@ -461,3 +461,15 @@ def test_line_length(tmp_path: Path, files: dict[str, str], length: int) -> None
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     assert line_length_for(str(tmp_path / "app" / "main.py")) == length
+
+
+def test_a_virtual_environment_is_passed_over_unless_it_is_named(tree: Path) -> None:
+    inside = tree / "sub" / ".venv" / "lib"
+    inside.mkdir(parents=True)
+    (inside.parent / "pyvenv.cfg").touch()
+    (inside / "a.py").write_text(FAULT)
+    names = {item.name for item in scan(["."], ["--isolated"])}
+    assert names
+    assert not any(".venv" in name for name in names)
+    for named in ("sub/.venv", "sub/.venv/lib/a.py"):
+        assert [item.name for item in scan([named], ["--isolated"])] == ["sub/.venv/lib/a.py"]
