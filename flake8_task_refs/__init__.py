@@ -30,7 +30,7 @@ __all__ = [
     "scan",
 ]
 
-_HOME = {
+_DEFINED_IN = {
     "Finding": "flake8_task_refs.analysis.finding",
     "FixSettings": "flake8_task_refs.fix.engine",
     "Scanned": "flake8_task_refs.files",
@@ -44,8 +44,8 @@ _HOME = {
 
 def __getattr__(name: str) -> object:
     """Import a public name from the module that defines it, on first use (PEP 562)."""
-    if name not in _HOME:
+    if name not in _DEFINED_IN:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module  # noqa: PLC0415
 
-    return getattr(import_module(_HOME[name]), name)
+    return getattr(import_module(_DEFINED_IN[name]), name)

@@ -365,8 +365,8 @@ async def poll() -> None:
         code="TSK202",
         name="cancel-not-awaited",
         message=(
-            "task{running} is cancelled but nobody awaits it, so its clean-up may never run; await it "
-            "after the cancel"
+            "task{running} is cancelled but nobody awaits it, so its clean-up may never run; await "
+            "it after the cancel"
         ),
         what=(
             "Finds `cancel()` calls in close methods and after the `yield` of a lifespan, where "

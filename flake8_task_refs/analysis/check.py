@@ -14,7 +14,7 @@ from flake8_task_refs.analysis.finding import Finding, SourceError
 from flake8_task_refs.analysis.outline import Region, normalise_newlines, skim
 from flake8_task_refs.analysis.sieve import may_create_tasks, may_rename, mentions, word_offsets
 from flake8_task_refs.options import Settings
-from flake8_task_refs.rules import RULES
+from flake8_task_refs.rules import BY_CODE, RULES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from flake8_task_refs.analysis.tree import Tree
     from flake8_task_refs.analysis.verdict import Judge
 
-_MESSAGES = {rule.code: rule for rule in RULES}
 _ON = frozenset(rule.code for rule in RULES if rule.default)
 _KEEPS_EVERY_TASK = re.compile(r"\.set_task_factory\(\s*([\w.]+)")
 
@@ -69,9 +68,7 @@ class _Module:
         self.sites = Sites(self.names)
         self._whole = Region(0, len(text)) if whole_file else None
         self._parse = lru_cache(maxsize=None)(self._parsed)
-
-    def _region(self, offset: int) -> Region:
-        return self._whole or self.outline.region(offset)
+        self._sites_in = lru_cache(maxsize=None)(self.sites.find)
 
     def _parsed(self, region: Region) -> Tree:
         from flake8_task_refs.analysis.tree import Tree  # noqa: PLC0415
@@ -113,11 +110,12 @@ class _Module:
             trees |= self._trees_naming(self.sites.aliases())
         while not self.sites.wrappers >= (wrappers := self._wrappers(trees)):
             self.sites.wrappers |= wrappers
+            self._sites_in.cache_clear()
             trees |= self._trees_naming(sorted({name for _, name in wrappers}))
         return sorted({finding for tree in trees for finding in self._findings_in(tree)})
 
     def _wrappers(self, trees: Iterable[Tree]) -> set[tuple[str, str]]:
-        found = (self._judge(tree).wrappers(self.sites.find(tree)) for tree in trees)
+        found = (self._judge(tree).wrappers(self._sites_in(tree)) for tree in trees)
         return set().union(*found)
 
     def _judge(self, tree: Tree) -> Judge:
@@ -132,10 +130,10 @@ class _Module:
             Finding(
                 *verdict.tree.position(verdict.node),
                 verdict.code,
-                _MESSAGES[verdict.code].text(verdict.coroutine),
+                BY_CODE[verdict.code].text(verdict.coroutine),
                 verdict.coroutine,
             )
-            for verdict in self._judge(tree).verdicts(self.sites.find(tree))
+            for verdict in self._judge(tree).verdicts(self._sites_in(tree))
         ]
 
     def _keeps_every_task(self) -> bool:

@@ -56,7 +56,7 @@ class Sites:
     def __init__(self, names: Names) -> None:
         """Use ``names`` to tell asyncio's functions from the user's."""
         self.names = names
-        self.wrappers: set[tuple[str, str]] = set()  # (home_of its scope, its name)
+        self.wrappers: set[tuple[str, str]] = set()  # (defined_in its scope, its name)
 
     def aliases(self) -> list[str]:
         """Return the module's own names for creators and aggregates: ``spawn`` of ``as spawn``."""
@@ -137,8 +137,8 @@ class Sites:
     def _is_wrapper(self, tree: Tree, func: cst.CSTNode) -> bool:
         if isinstance(func, cst.Name):
             scope = tree.scope[func].owner(func.value)
-            home = "" if scope is None else home_of(scope)
-            return (home, func.value) in self.wrappers
+            where = "" if scope is None else defined_in(scope)
+            return (where, func.value) in self.wrappers
         if isinstance(func, cst.Attribute) and dotted_text(func.value) in ("self", "cls"):
             around = tree.class_around(func)
             return around is not None and (around.name.value, func.attr.value) in self.wrappers
@@ -198,7 +198,7 @@ def _annotated_future(tree: Tree, store: cst.Name) -> bool:
     return re.search(r"\b(?:Future|Task)\b", text) is not None
 
 
-def home_of(scope: Scope) -> str:
+def defined_in(scope: Scope) -> str:
     """Return where a function of ``scope`` is called from: "" for the module, or a class's name."""
     if isinstance(scope.node, cst.ClassDef):
         return scope.node.name.value

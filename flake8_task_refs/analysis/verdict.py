@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from flake8_task_refs.analysis.sites import CreationSite
 from flake8_task_refs.analysis.containers import Containers
-from flake8_task_refs.analysis.sites import home_of
+from flake8_task_refs.analysis.sites import defined_in
 from flake8_task_refs.analysis.tree import Tree, last_name
 
 _ENDINGS: Final = frozenset({"TSK201", "TSK204"})
@@ -70,7 +70,8 @@ class Judge:
     def wrappers(self, sites: list[CreationSite]) -> set[tuple[str, str]]:
         """Return the file's own functions that only hand their new task to the caller.
 
-        Each is (its home, its name), as ``sites.home_of`` says. A call of one is a creation site.
+        Each is (where it is defined, its name), the former as ``sites.defined_in`` says. A call
+        of one is a creation site.
         """
         tree = self.ownership.tree
         found: set[tuple[str, str]] = set()
@@ -80,7 +81,7 @@ class Judge:
                 continue
             holds = self.ownership.holds(site.call)
             if holds and all(isinstance(hold.node, cst.Return) for hold in holds):
-                found.add((home_of(tree.scope[function]), function.name.value))
+                found.add((defined_in(tree.scope[function]), function.name.value))
         return found
 
     def _codes(self, site: CreationSite) -> list[str]:
