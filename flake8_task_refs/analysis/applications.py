@@ -30,13 +30,13 @@ _STOP_LISTS: Final = r"on_shutdown|on_cleanup"
 class Application:
     """A function that starts an application, and the code that runs when it stops.
 
-    ``endings`` are the bodies of shutdown handlers as text; a lifespan's own ending is what
-    stands after its last ``yield``, of which ``yields`` tells.
+    ``endings`` are where the bodies of shutdown handlers lie (offsets in the source); a
+    lifespan's own ending is what stands after its ``yield``, of which ``yields`` tells.
     """
 
     function: cst.FunctionDef
     yields: bool
-    endings: tuple[str, ...]
+    endings: tuple[tuple[int, int], ...]
 
 
 def application_of(tree: Tree, names: Names, function: cst.FunctionDef) -> Application | None:
@@ -46,7 +46,7 @@ def application_of(tree: Tree, names: Names, function: cst.FunctionDef) -> Appli
     if yields:
         lifespan = _is_lifespan(tree, names, function)
         return Application(function, yields=True, endings=()) if lifespan else None
-    if not _is_registered(tree, function, _STARTS, _START_LISTS):
+    if not _is_registered(tree, function, _STARTS, _START_LISTS) and not _is_made(tree, function):
         return None
     return Application(function, yields=False, endings=_endings(outline))
 
@@ -63,7 +63,9 @@ def _is_lifespan(tree: Tree, names: Names, function: cst.FunctionDef) -> bool:
     )
     if not decorated:
         return False
-    if name == "lifespan" or re.search(rf"\blifespan\s*=\s*(?:\w+\.)*{name}\b", code):
+    if name == "lifespan" or re.search(
+        rf"\blifespan\s*=\s*(?:\[[^\]]*\b|(?:\w+\.)*){name}\b", code
+    ):
         return True
     first = next(iter(_parameters(function)), None)
     if first is None or first.annotation is None:
@@ -86,19 +88,31 @@ def _is_registered(
     return _is_listed(tree.outline, function.name.value, events, lists)
 
 
+def _is_made(tree: Tree, function: cst.FunctionDef) -> bool:
+    """Tell whether the function around ``function`` makes startup handlers of it."""
+    maker = tree.function_around(function)
+    return isinstance(maker, cst.FunctionDef) and _is_listed(
+        tree.outline, rf"{maker.name.value}(?=\()", _STARTS, _START_LISTS
+    )
+
+
 def _is_listed(outline: Outline, name: str, events: tuple[str, ...], lists: str) -> bool:
-    """Tell whether the module hands ``name`` to ``add_event_handler`` or an ``on_startup`` list."""
+    """Tell whether the module hands ``name`` to ``add_event_handler`` or an ``on_startup`` list.
+
+    ``name`` is a regular expression.
+    """
     handler = "|".join(events)
     pattern = (
         rf"add_event_handler\(\s*[\"'](?:{handler})[\"'],\s*(?:\w+\.)*{name}\b"
-        rf"|\b(?:{lists})\s*=\s*\[[^\]]*\b{name}\b|\b(?:{lists})\.append\(\s*(?:\w+\.)*{name}\b"
+        rf"|\b(?:{lists})(?:\s*\+?=\s*|\.extend\(\s*)(?:\[[^\]]*|\([^)]*)\b{name}\b"
+        rf"|\b(?:{lists})\.append\(\s*(?:\w+\.)*{name}\b"
     )
     return re.search(pattern, outline.source) is not None
 
 
-def _endings(outline: Outline) -> tuple[str, ...]:
-    """Return the bodies of the module's shutdown handlers."""
-    found: list[str] = []
+def _endings(outline: Outline) -> tuple[tuple[int, int], ...]:
+    """Return where the bodies of the module's shutdown handlers lie."""
+    found: list[tuple[int, int]] = []
     for definition in outline.definitions:
         if definition.kind != "def":
             continue
@@ -106,5 +120,5 @@ def _endings(outline: Outline) -> tuple[str, ...]:
         if any(re.search(rf"\b{event}\b", decorators) for event in _STOPS) or _is_listed(
             outline, definition.name, _STOPS, _STOP_LISTS
         ):
-            found.append(outline.code[definition.header : definition.end])
+            found.append((definition.header, definition.end))
     return tuple(found)

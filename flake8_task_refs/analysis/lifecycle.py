@@ -33,6 +33,11 @@ _ENDLESS_NAME: Final = re.compile(
 )
 _SAFE_TO_AWAIT: Final = ("sleep", "wait", "acquire")
 _LASTING: Final = (How.STORED, How.CONTAINER, How.ALIVE)
+# Methods that look at a task and do not wait for it.
+_QUESTIONS: Final = ("done", "cancelled", "get_name")
+_RESULTS: Final = ("result", "exception")
+# Calls that end none of the tasks that they are given.
+_KEEPING: Final = ("add", "append", "setdefault", "add_done_callback", "print")
 
 
 class Lifecycle:
@@ -51,86 +56,160 @@ class Lifecycle:
 
         TSK201 for an application, TSK204 for a class with a close method.
         """
-        if site.kind != "task" or not all(hold.how in _LASTING for hold in holds):
+        # Whoever asks for a result says that the task is over, and does not bring it about.
+        holders = [hold for hold in holds if not _asks_result(hold.node)]
+        if site.kind != "task" or not all(hold.how in _LASTING for hold in holders):
             return None
         function = self.tree.function_around(site.call)
         if not isinstance(function, cst.FunctionDef) or not self._is_endless(site):
             return None
-        names = self._names(site, holds)
+        places = self._places(site, holders)
         application = application_of(self.tree, self.ownership.names, function)
         if application is not None:
-            return None if self._application_ends(application, site, names) else "TSK201"
+            return None if self._application_ends(application, site, places) else "TSK201"
         closer = self._close_method(site.call)
-        if closer is None or any(hold.how is How.ALIVE for hold in holds):
+        if closer is None or any(hold.how is How.ALIVE for hold in holders):
             return None
-        return None if self._mentioned_elsewhere(names, site) else "TSK204"
+        return None if self._mentioned_elsewhere(places, site) else "TSK204"
 
     def _application_ends(
-        self, application: Application, site: CreationSite, names: set[str]
+        self, application: Application, site: CreationSite, places: set[str]
     ) -> bool:
-        """Tell whether anything after the start deals with one of ``names``."""
-        if application.yields:
-            last = max(
-                self.tree.order[node]
-                for node in self.tree.walk(application.function.body)
-                if isinstance(node, cst.Yield)
-            )
-            after = [
-                node.value
-                for node in self.tree.walk(application.function.body, into_functions=True)
-                if isinstance(node, cst.Name) and self.tree.order[node] > last
-            ]
-            if names & set(after):
-                return True
-        elif any(re.search(rf"\b{name}\b", text) for text in application.endings for name in names):
+        """Tell whether anything after the start deals with one of ``places``."""
+        tree = self.tree
+        if self._given_away(application.function, places):
             return True
-        return self._mentioned_elsewhere(names, site)
+        if application.yields:
+            yielded = [
+                tree.order[node]
+                for node in tree.walk(application.function.body)
+                if isinstance(node, cst.Yield) and tree.order[node] > tree.order[site.call]
+            ]
+            if any(
+                _place(node) in places and not self._only_looked_at(node)
+                for node in tree.walk(application.function.body, into_functions=True)
+                if yielded and tree.order.get(node, 0) > yielded[0]
+            ):
+                return True
+        elif any(
+            re.search(_pattern(place), self._text(place)[start:end])
+            for start, end in application.endings
+            for place in places
+        ):
+            return True
+        return self._mentioned_elsewhere(places, site)
 
-    def _names(self, site: CreationSite, holds: list[Hold]) -> set[str]:
-        """Return the names by which the task of ``site`` can be reached: locals, attributes."""
-        names = {last_name(hold.node) for hold in holds}
+    def _given_away(self, function: cst.FunctionDef, places: set[str]) -> bool:
+        """Tell whether ``function`` hands an attribute on (``stack.callback(app.task.cancel)``).
+
+        What becomes of a task under a local name, ``ownership`` has found out already.
+        """
+        for node in self.tree.walk(function.body):
+            if not isinstance(node, cst.Arg):
+                continue
+            call = self.tree.parent[node]
+            if isinstance(call, cst.Call) and last_name(call.func) in _KEEPING:
+                continue
+            if any(
+                isinstance(inner, cst.Attribute) and _place(inner) in places
+                for inner in self.tree.walk(node.value)
+            ):
+                return True
+        return False
+
+    def _only_looked_at(self, node: cst.CSTNode) -> bool:
+        """Tell whether ``node`` is asked whether it is done, what it is called, or the like."""
+        question = self.tree.parent[node]
+        return (
+            isinstance(question, cst.Attribute)
+            and question.value is node
+            and question.attr.value in (*_QUESTIONS, *_RESULTS)
+            and not any(isinstance(outer, cst.While) for outer in self.tree.ancestors(node))
+        )
+
+    def _places(self, site: CreationSite, holds: list[Hold]) -> set[str]:
+        """Return where the task of ``site`` can be reached, as ``_place`` names it."""
+        places = {self._target(hold.node) for hold in holds}
         function = self.tree.function_around(site.call)
         grown = True
         while grown and function is not None:
             grown = False
             for node in self.tree.walk(function):
-                found = self._bound_together(node, site, names)
-                grown |= not found <= names
-                names |= found
-        return names - {"", "_"}
+                found = self._bound_together(node, site, places)
+                grown |= not found <= places
+                places |= found
+        return places - {"", "_"}
 
-    def _bound_together(self, node: cst.CSTNode, site: CreationSite, names: set[str]) -> set[str]:
-        """Return the names that an assignment or ``add`` ties to the task, or to ``names``."""
-        if isinstance(node, cst.Assign):
-            targets = {last_name(target.target) for target in node.targets} | {
-                last_name(target.target.value)
-                for target in node.targets
-                if isinstance(target.target, cst.Subscript)
-            }
-            tied = self.tree.holds(node.value, site.call) or last_name(node.value) in names
-            return targets - {""} if tied or targets & names else set()
-        if isinstance(node, cst.AnnAssign) and node.value is not None:
-            tied = self.tree.holds(node.value, site.call) or last_name(node.value) in names
-            return {last_name(node.target)} if tied else set()
+    def _target(self, node: cst.CSTNode) -> str:
+        """Return the place that an assignment to ``node``, or to a slot of it, fills.
+
+        For a slot of the application itself (``app["poller"]``) that is the key.
+        """
+        slot = node if isinstance(node, cst.Subscript) else self.tree.parent[node]
+        while isinstance(node, cst.Subscript):
+            node = node.value
+        if isinstance(slot, cst.Subscript) and slot.value is node and self._is_application(node):
+            index = slot.slice[0].slice
+            return _place(index.value) if isinstance(index, cst.Index) else ""
+        return _place(node)
+
+    def _is_application(self, node: cst.CSTNode) -> bool:
+        if last_name(node) in ("app", "application"):
+            return True
+        scope = self.tree.scope[node].owner(node.value) if isinstance(node, cst.Name) else None
+        stores = scope.stores.get(last_name(node), ()) if scope is not None else ()
+        return any(isinstance(self.tree.parent[store], cst.Param) for store in stores)
+
+    def _bound_together(self, node: cst.CSTNode, site: CreationSite, places: set[str]) -> set[str]:
+        """Return what an assignment or ``add`` ties to the task, or to one of ``places``."""
+        if isinstance(node, (cst.Assign, cst.AnnAssign)) and node.value is not None:
+            assigned = (
+                [target.target for target in node.targets]
+                if isinstance(node, cst.Assign)
+                else [node.target]
+            )
+            targets = {self._target(target) for target in assigned} - {""}
+            tied = self.tree.holds(node.value, site.call) or _place(node.value) in places
+            return targets if tied or targets & places else set()
         if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute):
             adds = node.func.attr.value in ("add", "append", "setdefault")
-            if adds and any(last_name(arg.value) in names for arg in node.args):
-                return {last_name(node.func.value)} - {""}
+            if adds and any(_place(arg.value) in places for arg in node.args):
+                return {self._target(node.func.value)} - {""}
         return set()
 
-    def _mentioned_elsewhere(self, names: set[str], site: CreationSite) -> bool:
-        """Tell whether other functions of the file do more with ``names`` than to fill them."""
+    def _mentioned_elsewhere(self, places: set[str], site: CreationSite) -> bool:
+        """Tell whether other functions of the file do more with ``places`` than to fill them."""
         function = self.tree.function_around(site.call)
-        inside = self._local_names(function)
-        region = self.tree.region
-        for name in names - inside:
+        start, end = self._span(site.call)
+        for place in places - self._local_names(function):
+            pattern = _pattern(place)
             harmless = re.compile(
-                rf"\b{name}(?:\s*:[^=\n]+)?\s*=(?!=)|\b{name}\.(?:add|append|discard|remove)\b"
+                rf"{pattern}\]?(?:\s*:[^=\n]+)?\s*=(?!=)"
+                rf"|{pattern}\]?\.(?:add|append|discard|remove)\b"
             )
-            text = self.code[: region.start] + self.code[region.end :]
-            if len(re.findall(rf"\b{name}\b", text)) > len(harmless.findall(text)):
+            text = self._text(place)
+            text = text[:start] + text[end:]
+            if len(re.findall(pattern, text)) > len(harmless.findall(text)):
                 return True
         return False
+
+    def _span(self, node: cst.CSTNode) -> tuple[int, int]:
+        """Return where the outermost function around ``node`` lies (offsets in the source)."""
+        tree = self.tree
+        around = [at for at in tree.ancestors(node) if isinstance(at, cst.FunctionDef)]
+        if around:
+            line = tree.position(around[-1].name)[0]
+            for definition in tree.outline.definitions:
+                if (
+                    definition.name == around[-1].name.value
+                    and tree.outline.position(definition.header)[0] == line
+                ):
+                    return definition.start, definition.end
+        return tree.region.start, tree.region.end
+
+    def _text(self, place: str) -> str:
+        """Return the module's text to look for ``place`` in: with strings, if it may be a key."""
+        return self.tree.outline.source if place.startswith(".") else self.code
 
     def _local_names(self, function: cst.FunctionDef | cst.Lambda | None) -> set[str]:
         scope = self.tree.inner.get(function) if function is not None else None
@@ -170,8 +249,9 @@ class Lifecycle:
             return False
         tested = {last_name(inner) for inner in tree.walk(node.test)} - {""}
         return not any(
-            isinstance(inner, (cst.Return, cst.Break))
-            or (isinstance(inner, cst.AssignTarget) and last_name(inner.target) in tested)
+            isinstance(inner, cst.Return)
+            or (isinstance(inner, cst.Break) and _loop_of(tree, inner) is node)
+            or (isinstance(inner, (cst.AssignTarget, cst.AugAssign)) and _fills(inner, tested))
             for inner in tree.walk(node.body)
         )
 
@@ -327,6 +407,36 @@ class Lifecycle:
         if any(arg.star == "**" for arg in site.call.args):
             return False
         return not any(arg.keyword and arg.keyword.value == "name" for arg in site.call.args)
+
+
+def _place(node: cst.CSTNode) -> str:
+    """Name what may hold a task: ``x`` for a variable, ``.x`` for an attribute or a string key."""
+    if isinstance(node, cst.Attribute):
+        return f".{node.attr.value}"
+    if isinstance(node, cst.SimpleString) and isinstance(node.evaluated_value, str):
+        return f".{node.evaluated_value}"
+    return last_name(node)
+
+
+def _pattern(place: str) -> str:
+    """Return a regular expression for the mentions of ``place``."""
+    if not place.startswith("."):
+        return rf"\b{place}\b"
+    name = re.escape(place[1:])
+    return rf"(?:\.{name}\b|[\"']{name}[\"'])"
+
+
+def _asks_result(node: cst.CSTNode) -> bool:
+    return isinstance(node, cst.Call) and last_name(node.func) in _RESULTS
+
+
+def _loop_of(tree: Tree, node: cst.Break) -> cst.CSTNode | None:
+    """Return the loop that a ``break`` leaves."""
+    return next((at for at in tree.ancestors(node) if isinstance(at, (cst.While, cst.For))), None)
+
+
+def _fills(node: cst.AssignTarget | cst.AugAssign, names: set[str]) -> bool:
+    return last_name(node.target) in names
 
 
 def _is_wide(handler: cst.ExceptHandler) -> bool:
