@@ -28,6 +28,7 @@ _PASSES: Final = 4
 WORSE: Final = "the repaired code would still have a finding here, or a new one: repair it by hand"
 BROKEN: Final = "the repaired code would not compile: repair it by hand"
 OVERLAPS: Final = "this site is intertwined with another: repair it by hand"
+_TRY_AGAIN: Final = (WORSE, BROKEN, OVERLAPS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ def fix_source(source: str, settings: FixSettings | None = None) -> FixResult:
             if not settings.select or finding.code.startswith(settings.select)
         },
     )
-    fixed: list[Finding] = []
+    fixed: set[Finding] = set()
     declined: dict[Finding, Declined] = {}
     for _ in range(_PASSES):
         if not now.open:
@@ -76,17 +77,19 @@ def fix_source(source: str, settings: FixSettings | None = None) -> FixResult:
         for refusal in plan_made.declined:
             origin = now.open[refusal.finding]
             declined[origin] = Declined(origin, refusal.reason)
-        fixed += [now.open[finding] for finding in plan_made.fixed]
+        fixed |= {now.open[finding] for finding in plan_made.fixed}
         if following is now:
             break
-        now = following
+        # What could not be done beside other repairs may go alone; a reasoned refusal is final.
+        refused = {o for o, refusal in declined.items() if refusal.reason not in _TRY_AGAIN}
+        still = {finding: o for finding, o in following.open.items() if o not in refused}
+        now = _Attempt(following.text, still)
         if now.open:
             findings = check_source(now.text, settings.analysis)
-    left = {now.open[finding] for finding in now.open}
     return FixResult(
         now.text,
         tuple(sorted(fixed)),
-        tuple(declined[finding] for finding in sorted(declined) if finding in left),
+        tuple(declined[finding] for finding in sorted(declined) if finding not in fixed),
     )
 
 

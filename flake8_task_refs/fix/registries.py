@@ -61,9 +61,29 @@ class Existing:
                 continue
             container, task = dotted(discard.value), dotted(node.func.value)
             add = _PAIRS.get(discard.attr.value)
-            if add and container and self._calls(function, f"{container}.{add}", task):
+            if (
+                add
+                and container
+                and self._calls(function, f"{container}.{add}", task)
+                and self._is_task(function, task)
+            ):
                 logs = self._calls(function, f"{task}.add_done_callback", LOG_FAILED)
                 yield _Registration(function, container, discard.attr.value, task, logs)
+
+    def _is_task(self, function: cst.FunctionDef, name: str) -> bool:
+        """Tell whether ``name`` is a task in ``function``: made, annotated or named like one."""
+        params = function.params
+        for param in (*params.posonly_params, *params.params, *params.kwonly_params):
+            if param.name.value == name:
+                note = self._file.code(param.annotation.annotation) if param.annotation else name
+                return "task" in note.lower()
+        for node in self._file.inside(function):
+            if not isinstance(node, (cst.Assign, cst.AnnAssign)) or name not in _targets(node):
+                continue
+            if isinstance(node.value, cst.Call):
+                made = last_name_of(node.value.func)
+                return made in _CREATORS or made.endswith("task") or made == "Task"
+        return "task" in name.lower()
 
     def _calls(self, function: cst.FunctionDef, callee: str, argument: str) -> bool:
         return any(
@@ -96,10 +116,18 @@ class Existing:
                 continue
             name = function.name.value
             expression = f"{self._self_name(site, owner)}.{name}" if owner else name
-            if not spawns and not self._returns(function) and site.form != "discard":
+            if not self._returns(function) and site.form != "discard":
+                continue
+            if owner is None and self._is_shadowed(name, site):
                 continue
             return Helper(expression, spawns)
         return None
+
+    def _is_shadowed(self, name: str, site: Site) -> bool:
+        """Tell whether a function around ``site`` has a variable of its own called ``name``."""
+        return isinstance(site.function, cst.FunctionDef) and (
+            self._local_holder(site.function, name) is not None
+        )
 
     def _returns(self, function: cst.FunctionDef) -> bool:
         return any(
@@ -136,8 +164,31 @@ class Existing:
                 registry = Registry(found.container, _PAIRS[found.discard], found.discard)
                 return registry, found.logs
         for name in self._empty_sets():
-            return Registry(name), False
+            if self._is_defined_before(name, site) and not self._is_shadowed(name, site):
+                return Registry(name), False
         return None
+
+    def registry_of_lifespan(self, site: Site) -> tuple[Registry, bool] | None:
+        """Return the container that the generator around ``site`` keeps its own tasks in."""
+        for found in self._registrations:
+            holder = self._local_holder(found.function, found.container.partition(".")[0])
+            if holder is not None and self._is_visible(found, site):
+                registry = Registry(found.container, _PAIRS[found.discard], found.discard)
+                return registry, found.logs
+        return None
+
+    def _is_defined_before(self, name: str, site: Site) -> bool:
+        """Tell whether the module binds ``name`` above the statement that holds ``site``."""
+        for statement in self._file.module.body:
+            if self._file.within(site.call, statement):
+                return False
+            if isinstance(statement, cst.SimpleStatementLine) and any(
+                name in _targets(node)
+                for node in statement.body
+                if isinstance(node, (cst.Assign, cst.AnnAssign))
+            ):
+                return True
+        return False
 
     def _is_visible(self, found: _Registration, site: Site) -> bool:
         head, dot, rest = found.container.partition(".")
@@ -149,7 +200,7 @@ class Existing:
                     isinstance(node, cst.Yield)
                     for node in self._file.inside(holder.body, into_scopes=False)
                 )
-            return head in self._names.module_assignments
+            return self._is_defined_before(head, site) and not self._is_shadowed(head, site)
         if head != "self" or "." in rest:
             return False
         owner = self._file.method_class(found.function)
@@ -162,6 +213,12 @@ class Existing:
             *(a for a in self._file.ancestors(function) if isinstance(a, cst.FunctionDef)),
         ]
         for outer in around:
+            params = outer.params
+            if any(
+                param.name.value == name
+                for param in (*params.posonly_params, *params.params, *params.kwonly_params)
+            ):
+                return outer
             for node in self._file.inside(outer.body, into_scopes=False):
                 if isinstance(node, cst.Assign):
                     if any(dotted(target.target) == name for target in node.targets):
