@@ -117,6 +117,9 @@ class FileNames:
                 if name.strip("_").lower() == "log" and not self._logs_with(name):
                     continue
                 return name, False
+        for name in [*self.module_imports, *self.module_assignments]:
+            if name.lower().endswith("logger") and self._logs_with(name):
+                return name, False
         return "", True
 
     def _logs_with(self, name: str) -> bool:

@@ -9,6 +9,7 @@ import libcst as cst
 
 from flake8_task_refs.fix.homes import (
     aggregate,
+    applications,
     container,
     instance,
     lifespan,
@@ -70,6 +71,10 @@ def _reuse(context: Context, sites: Sequence[Site], found: Plan) -> list[Site]:
     for site in sites:
         helper = None if is_scheduler(site.call) else existing.helper(site)
         registry = existing.registry(site) if site.form != "expression" else None
+        if _lifespan(context, site) is not None or _startup(context, site):
+            # An application ends its tasks; only a registry of its own says that this one does.
+            helper = None
+            registry = existing.registry_of_lifespan(site)
         if helper is not None and (not helper.spawns or len(site.call.args) == 1):
             helpers[helper].append(site)
         elif registry is not None:
@@ -150,7 +155,7 @@ def _lifespan(context: Context, site: Site) -> cst.FunctionDef | None:
     for outer in context.file.ancestors(site.call):
         if isinstance(outer, cst.Lambda):
             return None
-        if isinstance(outer, cst.FunctionDef) and lifespan.is_lifespan(context, outer):
+        if isinstance(outer, cst.FunctionDef) and applications.is_lifespan(context, outer):
             return outer
     return None
 

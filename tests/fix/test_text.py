@@ -559,6 +559,34 @@ def test_only_selected_codes_are_repaired() -> None:
     assert fix(source, select=("TSK0",)).text != source
 
 
+@pytest.mark.parametrize(
+    ("head", "call"),
+    [
+        ("log = logging.getLogger('x')", 'log.exception("Background task %r failed", task'),
+        ("from x import logger", 'logger.exception(f"Background task {task'),
+        ("from x import api_logger\napi_logger.info(1)", 'api_logger.exception(f"Background'),
+        ("from math import log", 'logger.exception("Background task %r failed", task'),
+        ("logger_name = 'x'", 'logger.exception("Background task %r failed", task'),
+    ],
+)
+def test_the_modules_logger_is_used_in_a_style_that_it_takes(head: str, call: str) -> None:
+    text = fix(
+        f"""import asyncio
+import logging
+from contextlib import asynccontextmanager
+{head}
+
+
+@asynccontextmanager
+async def lifespan(app):
+    asyncio.create_task(work())
+    yield
+"""
+    ).text
+    assert call in text
+    assert ("logging.getLogger(__name__)" in text) == (call.startswith('logger.exception("'))
+
+
 def test_noqa_is_respected() -> None:
     check_unchanged(ONE.format("asyncio.create_task(g())  # noqa: TSK001"))
 
