@@ -71,7 +71,11 @@ def _reuse(context: Context, sites: Sequence[Site], found: Plan) -> list[Site]:
     for site in sites:
         helper = None if is_scheduler(site.call) else existing.helper(site)
         registry = existing.registry(site) if site.form != "expression" else None
-        if _lifespan(context, site) is not None or _startup(context, site):
+        around = _lifespan(context, site)
+        if around is not None and lifespan.refusal(context, around, site):
+            rest.append(site)
+            continue
+        if around is not None or _startup(context, site):
             # An application ends its tasks; only a registry of its own says that this one does.
             helper = None
             registry = existing.registry_of_lifespan(site)

@@ -59,13 +59,11 @@ def plan(context: Context, function: cst.FunctionDef, sites: Sequence[Site]) -> 
     direct = []
     nested = []
     for site in sites:
-        worker = definition(context.file, site)
-        if worker is not None and swallows_cancellation(context.file, context.names, worker):
-            found.declined.append(Declined(site.finding, swallowed(worker.name.value)))
+        reason = refusal(context, function, site)
+        if reason:
+            found.declined.append(Declined(site.finding, reason))
         elif site.function is not function:
             nested.append(site)
-        elif _is_after_yield(context, function, site):
-            found.declined.append(Declined(site.finding, AFTER_YIELD))
         else:
             direct.append(site)
     shape: _Shape | None = None
@@ -77,6 +75,16 @@ def plan(context: Context, function: cst.FunctionDef, sites: Sequence[Site]) -> 
     if direct or nested:
         _write(context, function, shape, [*direct, *nested], found)
     return found
+
+
+def refusal(context: Context, function: cst.FunctionDef, site: Site) -> str:
+    """Return why the end of ``function`` cannot end the task of ``site``, ``""`` if it can."""
+    worker = definition(context.file, site)
+    if worker is not None and swallows_cancellation(context.file, context.names, worker):
+        return swallowed(worker.name.value)
+    if site.function is function and _is_after_yield(context, function, site):
+        return AFTER_YIELD
+    return ""
 
 
 def _is_after_yield(context: Context, function: cst.FunctionDef, site: Site) -> bool:
