@@ -39,6 +39,8 @@ _CREATORS: Final = ("create_task", "ensure_future", "Task")
 _CALLEES: Final = {
     "TSK003": ("gather", "shield", "run_coroutine_threadsafe", "wait", "wait_for"),
     "TSK102": ("add_done_callback",),
+    "TSK202": ("cancel",),
+    "TSK302": ("add_done_callback",),
 }
 
 

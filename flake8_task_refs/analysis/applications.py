@@ -51,6 +51,11 @@ def application_of(tree: Tree, names: Names, function: cst.FunctionDef) -> Appli
     return Application(function, yields=False, endings=_endings(outline))
 
 
+def stops_application(tree: Tree, function: cst.FunctionDef) -> bool:
+    """Tell whether ``function`` is a shutdown handler."""
+    return _is_registered(tree, function, _STOPS, _STOP_LISTS)
+
+
 def _is_lifespan(tree: Tree, names: Names, function: cst.FunctionDef) -> bool:
     name = function.name.value
     code = tree.outline.code

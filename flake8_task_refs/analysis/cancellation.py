@@ -11,8 +11,8 @@ import libcst as cst
 from flake8_task_refs.analysis.tree import Tree, dotted_text, last_name
 
 
-def swallower(tree: Tree, loop: cst.While, node: cst.CSTNode) -> cst.CSTNode | None:
-    """Return the part of a statement in ``loop`` that swallows a cancellation, if any."""
+def swallower(tree: Tree, node: cst.CSTNode) -> cst.CSTNode | None:
+    """Return the part of ``node``, a statement in a loop, that swallows a cancellation, if any."""
     if isinstance(node, cst.With):
         entered = any(_names_cancellation(tree, item.item) for item in node.items)
         return node.items[0].item if entered and _awaits(tree, node.body) else None
@@ -24,9 +24,16 @@ def swallower(tree: Tree, loop: cst.While, node: cst.CSTNode) -> cst.CSTNode | N
         return node.finalbody
     # Only the first handler that fits is run.
     first = next((handler for handler in node.handlers if _catches(handler)), None)
-    if first is None or _leaves(tree, first.body) or _clears(tree, loop, first.body):
+    if first is None or _leaves(tree, first.body):
         return None
     return first
+
+
+def is_endless(loop: cst.While) -> bool:
+    """Tell whether ``loop`` has no condition. A flag may be cleared where nobody looks."""
+    if isinstance(loop.test, cst.Integer):
+        return loop.test.evaluated_value != 0
+    return isinstance(loop.test, cst.Name) and loop.test.value == "True"
 
 
 def _catches(handler: cst.ExceptHandler) -> bool:
@@ -53,15 +60,6 @@ def _awaits(tree: Tree, body: cst.CSTNode) -> bool:
     """Tell whether ``body`` awaits anything but a bare name: that may be somebody else's task."""
     return any(
         isinstance(node, cst.Await) and not isinstance(node.expression, (cst.Name, cst.Attribute))
-        for node in tree.walk(body)
-    )
-
-
-def _clears(tree: Tree, loop: cst.While, body: cst.CSTNode) -> bool:
-    """Tell whether ``body`` assigns to a name that ``loop`` tests."""
-    tested = {last_name(node) for node in tree.walk(loop.test)} - {""}
-    return any(
-        isinstance(node, cst.AssignTarget) and last_name(node.target) in tested
         for node in tree.walk(body)
     )
 

@@ -13,8 +13,12 @@ from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
-from flake8_task_refs.analysis.applications import Application, application_of
-from flake8_task_refs.analysis.cancellation import cancels, swallower
+from flake8_task_refs.analysis.applications import (
+    Application,
+    application_of,
+    stops_application,
+)
+from flake8_task_refs.analysis.cancellation import cancels, is_endless, swallower
 from flake8_task_refs.analysis.effects import CLOSERS
 from flake8_task_refs.analysis.helpers import find_helper
 from flake8_task_refs.analysis.ownership import Hold, How, Ownership
@@ -287,11 +291,13 @@ class Lifecycle:
             ):
                 continue
             names = self._cancelled_names(func.value)
-            if names and not self._awaited_after(function, call, names):
+            if names and not (
+                self._awaited_after(function, call, names) or self._awaited_elsewhere(names)
+            ):
                 yield call
 
     def _is_ending(self, function: cst.FunctionDef, call: cst.Call) -> bool:
-        if function.name.value in CLOSERS:
+        if function.name.value in CLOSERS or stops_application(self.tree, function):
             return True
         application = application_of(self.tree, self.ownership.names, function)
         if application is None or not application.yields:
@@ -306,14 +312,17 @@ class Lifecycle:
         names = self._cancelled_names(receiver)
         made = r"(?:create_task|ensure_future)\("
         return any(
-            re.search(rf"\b{name}(?:\[[^\]\n]*\])?\s*(?::[^=\n]+)?=\s*[\w.()]*{made}", self.code)
+            re.search(
+                rf"\b{name}[\"']?\]?(?:\[[^\]\n]*\])?\s*(?::[^=\n]+)?=\s*[\w.()]*{made}",
+                self.tree.outline.source,
+            )
             or re.search(rf"\b{name}\.(?:add|append)\(\s*(?:\w+\)|[\w.()]*{made})", self.code)
             for name in names
         )
 
     def _cancelled_names(self, receiver: cst.BaseExpression) -> set[str]:
         """Return the last names of what is cancelled; of the container, if a loop goes over it."""
-        names = {last_name(receiver)} - {""}
+        names = {self._target(receiver).lstrip(".")}
         if isinstance(receiver, cst.Name):
             for outer in self.tree.ancestors(receiver):
                 if isinstance(outer, cst.For) and last_name(outer.target) == receiver.value:
@@ -335,13 +344,16 @@ class Lifecycle:
             awaiting = isinstance(node, cst.Await) or (
                 isinstance(node, cst.Call) and not _is_cancel(node)
             )
-            if awaiting and any(
-                last_name(inner) in names
-                for inner in tree.walk(node)
-                if isinstance(inner, (cst.Name, cst.Attribute))
-            ):
+            if awaiting and any(_place(inner).lstrip(".") in names for inner in tree.walk(node)):
                 return True
         return False
+
+    def _awaited_elsewhere(self, names: set[str]) -> bool:
+        """Tell whether any function of the file awaits an attribute of one of ``names``."""
+        return any(
+            re.search(rf"\bawait\b[^\n]*(?:\([^)]*)?\.{name}\b(?!\.cancel\b)", self.code)
+            for name in names
+        )
 
     # -- TSK203 -----------------------------------------------------------------------------
 
@@ -356,9 +368,9 @@ class Lifecycle:
         return [
             (tree, catcher)
             for loop in loops
-            if not cancels(tree, loop.body)
+            if is_endless(loop) and not cancels(tree, loop.body)
             for node in tree.walk(loop.body)
-            if (catcher := swallower(tree, loop, node)) is not None
+            if (catcher := swallower(tree, node)) is not None
         ]
 
     # -- TSK301, TSK303 ---------------------------------------------------------------------
@@ -373,12 +385,14 @@ class Lifecycle:
         if not names or any(not isinstance(hold.node, cst.Attribute) for hold in holds):
             return False
         harmless = (
-            r"(?:\s*:[^=\n]+)?\s*=(?!=)|\.(?:cancel|cancelled|get_name|set_name)\(\)"
+            r"(?:\s*:[^=\n]+)?\s*=(?!=)|\.(?:cancel|cancelled|get_name|set_name)\("
             r"|\s+(?:is|is not)\s+None|\s*(?:and\b|or\b|:)"
         )
         for name in names:
-            uses = re.findall(rf"\b{name}\b", self.code)
-            if len(uses) != len(re.findall(rf"\b{name}\b(?={harmless})", self.code)):
+            uses = re.findall(rf"\.{name}\b", self.code)
+            if len(uses) != len(re.findall(rf"\.{name}\b(?={harmless})", self.code)):
+                return False
+            if re.search(rf"getattr\([^()]*[\"']{name}[\"']", self.tree.outline.source):
                 return False
         return True
 
@@ -404,9 +418,28 @@ class Lifecycle:
             return False
         if site.kind != "task" or "set_task_factory" in self.code:
             return False
-        if any(arg.star == "**" for arg in site.call.args):
+        if any(arg.star == "**" for arg in site.call.args) or self._is_named_later(site):
             return False
         return not any(arg.keyword and arg.keyword.value == "name" for arg in site.call.args)
+
+    def _is_named_later(self, site: CreationSite) -> bool:
+        """Tell whether the function calls ``set_name`` of what the task is assigned to."""
+        assign = self.tree.parent[site.call]
+        function = self.tree.function_around(site.call)
+        if not isinstance(assign, (cst.Assign, cst.AnnAssign)) or function is None:
+            return False
+        targets = (
+            [target.target for target in assign.targets]
+            if isinstance(assign, cst.Assign)
+            else [assign.target]
+        )
+        places = {_place(target) for target in targets} - {""}
+        return any(
+            isinstance(node, cst.Attribute)
+            and node.attr.value == "set_name"
+            and _place(node.value) in places
+            for node in self.tree.walk(function)
+        )
 
 
 def _place(node: cst.CSTNode) -> str:
@@ -456,4 +489,4 @@ def _waits(node: cst.Await) -> bool:
 
 def _is_cancel(call: cst.Call) -> bool:
     """Tell whether a call looks after a task without waiting for it."""
-    return last_name(call.func) in ("cancel", "done", "discard")
+    return last_name(call.func) in ("cancel", "done", "discard", "remove", "clear")

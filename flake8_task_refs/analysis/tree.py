@@ -374,6 +374,8 @@ class Tree:
         offsets = self._offsets
         if offsets is None:
             offsets = self._offsets = self._align()
+        if isinstance(node, (cst.ExceptHandler, cst.Finally)):
+            return self._exact(node)  # begins with a keyword, not with its first name
         first, opened = node, 0
         while not isinstance(first, cst.Name):
             inner = children(first)
