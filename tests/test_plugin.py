@@ -286,7 +286,8 @@ def test_oldest_and_newest_flake8_on_each_python(tmp_path: Path, wheel: Path, py
         assert done.stderr == b""
         done = run(here, "-m", "flake8_task_refs.fix", "--isolated", "--check", cwd=work)
         assert done.returncode == 1, done.stderr.decode()
-        assert done.stderr.startswith(b"./fault.py: would fix 1 TSK001\n1 finding to fix")
+        assert done.stdout.startswith(b"./fault.py:5:5: TSK001 task running 'work()' ")
+        assert done.stderr == b"1 finding in 1 file; 2 files read, 0 errors\n"
         version = run(here, "-m", "flake8", "--version", cwd=work).stdout.decode()
         assert version.startswith("7.0.0") is (requirement == "flake8==7.0.0")
         assert f"flake8-task-refs: {__version__}" in version

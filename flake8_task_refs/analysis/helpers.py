@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import libcst as cst
 
-from flake8_task_refs.analysis.tree import Tree, dotted_text, last_name
+from flake8_task_refs.analysis.tree import Tree, dotted_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,11 +52,24 @@ def find_helper(
             and node.name.value == found[0].name
             and home.position(node.name)[0] == line
         ):
-            special = ("staticmethod", "classmethod")
-            if any(last_name(item.decorator) in special for item in node.decorators):
+            # A decorator may change what is called; an empty body is for subclasses to fill.
+            if node.decorators or _is_stub(node):
                 return None
             return Helper(home, node, bound)
     return None
+
+
+def _is_stub(function: cst.FunctionDef) -> bool:
+    """Tell whether a body is only ``...``, ``pass``, a docstring or ``raise``."""
+    return all(
+        isinstance(small, (cst.Pass, cst.Raise))
+        or (
+            isinstance(small, cst.Expr)
+            and isinstance(small.value, (cst.Ellipsis, cst.SimpleString, cst.ConcatenatedString))
+        )
+        for line in function.body.body
+        for small in (line.body if isinstance(line, cst.SimpleStatementLine) else [line])
+    )
 
 
 def parameter_of(helper: Helper, call: cst.Call, arg: cst.Arg) -> str | None:

@@ -64,6 +64,8 @@ class Lifecycle:
         holders = [hold for hold in holds if not _asks_result(hold.node)]
         if site.kind != "task" or not all(hold.how in _LASTING for hold in holders):
             return None
+        if not all(_is_own(hold.node) for hold in holders):
+            return None
         function = self.tree.function_around(site.call)
         if not isinstance(function, cst.FunctionDef) or not self._is_endless(site):
             return None
@@ -490,3 +492,12 @@ def _waits(node: cst.Await) -> bool:
 def _is_cancel(call: cst.Call) -> bool:
     """Tell whether a call looks after a task without waiting for it."""
     return last_name(call.func) in ("cancel", "done", "discard", "remove", "clear")
+
+
+def _is_own(node: cst.CSTNode) -> bool:
+    """Tell whether a task is stored on an object that this file looks after."""
+    while isinstance(node, (cst.Attribute, cst.Subscript)):
+        if not isinstance(node.value, (cst.Attribute, cst.Subscript)):
+            return last_name(node.value) in ("self", "cls", "app", "application", "state", "_")
+        node = node.value
+    return True

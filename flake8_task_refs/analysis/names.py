@@ -27,7 +27,13 @@ _MAX_ALIASES: Final = 5  # of aliases; also ends `x = x`
 _COMPOUND = re.compile(r"(?:if|try|with|for|while)\b")
 _ASSIGNMENT = re.compile(r"^[ \t]*(\w+)[ \t]*(?::[^=\n]+)?=(?!=)[ \t]*", re.MULTILINE)
 _LOOP_NAME = re.compile(r"_*(?:\w+_)?(?:loop|LOOP)\Z")
-_LOOP_MAKER = r"(?:get_running_loop|get_event_loop|new_event_loop)\("
+# Right-hand sides, as text: asyncio's getters, and those of other objects.
+_LOOP_SOURCE = re.compile(
+    r"(?:(?:asyncio|aio|uvloop)(?:\.events)?\.)?(?:get_running_loop|get_event_loop|new_event_loop)\("
+)
+_OTHER_LOOP = re.compile(
+    r"(?!asyncio\b|uvloop\b|aio\b)\w[\w.]*\.(?:get_(?:\w+_)?loop|new_event_loop)\("
+)
 _LOOP_GETTER = re.compile(r"_*get_(?:\w+_)?loop\Z|new_event_loop\Z")
 _LOOP_CALLS: Final = {
     f"asyncio.{module}{name}"
@@ -161,24 +167,37 @@ class Names:
     def is_loop(self, tree: Tree, node: cst.CSTNode) -> bool:
         """Tell whether ``node`` is an event loop: by where it came from, else by its name."""
         if isinstance(node, cst.Call):
-            path = self.canonical(tree, node.func)
-            if path is not None and path.startswith("asyncio."):
-                return path in _LOOP_CALLS
-            return _LOOP_GETTER.match(last_name(node.func)) is not None
+            return self._makes_loop(tree, node)
         if isinstance(node, cst.Attribute):
-            if _LOOP_NAME.match(node.attr.value):
-                return True
             return self._attribute_is_loop(node.attr.value)
         if isinstance(node, cst.NamedExpr):
             return self.is_loop(tree, node.value)
         return isinstance(node, cst.Name) and self._name_is_loop(tree, node)
 
+    def _makes_loop(self, tree: Tree, call: cst.Call) -> bool:
+        """Tell whether ``call`` returns an event loop; other objects have getters of that name."""
+        path = self.canonical(tree, call.func)
+        if path is not None:
+            return path in _LOOP_CALLS or path == "uvloop.new_event_loop"
+        if not _LOOP_GETTER.match(last_name(call.func)):
+            return False
+        base = call.func.value if isinstance(call.func, cst.Attribute) else None
+        if isinstance(base, cst.Call):  # get_event_loop_policy().get_event_loop()
+            return (self.canonical(tree, base.func) or "").startswith("asyncio.")
+        return isinstance(base, cst.Name) and base.value in ("self", "cls")
+
     def _attribute_is_loop(self, attribute: str) -> bool:
-        pattern = (
-            rf"\b{attribute}[ \t]*:[^=\n#]*\bAbstractEventLoop\b"
-            rf"|\.{attribute}[ \t]*=[ \t]*(?:[\w.]*\b)?{_LOOP_MAKER}"
+        code = self.outline.code
+        pattern = rf"\b{attribute}[ \t]*(?::([^=\n#]*))?=(?!=)[ \t]*([^\n]*)"
+        bound = re.findall(rf"\.{pattern}", code) if attribute in code else []
+        if any("AbstractEventLoop" in note or _LOOP_SOURCE.match(value) for note, value in bound):
+            return True
+        if re.search(rf"\b{attribute}[ \t]*:[^=\n#]*\bAbstractEventLoop\b", code):
+            return True
+        foreign = bound and all(
+            _OTHER_LOOP.match(value) or _foreign_class(value) for _, value in bound
         )
-        return re.search(pattern, self.outline.code) is not None
+        return _LOOP_NAME.match(attribute) is not None and not foreign
 
     def _name_is_loop(self, tree: Tree, node: cst.Name) -> bool:
         named = _LOOP_NAME.match(node.value) is not None
@@ -187,28 +206,53 @@ class Names:
             if self.outline.top_level(node.value):
                 return False
             values = self.assigned(node.value)
-            if any(re.search(_LOOP_MAKER, v) for v in values):
+            if any(_LOOP_SOURCE.match(value) for value in values):
                 return True
-            return named and not any(_foreign_class(value) for value in values)
-        verdicts: list[bool] = []
-        for store in scope.stores.get(node.value, ()):
-            annotation = _annotation(tree, store)
-            if annotation is not None:
-                text = tree.module.code_for_node(annotation)
-                verdicts.append(
-                    "Loop" in text or (named and text in ("Any", "typing.Any", "object"))
-                )
-                continue
-            value = assigned_value(tree, store) or _entered(tree, store)
-            if isinstance(value, cst.Await):
-                value = value.expression
-            if isinstance(value, cst.Call):
-                verdicts.append(self.is_loop(tree, value) or (named and not _is_foreign(value)))
-            elif isinstance(value, (cst.Name, cst.Attribute)) and not named:
-                verdicts.append(dotted_text(value) != node.value and self.is_loop(tree, value))
-            else:
-                verdicts.append(named)
+            return named and not any(
+                _foreign_class(value) or _OTHER_LOOP.match(value) for value in values
+            )
+        verdicts = [
+            self._binds_loop(tree, store, named=named) for store in scope.stores.get(node.value, ())
+        ]
         return any(verdicts) if verdicts else named
+
+    def _binds_loop(self, tree: Tree, store: cst.Name, *, named: bool) -> bool:
+        """Tell whether ``store`` binds an event loop; ``named`` tells that it is called one."""
+        annotation = _annotation(tree, store)
+        if annotation is not None:
+            return self._annotates_loop(tree, annotation, named=named)
+        value = assigned_value(tree, store) or _entered(tree, store)
+        if isinstance(value, cst.Await):
+            value = value.expression
+        if isinstance(value, cst.Call):
+            if self._makes_loop(tree, value):
+                return True
+            getter = _LOOP_GETTER.match(last_name(value.func)) is not None
+            return named and not getter and not _is_foreign(value)
+        if isinstance(value, (cst.Name, cst.Attribute)) and not named:
+            return dotted_text(value) != store.value and self.is_loop(tree, value)
+        return named
+
+    def _annotates_loop(self, tree: Tree, annotation: cst.BaseExpression, *, named: bool) -> bool:
+        text = tree.module.code_for_node(annotation)
+        if text in ("Any", "typing.Any", "object"):
+            return named
+        if "AbstractEventLoop" in text:
+            return True
+        if "Loop" not in text:
+            return False
+        origins = [
+            self.canonical(tree, node)
+            for node in tree.walk(annotation)
+            if isinstance(node, (cst.Name, cst.Attribute)) and "Loop" in last_name(node)
+        ]
+        known = [origin for origin in origins if origin is not None]
+        if known:
+            return any(origin.startswith(("asyncio.", "uvloop.")) for origin in known)
+        # A class of this file, or a string: its name has to do.
+        return named and not any(
+            self.outline.top_level(last_name(node)) for node in tree.walk(annotation)
+        )
 
     def matches(self, tree: Tree, node: cst.CSTNode, globs: tuple[str, ...]) -> bool:
         """Tell whether a callee matches one of ``globs``, as written or by its origin."""

@@ -76,9 +76,10 @@ class Sites:
         if path is not None:
             if path == "asyncio.ensure_future" and self._is_future(tree, call):
                 return None
-            return CreationSite(
-                call, "task", coroutine_name(call.args[0] if call.args else None), path
-            )
+            first = call.args[0] if call.args else None
+            if path == "wrapper" and first is not None and not isinstance(first.value, cst.Call):
+                first = None  # what the wrapper makes of it is not known here
+            return CreationSite(call, "task", coroutine_name(first), path)
         path = self.names.canonical(tree, call.func)
         if path in AGGREGATES:
             single = path != "asyncio.gather" and call.args

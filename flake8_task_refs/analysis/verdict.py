@@ -80,9 +80,22 @@ class Judge:
             if site.kind != "task" or not _is_plain(function):
                 continue
             holds = self.ownership.holds(site.call)
-            if holds and all(isinstance(hold.node, cst.Return) for hold in holds):
+            if holds and all(self._returns_itself(site, hold) for hold in holds):
                 found.add((defined_in(tree.scope[function]), function.name.value))
         return found
+
+    def _returns_itself(self, site: CreationSite, hold: Hold) -> bool:
+        """Tell whether ``hold`` returns the handle of ``site``, not a container that it is in."""
+        if not isinstance(hold.node, cst.Return) or hold.node.value is None:
+            return False
+        value = hold.node.value
+        if isinstance(value, cst.Name):
+            scope = self.ownership.tree.scope[value]
+            stores = scope.stores.get(value.value, [])
+            return any(assigned_value(self.ownership.tree, store) is site.call for store in stores)
+        return self.ownership.tree.holds(value, site.call) and not isinstance(
+            value, (cst.List, cst.Tuple, cst.Set, cst.Dict, cst.ListComp, cst.SetComp)
+        )
 
     def _codes(self, site: CreationSite) -> list[str]:
         """Return what the rules say of one site: who holds it, who ends it, what it is called."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Declined", "FixResult", "FixSettings", "fix_source"]
 
 _PASSES: Final = 4
-WORSE: Final = "the repaired code would still have a finding here, or a new one: repair it by hand"
+WORSE: Final = "the repaired code would still have a finding here, or a new one"
 BROKEN: Final = "the repaired code would not compile: repair it by hand"
 OVERLAPS: Final = "this site is intertwined with another: repair it by hand"
 _TRY_AGAIN: Final = (WORSE, BROKEN, OVERLAPS)
@@ -81,7 +81,7 @@ def fix_source(source: str, settings: FixSettings | None = None) -> FixResult:
         if following is now:
             break
         # What could not be done beside other repairs may go alone; a reasoned refusal is final.
-        refused = {o for o, refusal in declined.items() if refusal.reason not in _TRY_AGAIN}
+        refused = {o for o, r in declined.items() if not r.reason.startswith(_TRY_AGAIN)}
         still = {finding: o for finding, o in following.open.items() if o not in refused}
         now = _Attempt(following.text, still)
         if now.open:
@@ -194,7 +194,8 @@ def _verify(
         (f.line, f.column, f.code) for f in (_moved(file, text, f, edits) for f in expected)
     )
     if places != wanted:
-        raise _RefusedError(WORSE)
+        new = sorted({code for _, _, code in places - wanted})
+        raise _RefusedError(f"{WORSE} ({', '.join(new)}): repair it by hand" if new else WORSE)
 
 
 def _compiles(text: str) -> bool:
