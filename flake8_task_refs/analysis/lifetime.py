@@ -20,8 +20,8 @@ _RUNNERS: Final = r"\b(?:\w+_)?run(?:_\w+)?"
 _DRIVERS: Final = ("coroutine", "inlineCallbacks")
 
 
-def locals_outlive(flow: Flow, scope: Scope, start: cst.CSTNode) -> bool:
-    """Tell whether the locals of ``scope`` live for as long as a task bound at ``start`` matters.
+def locals_outlive(flow: Flow, scope: Scope, start: cst.CSTNode, name: str) -> bool:
+    """Tell whether local ``name`` of ``scope`` lives as long as a task bound at ``start`` matters.
 
     They do in a function that cannot end after ``start``, in a generator that is suspended later
     (a lifespan, a fixture), in the coroutine that this file runs as its main program, and
@@ -33,7 +33,8 @@ def locals_outlive(flow: Flow, scope: Scope, start: cst.CSTNode) -> bool:
     if not isinstance(function, cst.FunctionDef):
         return False
     return (
-        _yields_after(flow.tree, function, start)
+        # Whoever calls it `_` does not mean to hold it until the generator ends.
+        (name != "_" and _yields_after(flow.tree, function, start))
         or flow.never_leaves(start)
         or _is_main(flow.tree, function)
     )

@@ -522,7 +522,7 @@ class Ownership:
             return found
         if not binding and (self.flow.loops_for_ever(start) or self._is_drained(name, scope)):
             return [Hold(How.ALIVE, start)]
-        if not locals_outlive(self.flow, scope, start):
+        if not locals_outlive(self.flow, scope, start, name):
             return []
         return [Hold(How.ALIVE, start)]
 

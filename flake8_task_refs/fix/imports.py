@@ -122,7 +122,8 @@ def _beside(file: SourceFile, stdlib: list[_Entry], module: str, *, is_from: boo
         lead = "" if line <= file.last_line_number() or _ends_with_newline(file) else newline
         offset = file.line_start(line)
         return Edit(offset, offset, f"{lead}{_text(module, is_from)}{newline}", Place.HEADER)
-    line = file.first_line_with_comments(stdlib[0].statement)
+    # Below a licence or a heading, which is about all that follows.
+    line = file.first_line(stdlib[0].statement)
     offset = file.line_start(line)
     text = f"{_text(module, is_from)}{file.newline_near(line)}"
     return Edit(offset, offset, text, Place.HEADER)

@@ -52,10 +52,23 @@ def owner_of(context: Context, site: Site) -> cst.ClassDef | None:
                 return None
             if outer.name.value in {"__new__", "__del__"} or _rebinds_self(context, outer, site):
                 return None
-            return owner if _is_plain(context, owner) else None
+            return owner if _is_plain(context, owner) and _lives_on(context, owner) else None
         if isinstance(outer, (cst.Lambda, cst.ClassDef)):
             return None
     return None
+
+
+def _lives_on(context: Context, owner: cst.ClassDef) -> bool:
+    """Tell whether somebody surely holds the instances of ``owner``: the module, or who closes it.
+
+    An instance that nobody holds, its set and the tasks in it are collected together.
+    """
+    if any(method.name.value in _CLOSES for method in _methods(owner)):
+        return True
+    return any(
+        isinstance(value, cst.Call) and dotted(value.func) == owner.name.value
+        for value in context.names.module_assignments.values()
+    )
 
 
 def _self(function: cst.FunctionDef) -> str:
