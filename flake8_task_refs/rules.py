@@ -88,8 +88,8 @@ async def send_receipt(order: int) -> None:
     await asyncio.sleep(order)
 """,
         fix_safety=(
-            "Safe: the fixer adds a registry and a discard callback and keeps the call as it "
-            "stands. In a FastAPI lifespan it also cancels and awaits the tasks at shutdown; "
+            "Safe: the fixer keeps the coroutine, gives the task a name, a registry and a discard "
+            "callback. In a FastAPI lifespan it also cancels and awaits the tasks at shutdown; "
             "where it cannot tell in which order to do that, it declines the site."
         ),
         references=(
