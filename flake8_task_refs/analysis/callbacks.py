@@ -59,6 +59,10 @@ class Callbacks:
         receiver = call.func.value if isinstance(call.func, cst.Attribute) else None
         if isinstance(receiver, cst.Call):
             return self._creates(receiver)
+        if isinstance(receiver, cst.Attribute):
+            creator = r"[\w.]*(?:create_task|ensure_future)\("
+            made = rf"\.{receiver.attr.value}[ \t]*(?::[^=\n]+)?=[ \t]*{creator}"
+            return re.search(made, self.tree.outline.code) is not None
         if not isinstance(receiver, cst.Name):
             return False
         scope = self.tree.scope[receiver].owner(receiver.value)
