@@ -1,9 +1,6 @@
 """Real servers, before and after the fixer: started, asked, stopped by SIGTERM.
 
-An application in ``fixtures/apps/`` prints what happens to it: ``worker: started`` when its
-endless worker begins, ``worker: cleaned up`` at the end of the worker's ``finally``, ``teardown:``
-where its own shutdown code runs. It answers ``GET /``. One whose worker fails raises
-``RuntimeError``.
+What the applications print is said in ``lives``. Full collections interrupt all of them.
 """
 
 from __future__ import annotations
@@ -11,29 +8,23 @@ from __future__ import annotations
 import ast
 import re
 import signal
-import subprocess
 import sys
-import threading
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
-from urllib.request import urlopen
 
 import pytest
 from commands import ROOT
+from lives import before_and_after, each, named, source
+
+from flake8_task_refs.fix.engine import FixSettings, fix_source
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-APPS = sorted(
-    path.parent
-    for shape in ("fastapi_*", "starlette_*")
-    for path in (ROOT / "fixtures" / "apps").glob(f"{shape}/after.py")
-)
-ENDED = [path for path in APPS if ".cancel()" in (path / "after.py").read_text("utf-8")]
-FAILING = [path for path in APPS if "raise RuntimeError" in (path / "before.py").read_text("utf-8")]
-# Seconds for a server to start, to answer or to stop. It needs a tenth of that.
-PATIENCE = 20
+APPS = named("fastapi_*", "starlette_*", "litestar_*", "aiohttp_*")
+ENDED = [app for app in APPS if ".cancel()" in (app / "after.py").read_text("utf-8")]
+FAILING = [app for app in APPS if "raise RuntimeError" in source(app)]
+# Their jobs wait for what only weak references know.
+LOST = [app for app in APPS if "WeakSet" in source(app)]
 
 pytestmark = [
     pytest.mark.slow,
@@ -41,100 +32,55 @@ pytestmark = [
 ]
 
 
-@dataclass(frozen=True)
-class Life:
-    """What a server answered, printed and returned."""
-
-    status: int
-    lines: tuple[str, ...]
-    returncode: int
-
-    def first(self, start: str) -> int:
-        """Return the number of the first line that begins with ``start``, -1 if there is none."""
-        found = [number for number, line in enumerate(self.lines) if line.startswith(start)]
-        return found[0] if found else -1
-
-
-def _live(module: Path) -> Life:
-    """Serve ``module:app`` on a free port, ask it once, stop it as a supervisor does."""
-    command = [sys.executable, "-m", "uvicorn", "--port", "0", "--no-access-log"]
-    server = subprocess.Popen(
-        [*command, f"{module.stem}:app"],
-        cwd=module.parent,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        encoding="utf-8",
-    )
-    killer = threading.Timer(PATIENCE, server.kill)
-    killer.start()
-    lines: list[str] = []
-    status = 0
-    try:
-        assert server.stdout is not None
-        for line in server.stdout:
-            lines.append(line.rstrip("\n"))
-            address = re.search(r"running on (http://[\d.:]+)", line)
-            if address:
-                with urlopen(f"{address[1]}/", timeout=PATIENCE) as answer:  # noqa: S310
-                    status = answer.status
-                server.send_signal(signal.SIGTERM)
-        returncode = server.wait()
-    finally:
-        killer.cancel()
-        server.kill()
-        server.wait()
-        if server.stdout is not None:
-            server.stdout.close()
-    return Life(status, tuple(lines), returncode)
-
-
-@lru_cache
-def _before_and_after(app: Path) -> tuple[Life, Life]:
-    return _live(app / "before.py"), _live(app / "after.py")
-
-
-def _each(apps: list[Path]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("app", apps, ids=lambda path: path.name)
-
-
 def test_there_are_applications_of_each_kind() -> None:
-    assert ENDED
-    assert FAILING
+    assert len(ENDED) >= 10
+    assert len(FAILING) >= 3
+    assert len(LOST) >= 2
+    assert {app.name.partition("_")[0] for app in APPS} == {
+        "aiohttp",
+        "fastapi",
+        "litestar",
+        "starlette",
+    }
 
 
-@_each(APPS)
+@each(APPS)
 def test_it_answers_and_stops_at_the_signal_before_and_after(app: Path) -> None:
-    for life in _before_and_after(app):
-        assert life.status == 200, life.lines
+    for life in before_and_after(app):
+        assert life.statuses, life.lines
+        assert set(life.statuses) == {200}, life.lines
         # uvicorn shuts down, then lets the signal do its work.
         assert life.returncode in {0, -signal.SIGTERM}, life.lines
+        # A shutdown that waits in vain takes the ten seconds of its bound.
+        assert life.seconds < 5, life.lines
 
 
-@_each(ENDED)
-def test_before_the_workers_finally_never_runs(app: Path) -> None:
-    before, _ = _before_and_after(app)
+@each(ENDED)
+def test_before_no_worker_has_ended_when_the_teardown_runs(app: Path) -> None:
+    before, _ = before_and_after(app)
     assert before.first("worker: started") >= 0, before.lines
-    assert before.first("worker: cleaned up") == -1, before.lines
+    cleaned = before.first("worker: cleaned up")
+    # aiohttp cancels what is left, after its cleanup; uvicorn leaves it.
+    assert cleaned == -1 or cleaned > before.first("teardown:") >= 0, before.lines
 
 
-@_each(ENDED)
-def test_after_the_worker_has_ended_before_the_teardown(app: Path) -> None:
-    _, after = _before_and_after(app)
-    assert 0 <= after.first("worker: started") < after.first("worker: cleaned up"), after.lines
-    teardown = after.first("teardown:")
-    if teardown != -1:
-        assert after.first("worker: cleaned up") < teardown, after.lines
+@each(ENDED)
+def test_after_each_worker_has_ended_before_the_teardown(app: Path) -> None:
+    _, after = before_and_after(app)
+    started, cleaned = after.all("worker: started"), after.all("worker: cleaned up")
+    assert 0 < len(started) == len(cleaned), after.lines
+    assert max(started) < min(cleaned), after.lines
+    assert all(max(cleaned) < number for number in after.all("teardown:")), after.lines
+    # What the worker uses while it cleans up is still there.
+    assert not [line for line in after.lines if line.endswith("open: False")], after.lines
 
 
-@_each(FAILING)
+@each(FAILING)
 def test_after_a_workers_exception_is_logged_with_traceback_and_name(app: Path) -> None:
-    _, after = _before_and_after(app)
-    source = (app / "before.py").read_text("utf-8")
+    _, after = before_and_after(app)
     [failing] = [
         node.name
-        for node in ast.walk(ast.parse(source))
+        for node in ast.walk(ast.parse(source(app)))
         if isinstance(node, ast.AsyncFunctionDef)
         and any(isinstance(child, ast.Raise) for child in node.body)
     ]
@@ -143,3 +89,42 @@ def test_after_a_workers_exception_is_logged_with_traceback_and_name(app: Path) 
     assert re.search(rf"Background task '[\w.]*{failing}' failed", after.lines[start])
     assert after.lines[start + 1] == "Traceback (most recent call last):"
     assert any(line.startswith("RuntimeError: ") for line in after.lines[start:])
+
+
+@each(LOST)
+def test_a_collection_destroys_the_job_before_and_not_after(app: Path) -> None:
+    before, after = before_and_after(app)
+    assert before.first("Task was destroyed but it is pending!") >= 0, before.lines
+    assert before.first("job: done") == -1, before.lines
+    assert after.first("job: done") >= 0, after.lines
+
+
+@each(APPS)
+def test_after_no_collection_destroys_a_task(app: Path) -> None:
+    _, after = before_and_after(app)
+    lost = [line for line in after.lines if "was destroyed" in line or "never retrieved" in line]
+    assert not lost, after.lines
+
+
+def test_a_queue_is_drained_before_its_worker_is_cancelled() -> None:
+    _, after = before_and_after(ROOT / "fixtures" / "apps" / "fastapi_queue_join")
+    done = [line for line in after.lines if line.startswith("job ")]
+    assert done == [f"job {job}: done, pool open: True" for job in range(3)]
+    assert after.all("job ")[-1] < after.first("worker: cleaned up") < after.first("teardown:")
+
+
+def test_a_worker_that_is_asked_to_stop_does_so_before_the_rest_is_cancelled() -> None:
+    _, after = before_and_after(ROOT / "fixtures" / "apps" / "fastapi_stop_event")
+    goodbye = after.first("server: said goodbye, pool open: True")
+    assert 0 <= goodbye < after.first("worker: cleaned up") < after.first("teardown:")
+
+
+def test_only_a_worker_that_swallows_its_cancellation_is_declined() -> None:
+    app = ROOT / "fixtures" / "apps" / "fastapi_swallows_cancellation"
+    result = fix_source(source(app), FixSettings())
+    [refusal] = result.declined
+    assert "stubborn() catches CancelledError" in refusal.reason
+    _, after = before_and_after(app)
+    # Cancelled, it would have saved something at once.
+    [teardown] = after.all("teardown: saved")
+    assert "at once" not in after.lines[teardown], after.lines
