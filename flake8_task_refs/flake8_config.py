@@ -20,7 +20,7 @@ from flake8.formatting.default import Nothing
 from flake8.options.parse_args import parse_args
 from flake8.style_guide import Decision, StyleGuideManager
 
-from flake8_task_refs.plugin import settings_of
+from flake8_task_refs.options import settings_of
 from flake8_task_refs.rules import RULES
 
 if TYPE_CHECKING:

@@ -7,7 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from keyword import iskeyword
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from flake8_task_refs.rules import codes_named
+
+if TYPE_CHECKING:
+    from argparse import Namespace
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,3 +88,15 @@ def settings_from(values: dict[str, Any], **more: Any) -> Settings:
     if not settings.registry_name.isidentifier() or iskeyword(settings.registry_name):
         raise ValueError(f"--tsk-registry-name: {settings.registry_name!r} is not a Python name")
     return settings
+
+
+def settings_of(options: Namespace) -> Settings:
+    """Return the settings in flake8's parsed ``options``.
+
+    A rule that is off by default is on only where ``select`` or ``extend-select`` names it.
+    Raises ``ValueError`` for a value that cannot be used.
+    """
+    named = codes_named([*(options.select or ()), *(options.extend_select or ())])
+    return settings_from(
+        vars(options), enabled_codes=named, disable_noqa=bool(options.disable_noqa)
+    )

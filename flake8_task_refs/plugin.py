@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from flake8.exceptions import ExecutionError
 
 from flake8_task_refs import __version__
-from flake8_task_refs.options import OPTIONS, Settings, settings_from
-from flake8_task_refs.rules import codes_named
+from flake8_task_refs.options import OPTIONS, Settings, settings_of
 
 if TYPE_CHECKING:
     import ast
@@ -69,15 +68,3 @@ class TaskRefsPlugin:
         for finding in findings:
             text = f"{finding.code} {finding.message}"
             yield finding.line, finding.column - 1, text, type(self)
-
-
-def settings_of(options: Namespace) -> Settings:
-    """Return the settings in flake8's parsed ``options``.
-
-    A rule that is off by default is on only where ``select`` or ``extend-select`` names it.
-    Raises ``ValueError`` for a value that cannot be used.
-    """
-    named = codes_named([*(options.select or ()), *(options.extend_select or ())])
-    return settings_from(
-        vars(options), enabled_codes=named, disable_noqa=bool(options.disable_noqa)
-    )
