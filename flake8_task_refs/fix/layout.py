@@ -1,8 +1,8 @@
 """Break a statement into lines as black does: on one line if it fits, else bracket by bracket.
 
-It knows calls, subscripts, displays, awaits, assignments and keyword arguments. Anything else is
-an atom that stays on its line. What holds comments or is broken in another way is not its business:
-``Unknown`` is raised, and the caller keeps the text that stands there.
+It knows calls, subscripts, displays, awaits, lambdas, assignments and keyword arguments. Anything
+else is an atom that stays on its line. What holds comments or is broken in another way is not its
+business: ``Unknown`` is raised, and the caller keeps the text that stands there.
 """
 
 from __future__ import annotations
@@ -42,10 +42,27 @@ class Layout:
         statement = _parse(code)
         reserved = 0 if _PRAGMA.match(comment.strip()) else len(comment.rstrip())
         prefix, value, suffix = _parts(statement)
+        if suffix and not self._fits(f"{indent}{prefix}{_flat(value)}{suffix}", reserved):
+            # Before it opens the annotation, a formatter puts the value in parentheses.
+            first = f"{indent}{prefix}{_flat(value)} = ("
+            if comment.strip():
+                raise Unknown
+            if self._fits(first):
+                return [first, f"{indent}{self.step}{suffix.removeprefix(' = ')}", f"{indent})"]
         try:
-            return self._lines(value, indent, prefix, suffix, reserved)
+            lines = self._lines(value, indent, prefix, suffix, reserved)
         except RecursionError:
             raise Unknown from None
+        if len(lines) > 1 and not self._is_first_choice(statement, lines[0]):
+            raise Unknown
+        return lines
+
+    def _is_first_choice(self, statement: cst.BaseSmallStatement, first: str) -> bool:
+        """Tell whether a formatter would not rather put the whole value in parentheses."""
+        value = getattr(statement, "value", None)
+        if isinstance(statement, cst.Expr) and not isinstance(value, cst.Await):
+            return True
+        return self._fits(first) and not isinstance(value, (cst.Subscript, cst.Lambda))
 
     def is_formatted(self, code: str, indent: str, comment: str = "") -> bool:
         """Tell whether ``code``, a statement that stands at ``indent``, is laid out like this."""
@@ -75,6 +92,9 @@ class Layout:
                 return [line]
         if isinstance(node, cst.Await):
             return self._lines(node.expression, indent, f"{prefix}await ", suffix, reserved)
+        if isinstance(node, cst.Lambda) and isinstance(node.body, cst.Call) and not node.lpar:
+            head = f"{prefix}{_lambda_head(node)}"
+            return self._lines(node.body, indent, head, suffix, reserved)
         opened = _open(node)
         if opened is None:
             if not isinstance(node, _ATOMS):
@@ -87,7 +107,7 @@ class Layout:
         first = f"{indent}{prefix}{head}"
         last = f"{indent}{tail}{suffix}"
         magic = isinstance(items[-1].comma, cst.Comma)
-        if not magic and not any(_is_exploded(item.value) for item in items):
+        if not magic and not any(_is_exploded(_item_parts(item)[1]) for item in items):
             body = inner + ", ".join(_flat_item(item) for item in items)
             if self._fits(body):
                 return [first, body, last]
@@ -109,7 +129,7 @@ _ATOMS: Final = (
     cst.Integer,
     cst.Float,
 )
-_Item: TypeAlias = cst.Arg | cst.BaseElement | cst.BaseDictElement
+_Item: TypeAlias = cst.Arg | cst.BaseElement | cst.BaseDictElement | cst.SubscriptElement
 
 
 @lru_cache(maxsize=64)
@@ -131,11 +151,31 @@ def _parts(statement: cst.BaseSmallStatement) -> tuple[str, cst.BaseExpression, 
         return "return ", statement.value, ""
     if isinstance(statement, cst.Assign):
         targets = "".join(f"{_flat(target.target)} = " for target in statement.targets)
-        return targets, statement.value, ""
+        value = statement.value
+        if isinstance(value, cst.BinaryOperation) and _ends_in_set(value):
+            # One operator between a name and a bracket: only the bracket is opened.
+            return f"{targets}{_flat(value.left)} - ", value.right, ""
+        return targets, value, ""
     if isinstance(statement, cst.AnnAssign) and statement.value is not None:
-        annotation = _flat(statement.annotation.annotation)
-        return f"{_flat(statement.target)}: {annotation} = ", statement.value, ""
+        target, annotation = _flat(statement.target), statement.annotation.annotation
+        if _is_empty_call(statement.value) and isinstance(annotation, cst.Subscript):
+            # There is nothing to break in the value.
+            return f"{target}: ", annotation, f" = {_flat(statement.value)}"
+        return f"{target}: {_flat(annotation)} = ", statement.value, ""
     raise Unknown
+
+
+def _ends_in_set(value: cst.BinaryOperation) -> bool:
+    return (
+        not value.lpar
+        and isinstance(value.operator, cst.Subtract)
+        and isinstance(value.left, (cst.Name, cst.Attribute))
+        and isinstance(value.right, cst.Set)
+    )
+
+
+def _is_empty_call(value: cst.BaseExpression) -> bool:
+    return isinstance(value, cst.Call) and not value.args and not value.lpar
 
 
 def _open(node: cst.BaseExpression) -> tuple[str, Sequence[_Item], str] | None:
@@ -146,7 +186,19 @@ def _open(node: cst.BaseExpression) -> tuple[str, Sequence[_Item], str] | None:
         return f"{_flat(node.func)}(", node.args, ")"
     if isinstance(node, _DISPLAYS):
         return _brackets(node)[0], node.elements, _brackets(node)[1]
+    if isinstance(node, cst.Subscript) and _has_one_index(node):
+        return f"{_flat(node.value)}[", node.slice, "]"
     return None
+
+
+def _has_one_index(node: cst.Subscript) -> bool:
+    [first, *others] = node.slice
+    return not others and isinstance(first.slice, cst.Index) and not first.slice.star
+
+
+def _lambda_head(node: cst.Lambda) -> str:
+    code = _flat(node)
+    return code.removesuffix(_EMPTY.code_for_node(node.body))
 
 
 def _brackets(node: cst.BaseExpression) -> str:
@@ -160,6 +212,10 @@ def _item_parts(item: _Item) -> tuple[str, cst.BaseExpression]:
         return f"{_flat(item.key)}: ", item.value
     if isinstance(item, cst.StarredDictElement):
         return "**", item.value
+    if isinstance(item, cst.SubscriptElement):
+        if not isinstance(item.slice, cst.Index):
+            raise Unknown
+        return "", item.slice.value
     return ("*" if isinstance(item, cst.StarredElement) else ""), item.value
 
 

@@ -1,0 +1,45 @@
+"""Statements are broken into lines as black and ruff break them, at every line length."""
+
+from __future__ import annotations
+
+import black
+import pytest
+
+from flake8_task_refs.fix.layout import Layout, Unknown
+
+STATEMENTS = {
+    "registry": "self._background_tasks: set[asyncio.Task[object]] = set()",
+    "registry of two": "tasks: dict[str, asyncio.Task[object]] = dict()",
+    "copy": "pending = self._background_tasks - {asyncio.current_task()}",
+    "handler": 'loop.add_signal_handler(signal.SIGTERM, lambda: _track(create(stop(1), name="s")))',
+    "only argument": 'button.on_click(lambda event, n=1: _track(create(stop(event), name="s")))',
+    "call": 'task = asyncio.create_task(self.receive(first, second), name="Updater.receive")',
+    "await": "_, stuck = await asyncio.wait(pending, timeout=settings.shutdown_timeout)",
+    "subscript argument": "background_tasks.add(self.registry_of_tasks[self.name_of_worker])",
+    "lambda alone": "make_task = lambda: _track(asyncio.create_task(worker.receive_messages()))",
+    "lambda of an attribute": "button.on_click(first_argument, lambda: self.worker.last_result)",
+    "subscript alone": "background_task = self.registry_of_tasks[self.name_of_the_worker]",
+}
+# What no layout of ours is wanted for, because a formatter has several to choose from.
+OPEN = {"lambda alone", "subscript alone"}
+
+
+def _at(code: str, length: int) -> list[str] | None:
+    try:
+        return Layout(length).statement(code, "")
+    except Unknown:
+        return None
+
+
+@pytest.mark.parametrize("code", STATEMENTS.values(), ids=STATEMENTS)
+def test_it_is_black_that_would_write_these_lines(code: str) -> None:
+    for length in range(24, 100):
+        lines = _at(code, length)
+        if lines is not None:
+            mode = black.Mode(line_length=length)
+            assert lines == black.format_str(code, mode=mode).splitlines(), length
+
+
+@pytest.mark.parametrize("name", STATEMENTS.keys() - OPEN)
+def test_it_knows_a_layout_from_60_characters_on(name: str) -> None:
+    assert all(_at(STATEMENTS[name], length) for length in range(60, 100))
