@@ -14,9 +14,9 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from flake8_task_refs.analysis.check import check_source
     from flake8_task_refs.analysis.finding import Finding, SourceError
-    from flake8_task_refs.files import Scanned, scan
     from flake8_task_refs.fix.engine import FixSettings, fix_source
     from flake8_task_refs.options import Settings
+    from flake8_task_refs.scanning import Scanned, scan
 
 __all__ = [
     "Finding",
@@ -33,12 +33,12 @@ __all__ = [
 _DEFINED_IN = {
     "Finding": "flake8_task_refs.analysis.finding",
     "FixSettings": "flake8_task_refs.fix.engine",
-    "Scanned": "flake8_task_refs.files",
+    "Scanned": "flake8_task_refs.scanning",
     "Settings": "flake8_task_refs.options",
     "SourceError": "flake8_task_refs.analysis.finding",
     "check_source": "flake8_task_refs.analysis.check",
     "fix_source": "flake8_task_refs.fix.engine",
-    "scan": "flake8_task_refs.files",
+    "scan": "flake8_task_refs.scanning",
 }
 
 

@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flake8_task_refs import scan
-from flake8_task_refs.files import FileError, decode, each, read, write
+from flake8_task_refs.files import FileError, decode, read, write
 from flake8_task_refs.fix.line_length import line_length_for
 from flake8_task_refs.flake8_config import ConfigError, load
+from flake8_task_refs.processes import each
 
 needs_posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
 as_user = pytest.mark.skipif(getattr(os, "geteuid", int)() == 0, reason="root may do anything")
@@ -251,7 +252,7 @@ def test_each_keeps_the_order_in_one_process() -> None:
 
 
 def test_each_keeps_the_order_in_two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flake8_task_refs.files._ALONE_FOR", 0.0)
+    monkeypatch.setattr("flake8_task_refs.processes._ALONE_FOR", 0.0)
     results = list(each(_square, range(300), jobs=2))
     assert [result for result, _ in results] == [n * n for n in range(300)]
     assert os.getpid() not in {process for _, process in results}

@@ -14,11 +14,13 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 from flake8_task_refs import __version__
-from flake8_task_refs.files import FileError, Scanned, decode, each, scan_file, scan_text
+from flake8_task_refs.files import FileError, decode
 from flake8_task_refs.fix.repair import Job, Report, repair_file, repair_text
 from flake8_task_refs.flake8_config import STDIN, ConfigError, LintConfig, load
 from flake8_task_refs.options import OPTIONS
+from flake8_task_refs.processes import each
 from flake8_task_refs.rules import PREFIX, RULES, explain
+from flake8_task_refs.scanning import Scanned, scan_file, scan_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -9,18 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flake8_task_refs.analysis.finding import SourceError
-from flake8_task_refs.files import (
-    FileError,
-    SourceText,
-    decode,
-    describe,
-    internal_error,
-    may_hold_findings,
-    read_bytes,
-    scan_text,
-    write,
-)
+from flake8_task_refs.files import FileError, SourceText, decode, read_bytes, write
 from flake8_task_refs.fix.line_length import line_length_for
+from flake8_task_refs.scanning import describe, internal_error, may_hold_findings, scan_text
 
 if TYPE_CHECKING:
     from flake8_task_refs.analysis.finding import Finding

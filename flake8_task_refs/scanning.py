@@ -1,0 +1,113 @@
+"""``scan``: paths in, each file's findings out. It puts the parts together for every door."""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from flake8_task_refs.analysis.finding import SourceError
+from flake8_task_refs.analysis.sieve import may_create_tasks
+from flake8_task_refs.files import FileError, decode, read_bytes
+from flake8_task_refs.flake8_config import STDIN, load
+from flake8_task_refs.processes import each
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from flake8_task_refs.analysis.finding import Finding
+    from flake8_task_refs.files import SourceText
+    from flake8_task_refs.options import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """What ``scan`` found in one file. ``error`` is one line, empty if the file could be read."""
+
+    name: str
+    findings: tuple[Finding, ...] = ()
+    error: str = ""
+
+
+def scan(
+    paths: Sequence[str] = (), options: Sequence[str] = (), jobs: int | None = None
+) -> Iterator[Scanned]:
+    """Yield the findings of each Python file under ``paths``, sorted by name.
+
+    ``options`` are flake8's, as strings; its configuration files are read as well. ``jobs`` is
+    the number of processes, flake8's setting if ``None``. Raises ``flake8_config.ConfigError``.
+    """
+    config = load(options, paths)
+    names = [name for name in config.files() if name != STDIN]
+    items = [(name, config.codes(name)) for name in names]
+    yield from each(partial(scan_file, config.settings), items, jobs or config.jobs)
+
+
+def describe(error: SourceError) -> str:
+    """Return one line that says where a source stops being Python, and how."""
+    where = f"line {error.line}, column {error.column}: " if error.line else ""
+    return f"not valid Python: {where}{' '.join(str(error).split())}"
+
+
+def syntax_error(text: str) -> SourceError | None:
+    """Return what this Python cannot parse in ``text``, ``None`` if it can.
+
+    libcst takes the whole process down over brackets nested a thousand deep; Python allows 200.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(text)
+    except SyntaxError as error:
+        return SourceError(error.msg, error.lineno or 0, error.offset or 0)
+    except (RecursionError, MemoryError):
+        return SourceError("nested too deeply")
+    except ValueError as error:
+        # Null bytes, before 3.12.
+        return SourceError(str(error))
+    return None
+
+
+def may_hold_findings(data: bytes, settings: Settings) -> bool:
+    """Tell whether a file is worth decoding: it mentions a task, or may not be Python text."""
+    return may_create_tasks(data, settings) or not data.isascii() or b"\0" in data
+
+
+def scan_file(settings: Settings, item: tuple[str, tuple[str, ...]]) -> Scanned:
+    """Check one file; ``item`` is its name and the codes that may speak of it. Raises nothing."""
+    name, codes = item
+    try:
+        data = read_bytes(name)
+        # Most files end here, before anything is decoded.
+        if not codes or not may_hold_findings(data, settings):
+            return Scanned(name)
+        return scan_text(settings, name, decode(data), codes)
+    except FileError as error:
+        return Scanned(name, error=str(error))
+
+
+def scan_text(settings: Settings, name: str, source: SourceText, codes: tuple[str, ...]) -> Scanned:
+    """Check ``source``, read from the file ``name``, for ``codes``. Raises nothing."""
+    if not codes or not may_create_tasks(source.text, settings):
+        return Scanned(name)
+    from flake8_task_refs.analysis.check import check_source  # noqa: PLC0415
+
+    try:
+        found = check_source(source.text, settings)
+    except SourceError as error:
+        # Python's own parser says better what is wrong, and where.
+        return Scanned(name, error=describe(syntax_error(source.text) or error))
+    except Exception as error:  # noqa: BLE001 (one file must not end the run for all others)
+        return Scanned(name, error=internal_error(error))
+    findings = tuple(finding for finding in found if finding.code in codes)
+    # The analysis reads no more of a file than it needs; flake8 checks no file that is not Python.
+    broken = syntax_error(source.text) if findings else None
+    return Scanned(name, error=describe(broken)) if broken else Scanned(name, findings)
+
+
+def internal_error(error: Exception) -> str:
+    """Return one line about a fault of ours, to be reported."""
+    reason = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"internal error, please report it: {reason}"
