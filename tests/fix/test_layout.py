@@ -40,6 +40,6 @@ def test_it_is_black_that_would_write_these_lines(code: str) -> None:
             assert lines == black.format_str(code, mode=mode).splitlines(), length
 
 
-@pytest.mark.parametrize("name", STATEMENTS.keys() - OPEN)
+@pytest.mark.parametrize("name", sorted(STATEMENTS.keys() - OPEN))
 def test_it_knows_a_layout_from_60_characters_on(name: str) -> None:
     assert all(_at(STATEMENTS[name], length) for length in range(60, 100))
