@@ -129,4 +129,7 @@ def load(options_given: Sequence[str] = (), paths: Sequence[str] = ()) -> LintCo
         raise ConfigError(lines[-1].removeprefix("flake8: error: ")) from None
     except (ExecutionError, ConfigSyntaxError, ValueError, OSError) as error:
         raise ConfigError(" ".join(str(error).split())) from None
+    except Exception as error:  # noqa: BLE001 (flake8's plugins read their options here, too)
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ConfigError(f"flake8 cannot read its options: {reason}") from None
     return LintConfig(options, settings, guides)

@@ -1,0 +1,1 @@
+"""How results are told: formats for people and machines, a baseline of known findings, colours."""
