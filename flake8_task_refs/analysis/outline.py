@@ -46,7 +46,9 @@ _LEXEME = re.compile(
 _BRACKETS = re.compile(r"[(\[{]+|[)\]}]+")
 _OPERATOR = re.compile(r"[-+*/%@|&^~.<>]|\b(?:not|lambda|and|or|if|await|in|is)\b")
 _LINK = re.compile(r"[)\]]\s*[.(\[]")  # f()(), a[0][0], a.b().c()
-_CONTINUED = re.compile(r"\s*\n\s*(?=[-+*/%@|&^.])|(?<=[-+*/%@|&^.])\s*\n\s*")
+_SPACES = re.compile(r"[^\S\n]+")
+_LINE_BREAK = re.compile(r" ?\n\s*")
+_CONTINUED = re.compile(r"\n(?=[-+*/%@|&^.])|(?<=[-+*/%@|&^.])\n")
 _SEPARATOR = re.compile(r"[,;=\n(){}\[\]]")
 _NOT_NEWLINE = re.compile(r"[^\n]")
 _MAX_NESTING = 200
@@ -199,7 +201,8 @@ class Outline:
         links, operators = _LINK.findall(code), _OPERATOR.findall(code)
         if len(links) < _MAX_CHAIN and len(operators) < _MAX_CHAIN:
             return False
-        joined = _CONTINUED.sub(" ", code)
+        # Blanked strings are long runs of spaces: shortened first, or the search is quadratic.
+        joined = _CONTINUED.sub(" ", _LINE_BREAK.sub("\n", _SPACES.sub(" ", code)))
         return any(len(_LINK.findall(line)) > _MAX_CHAIN for line in joined.split("\n")) or any(
             len(_OPERATOR.findall(part)) > _MAX_CHAIN for part in _SEPARATOR.split(joined)
         )
