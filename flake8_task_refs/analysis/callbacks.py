@@ -48,7 +48,7 @@ class Callbacks:
             if isinstance(callback, cst.Lambda):
                 raises = uncancelled_result(self.tree, callback)
             else:
-                home, function = self._function(callback)
+                home, function = self.function(callback)
                 raises = function is not None and uncancelled_result(home, function)
             if raises:
                 found.append(call)
@@ -89,7 +89,7 @@ class Callbacks:
             return not _takes_one(callback.params, bound=False)
         if isinstance(callback, cst.Attribute) and callback.attr.value in ("discard", "remove"):
             return self._is_other_container(call, callback.value)
-        _, function = self._function(callback)
+        _, function = self.function(callback)
         if function is None:
             return False
         bound = isinstance(callback, cst.Attribute)
@@ -181,7 +181,7 @@ class Callbacks:
             for maker in makers
         )
 
-    def _function(self, callback: cst.BaseExpression) -> tuple[Tree, cst.FunctionDef | None]:
+    def function(self, callback: cst.BaseExpression) -> tuple[Tree, cst.FunctionDef | None]:
         """Return the same-file function that ``callback`` names, and the tree that it is in."""
         tree = self.tree
         if isinstance(callback, cst.Name):

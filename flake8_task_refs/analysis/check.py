@@ -50,14 +50,15 @@ def check_regions(text: str, settings: Settings, *, whole_file: bool = False) ->
     offsets = mentions(text, settings)
     if not offsets:
         return []
-    findings = _Module(text, settings, whole_file=whole_file).findings(offsets)
+    findings = Module(text, settings, whole_file=whole_file).findings(offsets)
     return findings if settings.disable_noqa else unsilenced(findings, text)
 
 
-class _Module:
+class Module:
     """One file on its way through the stages."""
 
-    def __init__(self, text: str, settings: Settings, *, whole_file: bool) -> None:
+    def __init__(self, text: str, settings: Settings, *, whole_file: bool = False) -> None:
+        """Take the source, newlines normalised. Its methods raise ``SourceError``."""
         # libcst is imported here, not by whoever imports check_source: most files never get here.
         from flake8_task_refs.analysis.names import Names  # noqa: PLC0415
         from flake8_task_refs.analysis.sites import Sites  # noqa: PLC0415
@@ -68,7 +69,7 @@ class _Module:
         self.sites = Sites(self.names)
         self._whole = Region(0, len(text)) if whole_file else None
         self._parse = lru_cache(maxsize=None)(self._parsed)
-        self._sites_in = lru_cache(maxsize=None)(self.sites.find)
+        self.sites_in = lru_cache(maxsize=None)(self.sites.find)
 
     def _parsed(self, region: Region) -> Tree:
         from flake8_task_refs.analysis.tree import Tree  # noqa: PLC0415
@@ -102,23 +103,30 @@ class _Module:
 
     def findings(self, offsets: list[int]) -> list[Finding]:
         """Return the findings around ``offsets``, the places that mention a task."""
-        if self._keeps_every_task():
+        if self.keeps_every_task():
             return []
+        return sorted({found for tree in self.trees(offsets) for found in self._findings_in(tree)})
+
+    def trees(self, offsets: list[int]) -> dict[Tree, None]:
+        """Return the trees that can hold creation sites, those around ``offsets`` first."""
         trees = self._trees(offsets)
         # Other names for a creator, then functions of the file that hand a new task on.
         if self.settings.task_factories or may_rename(self.outline.source):
             trees |= self._trees_naming(self.sites.aliases())
-        while not self.sites.wrappers >= (wrappers := self._wrappers(trees)):
+        known: set[tuple[str, str]] = set()
+        while not known >= (wrappers := self._wrappers(trees)):
+            known |= wrappers
             self.sites.wrappers |= wrappers
-            self._sites_in.cache_clear()
+            self.sites_in.cache_clear()
             trees |= self._trees_naming(sorted({name for _, name in wrappers}))
-        return sorted({finding for tree in trees for finding in self._findings_in(tree)})
+        return trees
 
     def _wrappers(self, trees: Iterable[Tree]) -> set[tuple[str, str]]:
-        found = (self._judge(tree).wrappers(self._sites_in(tree)) for tree in trees)
+        found = (self.judge(tree).wrappers(self.sites_in(tree)) for tree in trees)
         return set().union(*found)
 
-    def _judge(self, tree: Tree) -> Judge:
+    def judge(self, tree: Tree) -> Judge:
+        """Return a judge of the sites of ``tree``."""
         from flake8_task_refs.analysis.ownership import Ownership  # noqa: PLC0415
         from flake8_task_refs.analysis.verdict import Judge  # noqa: PLC0415
 
@@ -133,10 +141,10 @@ class _Module:
                 BY_CODE[verdict.code].text(verdict.coroutine),
                 verdict.coroutine,
             )
-            for verdict in self._judge(tree).verdicts(self._sites_in(tree))
+            for verdict in self.judge(tree).verdicts(self.sites_in(tree))
         ]
 
-    def _keeps_every_task(self) -> bool:
+    def keeps_every_task(self) -> bool:
         """Tell whether the file installs a task factory that puts every task into a container."""
         if "set_task_factory" not in self.outline.source:
             return False

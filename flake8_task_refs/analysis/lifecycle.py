@@ -67,7 +67,7 @@ class Lifecycle:
         if not all(_is_own(hold.node) for hold in holders):
             return None
         function = self.tree.function_around(site.call)
-        if not isinstance(function, cst.FunctionDef) or not self._is_endless(site):
+        if not isinstance(function, cst.FunctionDef) or not self.is_endless(site):
             return None
         places = self._places(site, holders)
         application = application_of(self.tree, self.ownership.names, function)
@@ -235,7 +235,7 @@ class Lifecycle:
 
     # -- endless coroutines -----------------------------------------------------------------
 
-    def _is_endless(self, site: CreationSite) -> bool:
+    def is_endless(self, site: CreationSite) -> bool:
         """Tell whether the spawned coroutine loops: by its code if it is here, else by its name."""
         value = site.call.args[0].value if site.call.args else None
         if not isinstance(value, cst.Call):
@@ -408,7 +408,7 @@ class Lifecycle:
         if function.decorators:
             return False  # a decorator may log what its function raises
         nodes = list(tree.walk(function.body))
-        if any(isinstance(node, cst.ExceptHandler) and _is_wide(node) for node in nodes):
+        if any(isinstance(node, cst.ExceptHandler) and is_wide(node) for node in nodes):
             return False
         awaited = [node.expression for node in nodes if isinstance(node, cst.Await)]
         calls = [item for item in awaited if isinstance(item, cst.Call)]
@@ -474,7 +474,7 @@ def _fills(node: cst.AssignTarget | cst.AugAssign, names: set[str]) -> bool:
     return last_name(node.target) in names
 
 
-def _is_wide(handler: cst.ExceptHandler) -> bool:
+def is_wide(handler: cst.ExceptHandler) -> bool:
     """Tell whether ``handler`` catches every error."""
     kind = handler.type
     if kind is None:

@@ -36,7 +36,7 @@ def locals_outlive(flow: Flow, scope: Scope, start: cst.CSTNode, name: str) -> b
         # Whoever calls it `_` does not mean to hold it until the generator ends.
         (name != "_" and _yields_after(flow.tree, function, start))
         or flow.never_leaves(start)
-        or _is_main(flow.tree, function)
+        or is_main(flow.tree, function)
     )
 
 
@@ -51,7 +51,7 @@ def _yields_after(tree: Tree, function: cst.FunctionDef, start: cst.CSTNode) -> 
     )
 
 
-def _is_main(tree: Tree, function: cst.FunctionDef) -> bool:
+def is_main(tree: Tree, function: cst.FunctionDef) -> bool:
     """Tell whether this file hands ``function()`` to asyncio.run or its like."""
     name = function.name.value
     pattern = rf"{_RUNNERS}\(\s*(?:main\s*=\s*)?(?:\w+\.)*{name}\b"

@@ -79,6 +79,10 @@ class Ownership:
         self.flow = Flow(tree)
         self.parse = parse
         self.was_bound = False  # to a name, or weakly, since the caller last cleared it
+        # What the followed handles met that holds none of them: methods that look at a task and
+        # waits that may give up; and what functions of the file do with a handle they are given.
+        self.observed: list[tuple[Tree, cst.Call]] = []
+        self.inside: dict[cst.CSTNode, list[tuple[Tree, Hold]]] = {}
         self._following: set[tuple[str, cst.CSTNode]] = set()
         self.depth = 0
 
@@ -232,6 +236,7 @@ class Ownership:
         kept = [Hold(How.AWAITED, call)]
         if not self._is_partial(call):
             return kept
+        self.observed.append((self.tree, call))
         outer = self.tree.parent[call]
         if not isinstance(outer, cst.Await):
             return kept
@@ -244,6 +249,19 @@ class Ownership:
                 self.was_bound = True
                 return self._assigned(outer, [pending])
         return kept
+
+    def done_of(self, call: cst.Call) -> list[Hold] | None:
+        """Return what holds the tasks that an awaited ``asyncio.wait`` returns as done.
+
+        None if its value is not taken apart where it is awaited.
+        """
+        outer = self.tree.parent[call]
+        assign = self.tree.parent[outer]
+        if isinstance(assign, cst.Assign) and len(assign.targets) == 1:
+            done = self._part(assign.targets[0].target, 0, 2)
+            if done is not None:
+                return self._assigned(outer, [done])
+        return None
 
     @staticmethod
     def _is_partial(call: cst.Call) -> bool:
@@ -313,12 +331,14 @@ class Ownership:
             return kept
         inner = Ownership(found.tree, self.names, self.sites, self.parse)
         inner.depth = self.depth + 1
+        inner.observed, inner.inside = self.observed, self.inside
         scope = found.tree.inner[found.function]
         if len(scope.stores.get(name, ())) > 1 or scope.loads.get("locals"):
             return kept
         holds: list[Hold] = []
         for use in scope.uses(name):
             holds += inner.holds(use) or inner.in_closure(use, scope, None)
+        self.inside[call] = [(found.tree, hold) for hold in holds]
         handed_back = all(isinstance(hold.node, cst.Return) for hold in holds)
         if holds and handed_back and found.function.asynchronous is None:
             return self.holds(call)
@@ -345,6 +365,7 @@ class Ownership:
         return self._unknown(call)
 
     def _observed(self, node: cst.CSTNode, name: str, call: cst.Call) -> list[Hold]:
+        self.observed.append((self.tree, call))
         if name == "done":
             # `while not task.done(): await sleep(1)` waits for it.
             waits = any(isinstance(at, cst.While) for at in self._around_in_function(call))

@@ -1,0 +1,82 @@
+"""Tasks that a task group starts: it keeps them, waits for them and hears their errors."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+import libcst as cst
+
+from flake8_task_refs.analysis.names import assigned_value
+from flake8_task_refs.analysis.sieve import word_offsets
+from flake8_task_refs.analysis.tree import Tree, last_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from flake8_task_refs.analysis.outline import Outline
+
+# asyncio's and quattro's class, aiotools' class, anyio's function.
+_GROUPS: Final = ("TaskGroup", "PersistentTaskGroup", "create_task_group")
+_MAKES_GROUP: Final = rf"[\w.]*\b(?:{'|'.join(_GROUPS)})\("
+_STARTERS: Final = ("create_task", "start_soon")
+
+
+def may_start(source: str) -> list[int]:
+    """Return where ``source`` may start a task in a group, as offsets."""
+    if not any(word in source for word in _GROUPS):
+        return []
+    return sorted(at for word in _STARTERS for at in word_offsets(source, word))
+
+
+def started(tree: Tree) -> Iterator[tuple[cst.Call, cst.CSTNode]]:
+    """Yield the calls of ``tree`` that start a task in a group, each with where the group is made.
+
+    A group is known by how its name is bound: ``async with TaskGroup() as group``, an annotation,
+    or an attribute that this file fills with one.
+    """
+    for call in tree.calls:
+        func = call.func
+        if isinstance(func, cst.Attribute) and func.attr.value in _STARTERS:
+            group = _group(tree, func.value)
+            if group is not None:
+                yield call, group
+
+
+def _group(tree: Tree, receiver: cst.BaseExpression) -> cst.CSTNode | None:
+    if isinstance(receiver, cst.Attribute):
+        return receiver if _holds_group(tree.outline, receiver.attr.value) else None
+    if not isinstance(receiver, cst.Name):
+        return None
+    scope = tree.scope[receiver].owner(receiver.value)
+    for store in scope.stores.get(receiver.value, ()) if scope is not None else ():
+        holder = tree.parent[store]
+        if isinstance(holder, (cst.Param, cst.AnnAssign)) and holder.annotation is not None:
+            note = tree.module.code_for_node(holder.annotation.annotation)
+            if "TaskGroup" in note:
+                return store
+        made = _bound(tree, store)
+        if isinstance(made, cst.Call) and last_name(made.func) in _GROUPS:
+            return made
+    return None
+
+
+def _bound(tree: Tree, store: cst.Name) -> cst.BaseExpression | None:
+    """Return what is bound to ``store`` by an assignment, a ``with`` or an exit stack."""
+    holder = tree.parent[store]
+    outer = tree.parent[holder]
+    if isinstance(holder, cst.AsName) and isinstance(outer, cst.WithItem):
+        return outer.item
+    value = assigned_value(tree, store)
+    if not isinstance(value, cst.Await):
+        return value
+    entered = value.expression
+    if isinstance(entered, cst.Call) and last_name(entered.func) == "enter_async_context":
+        return entered.args[0].value if entered.args else None
+    return None
+
+
+def _holds_group(outline: Outline, attribute: str) -> bool:
+    """Tell whether the file fills an attribute of that name with a task group."""
+    pattern = rf"\.{attribute}\b[^=\n]*(?:=[^=\n]*{_MAKES_GROUP}|:[^=\n]*\bTaskGroup\b)"
+    return re.search(pattern, outline.code) is not None

@@ -1,0 +1,175 @@
+"""Where a handle that is kept can be found again, and every use of that place in the file."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import libcst as cst
+
+from flake8_task_refs.analysis.tree import Scope, Tree, last_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from flake8_task_refs.analysis.outline import Outline
+
+_SELVES: Final = ("self", "cls")
+_TARGETS: Final = (cst.AssignTarget, cst.AnnAssign, cst.AugAssign, cst.Del, cst.For, cst.CompFor)
+_CLASS: Final = re.compile(r"^[ \t]*class[ \t]+(\w+)[ \t]*\(([^()]*)", re.MULTILINE)
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """What a handle is stored under.
+
+    ``kind`` is "attribute" (of any object), "key" (a string key of an object that is passed
+    around, such as an application), "variable" (of the module) or "local" (of
+    ``scope``, which other functions can see). ``owner`` is the class for an attribute of its
+    ``self``, the object as it is written for one of another object, else ``""``.
+    """
+
+    kind: str
+    name: str
+    owner: str = ""
+    scope: Scope | None = None
+
+    @property
+    def of_class(self) -> bool:
+        """Whether it is an attribute that a class gives its own instances."""
+        return self.kind == "attribute" and "." not in self.owner and self.owner != ""
+
+
+def place_of(tree: Tree, node: cst.CSTNode) -> Place | None:
+    """Return the place that ``node`` names: what is assigned to, or the container; else None."""
+    slot = node if isinstance(node, cst.Subscript) else tree.parent[node]
+    root = node
+    while isinstance(root, cst.Subscript):
+        root = root.value
+    if isinstance(root, cst.Attribute):
+        if isinstance(root.value, cst.Name) and root.value.value in _SELVES:
+            holder = tree.class_around(root)
+            return Place("attribute", root.attr.value, holder.name.value if holder else "")
+        return Place("attribute", root.attr.value, f"{tree.module.code_for_node(root.value)}.")
+    if not isinstance(root, cst.Name):
+        return None
+    scope = tree.scope[root].owner(root.value)
+    if root.value in tree.scope[root].function.elsewhere:
+        outer = tree.scope[root].function.parent
+        scope = outer.owner(root.value) if outer is not None else None
+    if scope is not None and isinstance(scope.node, cst.ClassDef):
+        return Place("attribute", root.value, scope.node.name.value)
+    if scope is None or scope.kind == "module":
+        return Place("variable", root.value)
+    if isinstance(slot, cst.Subscript) and slot.value is root and _is_parameter(tree, scope, root):
+        index = slot.slice[0].slice
+        key = index.value if isinstance(index, cst.Index) else None
+        if isinstance(key, cst.SimpleString) and isinstance(key.evaluated_value, str):
+            return Place("key", key.evaluated_value, f"{root.value}.")
+    return Place("local", root.value, scope=scope)
+
+
+def _is_parameter(tree: Tree, scope: Scope, name: cst.Name) -> bool:
+    stores = scope.stores.get(name.value, ())
+    return any(isinstance(tree.parent[store], cst.Param) for store in stores)
+
+
+class Places:
+    """Finds the uses of places in one file."""
+
+    def __init__(self, outline: Outline, parse: Callable[[int], Tree | None]) -> None:
+        """``parse`` returns the tree of the region around an offset of the source, or None."""
+        self.outline = outline
+        self._parse = parse
+        self._named: dict[Tree, dict[str, list[cst.CSTNode]]] = {}
+        self._bases: dict[str, set[str]] | None = None
+
+    def uses(self, place: Place, tree: Tree) -> Iterator[tuple[Tree, cst.BaseExpression]]:
+        """Yield the expressions of the file that read ``place``, which is of ``tree``."""
+        if place.scope is not None:
+            yield from ((tree, use) for use in place.scope.uses(place.name))
+            return
+        for home in self._trees(place):
+            for node in self._nodes(home).get(place.name, ()):
+                if self._is(home, node, place) and not _is_target(home, node):
+                    assert isinstance(node, cst.BaseExpression)  # noqa: S101 (for mypy)
+                    yield home, node
+
+    def _trees(self, place: Place) -> list[Tree]:
+        """Return the trees of all regions that mention the name of ``place``."""
+        name = re.escape(place.name)
+        text, pattern = self.outline.code, rf"\b{name}\b"
+        if place.kind == "attribute":
+            pattern = rf"\.{name}\b"
+        elif place.kind == "key":
+            text, pattern = self.outline.source, rf"\.{name}\b|[\"']{name}[\"']"
+        trees = (self._parse(match.start()) for match in re.finditer(pattern, text))
+        return list(dict.fromkeys(tree for tree in trees if tree is not None))
+
+    def _nodes(self, tree: Tree) -> dict[str, list[cst.CSTNode]]:
+        """Return the names, attributes and string-keyed subscripts of ``tree`` by their name."""
+        if tree not in self._named:
+            named = self._named[tree] = {}
+            for node in tree.order:
+                name = _key(node) if isinstance(node, cst.Subscript) else last_name(node)
+                if name:
+                    named.setdefault(name, []).append(node)
+        return self._named[tree]
+
+    def _is(self, tree: Tree, node: cst.CSTNode, place: Place) -> bool:
+        """Tell whether ``node`` can mean ``place``."""
+        if isinstance(node, cst.Name):
+            if place.kind != "variable" or _is_part(tree, node):
+                return False
+            scope = tree.scope[node].owner(node.value)
+            return scope is None or scope.kind in ("module", "class")
+        if place.kind == "key":
+            return True
+        if not isinstance(node, cst.Attribute) or place.kind != "attribute":
+            return False
+        if last_name(node.value) in _SELVES and isinstance(node.value, cst.Name):
+            around = tree.class_around(node)
+            return around is None or not place.of_class or self._kin(place.owner, around.name.value)
+        return True
+
+    def _kin(self, one: str, other: str) -> bool:
+        """Tell whether two classes of the file can be the same object's."""
+        return one == other or bool(self._family(one) & self._family(other))
+
+    def _family(self, name: str) -> set[str]:
+        """Return a class and the bases of the file that it has, directly or not."""
+        if self._bases is None:
+            self._bases = {}
+            for match in _CLASS.finditer(self.outline.code):
+                bases = self._bases.setdefault(match[1], set())
+                bases |= set(re.findall(r"\w+", match[2]))
+            for name_, bases in self._bases.items():
+                self._bases[name_] = {base for base in bases if base in self._bases}
+        family, rest = {name}, [name]
+        while rest:
+            new = self._bases.get(rest.pop(), set()) - family
+            family |= new
+            rest += new
+        return family
+
+
+def _key(node: cst.Subscript) -> str:
+    index = node.slice[0].slice if len(node.slice) == 1 else None
+    key = index.value if isinstance(index, cst.Index) else None
+    if isinstance(key, cst.SimpleString) and isinstance(key.evaluated_value, str):
+        return key.evaluated_value
+    return ""
+
+
+def _is_part(tree: Tree, node: cst.Name) -> bool:
+    """Tell whether a name is not a variable: an attribute's or a keyword's."""
+    holder = tree.parent[node]
+    return (isinstance(holder, cst.Attribute) and holder.attr is node) or (
+        isinstance(holder, cst.Arg) and holder.keyword is node
+    )
+
+
+def _is_target(tree: Tree, node: cst.CSTNode) -> bool:
+    holder = tree.parent[node]
+    return isinstance(holder, _TARGETS) and getattr(holder, "target", None) is node

@@ -1,0 +1,505 @@
+"""Every task of a source, faults or not: who holds it, who ends it, who hears its errors.
+
+The rules speak of faults; the survey tells the same analysis's answers for each creation site. A
+handle is followed by ``ownership`` to its holders, and from each place that keeps it to every use
+of that place in the file: what awaits or cancels it there ends it, what asks for its result or is
+called back when it is done hears its errors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import libcst as cst
+
+from flake8_task_refs.analysis import groups
+from flake8_task_refs.analysis.callbacks import Callbacks
+from flake8_task_refs.analysis.check import Module
+from flake8_task_refs.analysis.effects import (
+    ADDERS,
+    CONTAINER_NEUTRAL,
+    CONTAINER_TAKERS,
+    LOG_METHODS,
+)
+from flake8_task_refs.analysis.finding import SourceError
+from flake8_task_refs.analysis.lifecycle import is_wide
+from flake8_task_refs.analysis.lifetime import is_main
+from flake8_task_refs.analysis.noqa import unsilenced
+from flake8_task_refs.analysis.outline import normalise_newlines
+from flake8_task_refs.analysis.ownership import How
+from flake8_task_refs.analysis.places import Place, Places, place_of
+from flake8_task_refs.analysis.sieve import may_create_tasks, mentions, word_offsets
+from flake8_task_refs.analysis.task import End, Holder, Listener, Survey, Task
+from flake8_task_refs.analysis.tree import dotted_text, last_name
+from flake8_task_refs.options import Settings
+
+if TYPE_CHECKING:
+    from flake8_task_refs.analysis.finding import Finding
+    from flake8_task_refs.analysis.ownership import Hold, Ownership
+    from flake8_task_refs.analysis.sites import CreationSite
+    from flake8_task_refs.analysis.tree import Tree
+    from flake8_task_refs.analysis.verdict import Judge
+
+
+def survey_source(source: str, settings: Settings | None = None) -> Survey:
+    """Return every task that ``source`` creates. Arguments are those of ``check_source``.
+
+    Left out are ``await asyncio.gather(...)`` and its like, which wait where they stand, and
+    calls of other objects' ``create_task`` that no option names. Raises ``SourceError`` if
+    ``source`` mentions a task but is not valid Python.
+    """
+    settings = settings or Settings()
+    try:
+        return _survey(normalise_newlines(source), settings)
+    except RecursionError:
+        raise SourceError("nested too deeply") from None
+
+
+def _survey(text: str, settings: Settings) -> Survey:
+    offsets = mentions(text, settings) if may_create_tasks(text, settings) else []
+    others = groups.may_start(text) + _spawner_mentions(text, settings)
+    if not offsets and not others:
+        return Survey()
+    module = Module(text, settings)
+    findings = module.findings(offsets)
+    if not settings.disable_noqa:
+        findings = unsilenced(findings, text)
+    surveyor = _Surveyor(module, findings)
+    drafts: dict[tuple[int, int], _Draft] = {}
+    for tree in module.trees(sorted({*offsets, *others})):
+        for draft in surveyor.drafts(tree):
+            drafts.setdefault((draft.line, draft.column), draft)
+    tasks = [surveyor.finished(drafts[at]) for at in sorted(drafts)]
+    told = {finding for task in tasks for finding in task.findings}
+    rest = tuple(finding for finding in findings if finding not in told)
+    return Survey(tuple(task for task in tasks if _is_told(task)), rest)
+
+
+def _spawner_mentions(text: str, settings: Settings) -> list[int]:
+    """Return where ``text`` mentions the last name of one of the managed spawners."""
+    names = {glob.rpartition(".")[2] for glob in settings.managed_spawners}
+    return [at for name in names if name.isidentifier() for at in word_offsets(text, name)]
+
+
+def _is_told(task: Task) -> bool:
+    """Tell whether a task belongs into the survey: aggregates do if they make tasks, or fail."""
+    if task.kind != "aggregate" or task.findings:
+        return True
+    makes_tasks = task.creator.endswith(("gather", "run_coroutine_threadsafe"))
+    return makes_tasks and bool(task.held_by)  # else its tasks have other owners
+
+
+@dataclass
+class _Draft:
+    """What is found out about one task so far. ``spots`` are the places findings may point at."""
+
+    tree: Tree
+    call: cst.Call
+    kind: str
+    line: int
+    column: int
+    coroutine: str
+    name: str = ""
+    endless: bool | None = None
+    in_sight: bool = True
+    held_by: dict[Holder, None] = field(default_factory=dict)
+    ended_by: set[End] = field(default_factory=set)
+    heard_by: set[Listener] = field(default_factory=set)
+    spots: set[tuple[int, int]] = field(default_factory=set)
+
+
+_ENDING: Final = (How.AWAITED, How.CANCELLED)
+_RESULTS: Final = ("result", "exception")
+# What is known of an object that this file does not make.
+_APPLICATION: Final = ("app", "application", "state", "_")
+_MAX_TEXT: Final = 60
+# The holders of a handle whose further life this file does not show.
+_OUT_OF_SIGHT: Final = ("returned", "passed", "unclear")
+
+
+class _Surveyor:
+    """Finds out about the tasks of one file."""
+
+    def __init__(self, module: Module, findings: list[Finding]) -> None:
+        self.module = module
+        self.findings = findings
+        self.places = Places(module.outline, module.helper)
+        self.keeps_every_task = module.keeps_every_task()
+
+    def drafts(self, tree: Tree) -> list[_Draft]:
+        """Return the tasks that the region ``tree`` creates."""
+        judge = self.module.judge
+        found = [
+            self._drafted(judge(tree), site)
+            for site in self.module.sites_in(tree)
+            if not (site.kind == "aggregate" and isinstance(tree.parent[site.call], cst.Await))
+        ]
+        found += [self._in_group(judge(tree), call, at) for call, at in groups.started(tree)]
+        spawners = self.module.settings.managed_spawners
+        if spawners:
+            found += [
+                self._managed(judge(tree), call)
+                for call in tree.calls
+                if self.module.names.matches(tree, call.func, spawners)
+            ]
+        return found
+
+    def finished(self, draft: _Draft) -> Task:
+        """Return the task of ``draft``."""
+        return Task(
+            line=draft.line,
+            column=draft.column,
+            function=_around(draft.tree, draft.call),
+            kind=draft.kind,
+            creator=_code(draft.tree, draft.call.func),
+            coroutine=draft.coroutine,
+            name=draft.name,
+            endless=draft.endless,
+            in_sight=draft.in_sight,
+            held_by=tuple(draft.held_by),
+            ended_by=tuple(sorted(draft.ended_by)),
+            heard_by=tuple(sorted(draft.heard_by)),
+            findings=tuple(f for f in self.findings if (f.line, f.column) in draft.spots),
+        )
+
+    # -- one task ---------------------------------------------------------------------------
+
+    def _draft(self, judge: Judge, call: cst.Call, kind: str, coroutine: cst.Arg | None) -> _Draft:
+        tree = judge.ownership.tree
+        line, column = tree.position(call)
+        draft = _Draft(tree, call, kind, line, column, _coroutine(tree, coroutine))
+        draft.name = next(
+            (_text(tree, arg.value) for arg in call.args if arg.keyword and _is_name(arg)), ""
+        )
+        draft.spots.add((line, column))
+        made = coroutine.value if coroutine is not None else None
+        if isinstance(made, cst.Call):
+            self._follow_coroutine(judge, draft, made)
+        return draft
+
+    def _follow_coroutine(self, judge: Judge, draft: _Draft, made: cst.Call) -> None:
+        """Note a handler that the coroutine itself has for its errors."""
+        found = judge.lifecycle.coroutine(made)
+        if found is None:
+            return
+        tree, function = found
+        for node in tree.walk(function.body):
+            if isinstance(node, cst.ExceptHandler) and is_wide(node) and not _raises(tree, node):
+                draft.heard_by.add(Listener(*_spot(tree, node), "handler", function.name.value))
+
+    def _in_group(self, judge: Judge, call: cst.Call, group: cst.CSTNode) -> _Draft:
+        tree = judge.ownership.tree
+        draft = self._draft(judge, call, "group", call.args[0] if call.args else None)
+        receiver = call.func.value if isinstance(call.func, cst.Attribute) else call.func
+        draft.held_by[Holder("group", _code(tree, receiver), _around(tree, group))] = None
+        draft.ended_by.add(End(*_spot(tree, group), "group"))
+        draft.heard_by.add(Listener(*_spot(tree, group), "group"))
+        return draft
+
+    def _managed(self, judge: Judge, call: cst.Call) -> _Draft:
+        tree = judge.ownership.tree
+        draft = self._draft(judge, call, "managed", call.args[0] if call.args else None)
+        draft.held_by[Holder("passed", _callee(tree, call), _around(tree, call))] = None
+        draft.in_sight = False
+        return draft
+
+    def _drafted(self, judge: Judge, site: CreationSite) -> _Draft:
+        tree, args = judge.ownership.tree, site.call.args
+        given = args[0] if args and site.kind in ("task", "aggregate") else None
+        draft = self._draft(judge, site.call, site.kind, given)
+        draft.coroutine = draft.coroutine or site.coroutine
+        if site.kind == "aggregate":
+            draft.coroutine = ", ".join(_coroutine(tree, arg) for arg in args if not arg.keyword)
+        if site.kind == "task":
+            made = given.value if given is not None else None
+            seen = isinstance(made, cst.Call) and judge.lifecycle.coroutine(made) is not None
+            endless = judge.lifecycle.is_endless(site)
+            draft.endless = endless if endless or seen else None
+            for home, node in judge.lifecycle.swallowed(site):
+                draft.spots.add(home.position(node))
+        if self.keeps_every_task:
+            draft.held_by[Holder("factory", "set_task_factory", "")] = None
+        if site.kind != "deferred":
+            self._follow(judge.ownership, draft)
+        draft.in_sight &= not any(holder.kind in _OUT_OF_SIGHT for holder in draft.held_by)
+        return draft
+
+    def _follow(self, ownership: Ownership, draft: _Draft) -> None:
+        """Note the holders of the handle, and what its function and its places do with it."""
+        holds = ownership.holds(draft.call)
+        places: list[tuple[Tree, Place]] = []
+        for hold in holds:
+            self._note(ownership, ownership.tree, hold, draft, places)
+        self._note_observed(ownership, draft)
+        seen: set[tuple[str, str, str]] = set()
+        for tree, place in places:
+            key = (place.kind, place.name, place.owner)
+            if key not in seen:
+                seen.add(key)
+                self._look_up(tree, place, draft)
+
+    def _look_up(self, tree: Tree, place: Place, draft: _Draft) -> None:
+        """Note what the file does with what it finds at ``place``."""
+        for home, use in self.places.uses(place, tree):
+            ownership = self.module.judge(home).ownership
+            for hold in ownership.holds(use):
+                if hold.how is How.PASSED:
+                    self._note_passed(ownership, home, hold, draft, None)
+                else:
+                    self._note(ownership, home, hold, draft, None)
+            self._note_observed(ownership, draft)
+
+    # -- notes ------------------------------------------------------------------------------
+
+    def _note(
+        self,
+        ownership: Ownership,
+        tree: Tree,
+        hold: Hold,
+        draft: _Draft,
+        places: list[tuple[Tree, Place]] | None,
+    ) -> None:
+        """Note one hold; with ``places``, its holder as well, and where it can be found again."""
+        node = hold.node
+        if hold.how is How.CANCELLED:
+            draft.ended_by.add(End(*_spot(tree, node), "cancelled"))
+            draft.spots.add(tree.position(node))
+        elif hold.how is How.AWAITED or _is_dunder_await(node):
+            self._note_await(ownership, tree, node, draft)
+        if places is None:
+            return
+        inside = _around(tree, node)
+        if hold.how in _ENDING or hold.how is How.ALIVE:
+            here = _around(draft.tree, draft.call)
+            draft.held_by[Holder("local", _bound(draft.tree, draft.call), here)] = None
+        if hold.how in _ENDING:
+            return
+        if hold.how is How.ALIVE:
+            function = tree.function_around(node)
+            if isinstance(function, cst.FunctionDef) and is_main(tree, function):
+                spot = *tree.position(function.name), _around(tree, function, inclusive=True)
+                draft.ended_by.add(End(*spot, "runner"))
+        elif hold.how in (How.STORED, How.CONTAINER):
+            self._note_place(tree, hold, draft, places)
+        elif hold.how is How.PASSED:
+            if not self._note_passed(ownership, tree, hold, draft, places):
+                callee = _callee(tree, node)
+                draft.held_by[Holder("passed", callee, inside)] = None
+        elif hold.how is How.CAPTURED:
+            draft.held_by[Holder("captured", _code(tree, node), inside)] = None
+            for deeper in ownership.holds(node):
+                self._note(ownership, tree, deeper, draft, None)
+        elif hold.how is How.RETURNED:
+            draft.held_by[Holder("returned", "", inside)] = None
+        else:
+            draft.held_by[Holder("unclear", "", inside)] = None
+
+    def _note_place(
+        self, tree: Tree, hold: Hold, draft: _Draft, places: list[tuple[Tree, Place]]
+    ) -> None:
+        place = place_of(tree, hold.node)
+        if place is None:
+            draft.held_by[Holder("unclear", "", _around(tree, hold.node))] = None
+            return
+        contained = hold.how is How.CONTAINER
+        kind = "container" if contained else "attribute"
+        if place.kind in ("variable", "local") and not contained:
+            kind = "variable"
+        owner = place.owner.removesuffix(".")
+        if place.scope is not None and isinstance(place.scope.node, cst.FunctionDef):
+            owner = _around(tree, place.scope.node, inclusive=True)
+            stores = place.scope.stores.get(place.name, ())
+            # Whose container a parameter is, the caller knows.
+            draft.in_sight &= not any(isinstance(tree.parent[store], cst.Param) for store in stores)
+        if place.kind == "attribute" and not place.of_class and not _is_application(place.owner):
+            draft.in_sight = False
+        draft.held_by[Holder(kind, _code(tree, hold.node), owner)] = None
+        places.append((tree, place))
+
+    def _note_passed(
+        self,
+        ownership: Ownership,
+        tree: Tree,
+        hold: Hold,
+        draft: _Draft,
+        places: list[tuple[Tree, Place]] | None,
+    ) -> bool:
+        """Note what a call does with a handle it is given; tell whether the file shows it."""
+        call = hold.node
+        for arg in call.args if isinstance(call, cst.Call) else ():
+            if last_name(arg.value) == "cancel":
+                draft.ended_by.add(End(*_spot(tree, call), "cancelled"))
+        inner = ownership.inside.get(call)
+        if not inner:
+            return False
+        for home, deeper in inner:
+            if deeper.how is How.RETURNED and isinstance(call, cst.Call):
+                for after in ownership.holds(call):
+                    self._note(ownership, tree, after, draft, places)
+            else:
+                self._note(ownership, home, deeper, draft, places)
+        return True
+
+    def _note_await(
+        self, ownership: Ownership, tree: Tree, node: cst.CSTNode, draft: _Draft
+    ) -> None:
+        spot = _spot(tree, node)
+        name = last_name(node.func) if isinstance(node, cst.Call) else ""
+        if name in _RESULTS:
+            draft.heard_by.add(Listener(*spot, "result"))
+            return
+        draft.ended_by.add(End(*spot, "awaited"))
+        if name == "wait" and isinstance(node, cst.Call):
+            self._note_wait(ownership, tree, node, draft)
+        elif not isinstance(node, cst.While) and name != "done" and not _drops_errors(tree, node):
+            draft.heard_by.add(Listener(*spot, "awaited"))
+
+    def _note_wait(self, ownership: Ownership, tree: Tree, call: cst.Call, draft: _Draft) -> None:
+        """Note who looks at the tasks that ``asyncio.wait``, which raises nothing, has waited for.
+
+        Where its value is not taken apart, somebody may look.
+        """
+        outer = tree.parent[call]
+        if isinstance(outer, cst.Await) and isinstance(tree.parent[outer], cst.Expr):
+            return
+        done = ownership.done_of(call) if tree is ownership.tree else None
+        if done is None or any(hold.how is not How.ALIVE for hold in done):
+            draft.heard_by.add(Listener(*_spot(tree, call), "result"))
+
+    def _note_observed(self, ownership: Ownership, draft: _Draft) -> None:
+        """Note the methods that were called on the followed handles, and keep nothing."""
+        for tree, call in list(ownership.observed):
+            name = last_name(call.func)
+            if name in _RESULTS:
+                draft.heard_by.add(Listener(*_spot(tree, call), "result"))
+            elif name == "wait":
+                draft.ended_by.add(End(*_spot(tree, call), "awaited"))
+                self._note_wait(ownership, tree, call, draft)
+            elif name == "set_name" and call.args and not draft.name:
+                draft.name = _text(tree, call.args[0].value)
+            elif name == "add_done_callback" and call.args:
+                draft.spots.add(tree.position(call))
+                callback = call.args[0].value
+                if self._may_hear(tree, callback):
+                    name = _callee(tree, _unwrapped(callback))
+                    listener = Listener(*_spot(tree, call), "callback", name)
+                    draft.heard_by.add(listener)
+
+    def _may_hear(self, tree: Tree, callback: cst.BaseExpression) -> bool:
+        """Tell whether a done-callback asks for the exception, or is not of this file."""
+        callback = _unwrapped(callback)
+        if last_name(callback) in CONTAINER_NEUTRAL | CONTAINER_TAKERS | {"set", "cancel"}:
+            return False
+        if isinstance(callback, cst.Lambda):
+            return _asks(tree, callback.body)
+        home, function = Callbacks(self.module.judge(tree).ownership).function(callback)
+        return function is None or _asks(home, function.body)
+
+
+def _around(tree: Tree, node: cst.CSTNode, *, inclusive: bool = False) -> str:
+    """Return the dotted functions and classes around ``node``."""
+    around = [node, *tree.ancestors(node)] if inclusive else tree.ancestors(node)
+    names = [at.name.value for at in around if isinstance(at, (cst.FunctionDef, cst.ClassDef))]
+    return ".".join(reversed(names))
+
+
+def _spot(tree: Tree, node: cst.CSTNode) -> tuple[int, int, str]:
+    """Return line, column and function of ``node``, as a report says them."""
+    return *tree.position(node), _around(tree, node)
+
+
+def _code(tree: Tree, node: cst.CSTNode) -> str:
+    """Return the source of ``node`` on one line, cut where it is long."""
+    text = " ".join(tree.module.code_for_node(node).split())
+    return text if len(text) <= _MAX_TEXT else f"{text[: _MAX_TEXT - 1]}…"
+
+
+def _text(tree: Tree, node: cst.BaseExpression) -> str:
+    """Return what a string constant says, the source of anything else."""
+    value = node.evaluated_value if isinstance(node, cst.SimpleString) else None
+    return value if isinstance(value, str) else _code(tree, node)
+
+
+def _callee(tree: Tree, node: cst.CSTNode) -> str:
+    """Return what ``node`` calls, or names, as the source writes it."""
+    return _code(tree, node.func if isinstance(node, cst.Call) else node)
+
+
+def _coroutine(tree: Tree, arg: cst.Arg | None) -> str:
+    """Return how the survey names the coroutine in ``arg``: ``self.poll()``, ``coro`` or ``""``."""
+    if arg is None:
+        return ""
+    value, suffix = arg.value, ""
+    if isinstance(value, cst.Call):
+        value, suffix = value.func, "()"
+    return f"{dotted_text(value) or last_name(value) or _code(tree, value)}{suffix}"
+
+
+def _is_name(arg: cst.Arg) -> bool:
+    return arg.keyword is not None and arg.keyword.value == "name"
+
+
+def _bound(tree: Tree, call: cst.Call) -> str:
+    """Return the local that the creating statement puts the handle into, or binds it to."""
+    statement = tree.statement_of(call)
+    for outer in tree.ancestors(call):
+        if outer is statement:
+            break
+        if isinstance(outer, cst.Call) and isinstance(outer.func, cst.Attribute):
+            return _code(tree, outer.func.value) if outer.func.attr.value in ADDERS else ""
+        targets: list[cst.BaseExpression] = []
+        if isinstance(outer, cst.Assign):
+            targets = [target.target for target in outer.targets]
+        elif isinstance(outer, (cst.AnnAssign, cst.NamedExpr)):
+            targets = [outer.target]
+        elif isinstance(outer, cst.Await):
+            return ""
+        for target in targets:
+            root = target.value if isinstance(target, cst.Subscript) else target
+            if isinstance(root, cst.Name):
+                return root.value
+    return ""
+
+
+def _is_application(owner: str) -> bool:
+    """Tell whether an object is an application or its state, which the file looks after."""
+    return owner.partition(".")[0] in _APPLICATION
+
+
+def _raises(tree: Tree, handler: cst.ExceptHandler) -> bool:
+    """Tell whether a handler lets the exception go on."""
+    return any(isinstance(node, cst.Raise) for node in tree.walk(handler.body))
+
+
+def _drops_errors(tree: Tree, node: cst.CSTNode) -> bool:
+    """Tell whether ``node`` is a ``gather`` whose exceptions are returned, and nobody looks."""
+    if not isinstance(node, cst.Call):
+        return False
+    returned = any(
+        arg.keyword is not None
+        and arg.keyword.value == "return_exceptions"
+        and last_name(arg.value) == "True"
+        for arg in node.args
+    )
+    outer = tree.parent[node]
+    return returned and isinstance(outer, cst.Await) and isinstance(tree.parent[outer], cst.Expr)
+
+
+def _asks(tree: Tree, body: cst.CSTNode) -> bool:
+    """Tell whether a callback asks for the result or exception, or logs."""
+    return any(
+        isinstance(node, cst.Call) and last_name(node.func) in (*_RESULTS, *LOG_METHODS)
+        for node in tree.walk(body)
+    )
+
+
+def _unwrapped(callback: cst.BaseExpression) -> cst.BaseExpression:
+    """Return the function that a ``partial`` calls."""
+    if isinstance(callback, cst.Call) and last_name(callback.func) == "partial" and callback.args:
+        return callback.args[0].value
+    return callback
+
+
+def _is_dunder_await(node: cst.CSTNode) -> bool:
+    return isinstance(node, cst.Call) and last_name(node.func) == "__await__"
