@@ -96,6 +96,11 @@ class Places:
                     assert isinstance(node, cst.BaseExpression)  # noqa: S101 (for mypy)
                     yield home, node
 
+    def is_spelled_out(self, place: Place) -> bool:
+        """Tell whether a string of the file names an attribute: ``getattr`` may find it."""
+        name = rf"[\"']{re.escape(place.name)}[\"']"
+        return place.kind == "attribute" and re.search(name, self.outline.source) is not None
+
     def _trees(self, place: Place) -> list[Tree]:
         """Return the trees of all regions that mention the name of ``place``."""
         name = re.escape(place.name)

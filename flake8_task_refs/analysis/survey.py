@@ -103,6 +103,7 @@ class _Draft:
     name: str = ""
     endless: bool | None = None
     in_sight: bool = True
+    let_go: bool = True  # once it is done
     held_by: dict[Holder, None] = field(default_factory=dict)
     ended_by: set[End] = field(default_factory=set)
     heard_by: set[Listener] = field(default_factory=set)
@@ -221,16 +222,22 @@ class _Surveyor:
         if self.keeps_every_task:
             draft.held_by[Holder("factory", "set_task_factory", "")] = None
         if site.kind != "deferred":
-            self._follow(judge.ownership, draft)
+            self._follow(judge, draft)
         draft.in_sight &= not any(holder.kind in _OUT_OF_SIGHT for holder in draft.held_by)
         return draft
 
-    def _follow(self, ownership: Ownership, draft: _Draft) -> None:
+    def _follow(self, judge: Judge, draft: _Draft) -> None:
         """Note the holders of the handle, and what its function and its places do with it."""
+        ownership = judge.ownership
         holds = ownership.holds(draft.call)
+        draft.in_sight &= not _is_wrapped(draft)
         places: list[tuple[Tree, Place]] = []
         for hold in holds:
             self._note(ownership, ownership.tree, hold, draft, places)
+            draft.let_go &= hold.how in _ENDING or (
+                hold.how is How.CONTAINER
+                and judge.containers.has_discard(ownership, draft.call, hold)
+            )
         self._note_observed(ownership, draft)
         seen: set[tuple[str, str, str]] = set()
         for tree, place in places:
@@ -238,16 +245,22 @@ class _Surveyor:
             if key not in seen:
                 seen.add(key)
                 self._look_up(tree, place, draft)
+        if holds and draft.let_go and not draft.heard_by:
+            draft.heard_by.add(Listener(*_spot(ownership.tree, draft.call), "collector"))
 
     def _look_up(self, tree: Tree, place: Place, draft: _Draft) -> None:
         """Note what the file does with what it finds at ``place``."""
+        if self.places.is_spelled_out(place):
+            draft.in_sight = False
         for home, use in self.places.uses(place, tree):
             ownership = self.module.judge(home).ownership
             for hold in ownership.holds(use):
                 if hold.how is How.PASSED:
-                    self._note_passed(ownership, home, hold, draft, None)
-                else:
+                    draft.in_sight &= self._note_passed(ownership, home, hold, draft, None)
+                elif hold.how in _ENDING or _is_dunder_await(hold.node):
                     self._note(ownership, home, hold, draft, None)
+                elif hold.how is not How.ALIVE and not _is_same(home, hold.node, place):
+                    draft.in_sight = False  # somebody else gets it
             self._note_observed(ownership, draft)
 
     # -- notes ------------------------------------------------------------------------------
@@ -331,7 +344,7 @@ class _Surveyor:
             if last_name(arg.value) == "cancel":
                 draft.ended_by.add(End(*_spot(tree, call), "cancelled"))
         inner = ownership.inside.get(call)
-        if not inner:
+        if inner is None:
             return False
         for home, deeper in inner:
             if deeper.how is How.RETURNED and isinstance(call, cst.Call):
@@ -499,6 +512,18 @@ def _unwrapped(callback: cst.BaseExpression) -> cst.BaseExpression:
     if isinstance(callback, cst.Call) and last_name(callback.func) == "partial" and callback.args:
         return callback.args[0].value
     return callback
+
+
+def _is_wrapped(draft: _Draft) -> bool:
+    """Tell whether not the handle itself is kept, but a ``partial`` of a function that gets it."""
+    outer = draft.tree.parent[draft.tree.parent[draft.call]]
+    return isinstance(outer, cst.Call) and last_name(outer.func) == "partial"
+
+
+def _is_same(tree: Tree, node: cst.CSTNode, place: Place) -> bool:
+    """Tell whether ``node`` names ``place`` again: ``tasks = [t for t in tasks if ...]``."""
+    other = place_of(tree, node) if node in tree.parent else None
+    return other is not None and (other.kind, other.name) == (place.kind, place.name)
 
 
 def _is_dunder_await(node: cst.CSTNode) -> bool:

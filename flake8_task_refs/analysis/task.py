@@ -48,7 +48,8 @@ class Listener:
 
     ``line``, ``column`` and ``function`` are as of ``End``. ``kind``: "awaited" (the await raises
     it), "result" (``result()`` or ``exception()`` is asked), "callback" (``name`` is the
-    done-callback), "handler" (the coroutine's own ``except Exception``), "group".
+    done-callback), "handler" (the coroutine's own ``except Exception``), "group", "collector"
+    (nothing asks, but it is let go when done: asyncio logs the exception once it is collected).
     """
 
     line: int

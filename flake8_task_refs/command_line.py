@@ -1,0 +1,169 @@
+"""What the command lines have in common: options, exit statuses, how they speak and end."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+from concurrent.futures.process import BrokenProcessPool
+from difflib import get_close_matches
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from flake8_task_refs import __version__
+from flake8_task_refs.options import OPTIONS
+from flake8_task_refs.rules import BY_CODE, PREFIX, RULES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from flake8_task_refs.flake8_config import LintConfig
+    from flake8_task_refs.reports.terminal import Terminal
+
+EXIT_CLEAN: Final = 0
+EXIT_FOUND: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_ERROR: Final = 123
+EXIT_INTERRUPTED: Final = 130
+
+# flake8's options that say which files and which codes. They mean here what they mean there.
+_FLAKE8_OPTIONS: Final = (
+    ("--select", "CODES", "look only for these codes, e.g. TSK001,TSK1"),
+    ("--ignore", "CODES", "leave these codes alone"),
+    ("--extend-select", "CODES", "add codes to those selected"),
+    ("--extend-ignore", "CODES", "add codes to those ignored"),
+    ("--per-file-ignores", "PAIRS", "pairs of file pattern and code, FILE:CODE"),
+    ("--exclude", "PATTERNS", "leave these files and directories out"),
+    ("--extend-exclude", "PATTERNS", "leave these out, too"),
+    ("--filename", "PATTERNS", "names to look for in directories (default: *.py)"),
+    ("--stdin-display-name", "NAME", "name of the file that comes on standard input"),
+    ("--jobs", "N", "number of processes (default: auto)"),
+    ("--config", "FILE", "use this configuration file"),
+    ("--append-config", "FILE", "read this configuration file, too"),
+    ("--isolated", None, "read no configuration file"),
+    ("--disable-noqa", None, "look at what a `# noqa` comment excuses, too"),
+    ("--color", "WHEN", "auto, always or never (default: auto, and NO_COLOR is honoured)"),
+    ("--toml-config", "FILE", "Flake8-pyproject's: read [tool.flake8] of this file"),
+)
+
+
+class _Forward(argparse.Action):
+    """Collect an option for flake8's own parser, which knows what its value means."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        del parser, option_string
+        flag = self.option_strings[-1]
+        given = [*namespace.flake8, flag if self.nargs == 0 else f"{flag}={values}"]
+        namespace.flake8 = given
+
+
+class Parser(argparse.ArgumentParser):
+    """Says, beside what is wrong, what may have been meant."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with a usage error."""
+        kind, _, rest = message.partition(": ")
+        if kind == "unrecognized arguments":
+            known = [flag for flag in self._option_string_actions if flag.startswith("--")]
+            given = [word.partition("=")[0] for word in rest.split() if word.startswith("-")]
+            message += "".join(did_you_mean(flag, known) for flag in given)
+        super().error(message)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return a question for the end of an error message, ``""`` if nothing is like ``word``."""
+    near = get_close_matches(word, known, n=1)
+    return f" (did you mean {near[0]}?)" if near and near[0] != word else ""
+
+
+def add_common_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that flake8 has as well, and ``--version``.
+
+    What is given of them is collected in ``flake8``, for ``flake8_config.load``.
+    """
+    parser.set_defaults(flake8=[])
+    parser.add_argument("--version", action="version", version=_version())
+    group = parser.add_argument_group("options of the rules (flake8 reads them, too)")
+    for option in OPTIONS:
+        nargs = {"nargs": 0} if option.kind == "flag" else {"metavar": option.kind.upper()}
+        group.add_argument(option.flag, action=_Forward, dest="flake8", help=option.help, **nargs)
+    group = parser.add_argument_group("options of flake8, which its configuration files can set")
+    for flag, metavar, text in _FLAKE8_OPTIONS:
+        names = ("-j", flag) if flag == "--jobs" else (flag,)
+        nargs = {"metavar": metavar} if metavar else {"nargs": 0}
+        group.add_argument(*names, action=_Forward, dest="flake8", help=text, **nargs)
+
+
+def _version() -> str:
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("flake8", "libcst"))
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    return f"flake8-task-refs {__version__} ({libraries}, {python})"
+
+
+def refuse_unknown_codes(parser: argparse.ArgumentParser, given: Iterable[str]) -> None:
+    """End with a usage error if a code of ours is selected that no rule has."""
+    for argument in given:
+        flag, _, value = argument.partition("=")
+        if flag in {"--select", "--extend-select"}:
+            for code in value.replace(",", " ").split():
+                if code.startswith(PREFIX) and not any(r.code.startswith(code) for r in RULES):
+                    hint = did_you_mean(code, BY_CODE)
+                    parser.error(f"{flag}: no rule's code begins with {code}{hint}")
+
+
+def items_of(config: LintConfig, terminal: Terminal) -> list[tuple[str, tuple[str, ...]]]:
+    """Return the files to read, and the codes that may speak of each."""
+    items = [(name, config.codes(name)) for name in config.files()]
+    if not items:
+        paths = ", ".join(config.options.filenames) or "."
+        terminal.tell(f"no file to read in {paths}: there is none, or it is excluded")
+    elif not any(codes for _, codes in items):
+        terminal.tell(f"no {PREFIX} code is selected for any of these files")
+    return items
+
+
+def gracefully(work: Callable[[], int], terminal: Terminal) -> int:
+    """Return what ``work`` returns, or the status where a reader, a worker or the user gives up."""
+    try:
+        return work()
+    except BrokenProcessPool:
+        terminal.tell("error: a worker process was killed; some files were not looked at", "red")
+        return EXIT_ERROR
+    except KeyboardInterrupt:
+        terminal.tell("interrupted")
+        return EXIT_INTERRUPTED
+    except OSError as error:
+        # What is to be written goes nowhere. Python would complain when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            terminal.tell(f"error: cannot write the output: {error.strerror}", "red")
+        # Else, whoever read our output has enough of it.
+        return EXIT_ERROR
+
+
+def tell_error(terminal: Terminal, name: str, error: str) -> None:
+    """Say what is wrong with a file; if there is no such file, which may have been meant."""
+    path = Path(name)
+    hint = ""
+    if not os.path.lexists(path):
+        while not path.parent.exists():
+            path = path.parent
+        try:
+            near = [str(other) for other in path.parent.iterdir()]
+        except OSError:
+            near = []
+        hint = did_you_mean(str(path), near)
+    terminal.tell(f"{name}: error: {error}{hint}", "red")
+
+
+def counted(number: int, thing: str) -> str:
+    """Return ``1 file`` or ``2 files``."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
