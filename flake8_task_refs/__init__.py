@@ -1,8 +1,9 @@
 """Find and repair asyncio tasks that nobody references, awaits or ends.
 
 Public functions: ``check_source`` (source text to findings), ``fix_source`` (source text to
-repaired text, under ``FixSettings``) and ``scan`` (paths to findings). They are imported on first
-use, so that flake8 can load the plugin without paying for libcst.
+repaired text, under ``FixSettings``), ``scan`` (paths to findings) and ``task_map`` (paths to every
+task, with who holds it, who ends it and who hears its errors). They are imported on first use, so
+that flake8 can load the plugin without paying for libcst.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from flake8_task_refs.analysis.check import check_source
     from flake8_task_refs.analysis.finding import Finding, SourceError
     from flake8_task_refs.fix.engine import FixSettings, fix_source
+    from flake8_task_refs.map.inventory import TaskMap, task_map
     from flake8_task_refs.options import Settings
     from flake8_task_refs.scanning import Scanned, scan
 
@@ -24,10 +26,12 @@ __all__ = [
     "Scanned",
     "Settings",
     "SourceError",
+    "TaskMap",
     "__version__",
     "check_source",
     "fix_source",
     "scan",
+    "task_map",
 ]
 
 _DEFINED_IN = {
@@ -36,9 +40,11 @@ _DEFINED_IN = {
     "Scanned": "flake8_task_refs.scanning",
     "Settings": "flake8_task_refs.options",
     "SourceError": "flake8_task_refs.analysis.finding",
+    "TaskMap": "flake8_task_refs.map.inventory",
     "check_source": "flake8_task_refs.analysis.check",
     "fix_source": "flake8_task_refs.fix.engine",
     "scan": "flake8_task_refs.scanning",
+    "task_map": "flake8_task_refs.map.inventory",
 }
 
 

@@ -98,8 +98,11 @@ class Places:
 
     def is_spelled_out(self, place: Place) -> bool:
         """Tell whether a string of the file names an attribute: ``getattr`` may find it."""
-        name = rf"[\"']{re.escape(place.name)}[\"']"
-        return place.kind == "attribute" and re.search(name, self.outline.source) is not None
+        if place.kind != "attribute":
+            return False
+        text, name = self.outline.source, rf"[\"']{re.escape(place.name)}[\"']"
+        asked = re.findall(rf"hasattr\([^()\n]*{name}", text)
+        return len(re.findall(name, text)) > len(asked)
 
     def _trees(self, place: Place) -> list[Tree]:
         """Return the trees of all regions that mention the name of ``place``."""

@@ -327,7 +327,8 @@ class _Surveyor:
             draft.in_sight &= not any(isinstance(tree.parent[store], cst.Param) for store in stores)
         if place.kind == "attribute" and not place.of_class and not _is_application(place.owner):
             draft.in_sight = False
-        draft.held_by[Holder(kind, _code(tree, hold.node), owner)] = None
+        name = _code(tree, hold.node) if place.kind != "key" else f"{owner}[{place.name!r}]"
+        draft.held_by[Holder(kind, name, owner)] = None
         places.append((tree, place))
 
     def _note_passed(

@@ -1,0 +1,1 @@
+"""Door 3: the picture of every task of a code base."""
