@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Final
 from flake8_task_refs.command_line import (
     EXIT_CLEAN,
     EXIT_ERROR,
+    Parser,
     add_common_options,
-    count,
-    graceful,
+    counted,
+    gracefully,
+    items_of,
     refuse_unknown_codes,
-    tell,
+    tell_error,
 )
 from flake8_task_refs.files import FileError, decode
 from flake8_task_refs.flake8_config import STDIN, ConfigError, LintConfig, load
@@ -31,6 +33,7 @@ from flake8_task_refs.map.inventory import (
     schema,
 )
 from flake8_task_refs.processes import each
+from flake8_task_refs.reports.terminal import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +54,7 @@ class _Schema(argparse.Action):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m flake8_task_refs.map",
         usage="%(prog)s [OPTIONS] [PATHS]",
         description="Show every asyncio task: who holds it, who ends it, who hears its errors.",
@@ -73,7 +76,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-@graceful
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the map with ``argv`` (``sys.argv`` if ``None``) and return its exit status."""
     parser = _parser()
@@ -89,27 +91,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         config = load(arguments.flake8, arguments.paths)
     except ConfigError as error:
         parser.error(str(error))
-    tasks = TaskMap(tuple(_mapped(config)))
-    for file in tasks.errors:
-        tell(f"{file.name}: error: {file.error}")
-    text = _rendered(tasks, arguments.format, arguments.output)
-    # The page says that it is UTF-8.
-    encoding = "utf-8" if arguments.output or arguments.format == "html" else sys.stdout.encoding
-    written = _write(text.encode(encoding, "backslashreplace"), arguments.output)
-    _sum_up(tasks)
-    return EXIT_ERROR if tasks.errors or not written else EXIT_CLEAN
-
-
-def _mapped(config: LintConfig) -> list[MappedFile]:
-    if STDIN not in config.options.filenames:
-        items = [(name, config.codes(name)) for name in config.files()]
-        return list(each(partial(map_file, config.settings), items, config.jobs))
-    name = config.display_name(STDIN)
-    try:
-        source = decode(sys.stdin.buffer.read())
-    except FileError as error:
-        return [MappedFile(name, error=str(error))]
-    return [map_text(config.settings, name, source, config.codes(STDIN))] if config.files() else []
+    terminal = Terminal(config.options.color)
+    return gracefully(partial(_show, arguments, config, terminal), terminal)
 
 
 def _refuse_output(parser: argparse.ArgumentParser, output: Path) -> None:
@@ -125,42 +108,65 @@ def _refuse_html(parser: argparse.ArgumentParser) -> None:
     try:
         import jinja2  # noqa: F401, PLC0415
     except ImportError:
-        parser.error("--format html needs Jinja2: pip install 'flake8-task-refs[map]'")
+        parser.error("--format html: pip install 'flake8-task-refs[map]' first")
 
 
-def _rendered(tasks: TaskMap, form: str, output: str | None) -> str:
-    if form == "json":
+def _show(arguments: argparse.Namespace, config: LintConfig, terminal: Terminal) -> int:
+    """Map the files, write the map and a last line about it; return the exit status."""
+    tasks = TaskMap(tuple(_mapped(config, terminal)))
+    for file in tasks.errors:
+        tell_error(terminal, file.name, file.error)
+    written = _write(_rendered(tasks, arguments), arguments.output, terminal)
+    summary = tasks.summary()
+    states = ", ".join(f"{summary['states'][name]} {name}" for name in STATES)
+    terminal.tell(
+        f"{counted(summary['tasks'], 'task')}: {states}; "
+        f"{counted(summary['files'], 'file')} read, {counted(summary['errors'], 'error')}"
+    )
+    return EXIT_ERROR if tasks.errors or not written else EXIT_CLEAN
+
+
+def _mapped(config: LintConfig, terminal: Terminal) -> list[MappedFile]:
+    if STDIN in config.options.filenames:
+        return [_mapped_stdin(config)]
+    items = items_of(config, terminal)
+    return list(
+        terminal.watch(each(partial(map_file, config.settings), items, config.jobs), len(items))
+    )
+
+
+def _mapped_stdin(config: LintConfig) -> MappedFile:
+    name = config.display_name(STDIN)
+    try:
+        source = decode(sys.stdin.buffer.read())
+    except FileError as error:
+        return MappedFile(name, error=str(error))
+    return map_text(config.settings, name, source, config.codes(STDIN) if config.files() else ())
+
+
+def _rendered(tasks: TaskMap, arguments: argparse.Namespace) -> str:
+    if arguments.format == "json":
         return json.dumps(tasks.as_dict(), indent=2) + "\n"
-    if form == "html":
+    if arguments.format == "html":
         from flake8_task_refs.map import page  # noqa: PLC0415
 
         return page.render(tasks)
-    wide = output is not None or not sys.stdout.isatty()
-    return table.render(tasks, None if wide else shutil.get_terminal_size().columns)
+    piped = arguments.output is not None or not sys.stdout.isatty()
+    return table.render(tasks, None if piped else shutil.get_terminal_size().columns)
 
 
-def _write(data: bytes, output: str | None) -> bool:
-    """Write ``data`` where it is wanted; tell if that fails."""
+def _write(text: str, output: str | None, terminal: Terminal) -> bool:
+    """Write ``text`` where it is wanted; tell if that fails."""
     if output is None:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        terminal.out(text)
+        sys.stdout.flush()
         return True
     try:
-        Path(output).write_bytes(data)
+        Path(output).write_text(text, "utf-8", "backslashreplace", newline="\n")
     except OSError as error:
-        tell(f"{output}: error: {error.strerror or type(error).__name__}")
+        terminal.tell(f"{output}: error: {error.strerror or type(error).__name__}", "red")
         return False
     return True
-
-
-def _sum_up(tasks: TaskMap) -> None:
-    summary = tasks.summary()
-    states = summary["states"]
-    told = ", ".join(f"{states[name]} {name}" for name in STATES)
-    tell(
-        f"{count(summary['tasks'], 'task')}: {told}; "
-        f"{count(summary['files'], 'file')} read, {count(summary['errors'], 'error')}"
-    )
 
 
 if __name__ == "__main__":

@@ -94,14 +94,14 @@ class _Module:
 
 
 def render(tasks: TaskMap) -> str:
-    """Return the page that shows ``tasks``: the same for the same tasks."""
+    """Return the page that shows ``tasks``: the same for the same tasks, in ASCII alone."""
     summary = tasks.summary()
     all_unfolded = summary["tasks"] <= _UNFOLDED
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(printable=wording.printable, breakable=_breakable)
-    return environment.from_string(_asset("page.html.jinja")).render(
+    text = environment.from_string(_asset("page.html.jinja")).render(
         modules=[
             _module(file, unfolded=all_unfolded)
             for file in tasks.files
@@ -114,6 +114,8 @@ def render(tasks: TaskMap) -> str:
         script=_asset("page.js"),
         nobody=(wording.NOBODY, wording.NOT_SEEN),
     )
+    # Whatever the encoding of the terminal, file or server it goes through.
+    return text.encode("ascii", "xmlcharrefreplace").decode()
 
 
 def _module(file: MappedFile, *, unfolded: bool) -> _Module:
