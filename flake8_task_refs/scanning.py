@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 import warnings
+from collections import deque
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis.finding import SourceError
 from flake8_task_refs.analysis.sieve import may_create_tasks
@@ -15,11 +16,15 @@ from flake8_task_refs.flake8_config import STDIN, load
 from flake8_task_refs.processes import each
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+    from concurrent.futures import Executor, Future
 
     from flake8_task_refs.analysis.finding import Finding
     from flake8_task_refs.files import SourceText
     from flake8_task_refs.options import Settings
+
+# Files that an executor may have, read and not yet answered for.
+_UNDER_WAY: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +37,62 @@ class Scanned:
 
 
 def scan(
-    paths: Sequence[str] = (), options: Sequence[str] = (), jobs: int | None = None
+    paths: Sequence[str] = (),
+    options: Sequence[str] = (),
+    jobs: int | None = None,
+    executor: Executor | None = None,
 ) -> Iterator[Scanned]:
     """Yield the findings of each Python file under ``paths``, sorted by name.
 
     ``options`` are flake8's, as strings; its configuration files are read as well. ``jobs`` is
-    the number of processes, flake8's setting if ``None``. Raises ``flake8_config.ConfigError``.
+    the number of processes, flake8's setting if ``None``. With an ``executor``, files are read
+    here and checked by its workers, which get the source and need not see the files; a worker
+    that is lost raises what the executor raises. Raises ``flake8_config.ConfigError``.
     """
     config = load(options, paths)
     names = [name for name in config.files() if name != STDIN]
     items = [(name, config.codes(name)) for name in names]
-    yield from each(partial(scan_file, config.settings), items, jobs or config.jobs)
+    if executor is None:
+        yield from each(partial(scan_file, config.settings), items, jobs or config.jobs)
+    else:
+        yield from _scan_through(executor, config.settings, items)
+
+
+def _scan_through(
+    executor: Executor, settings: Settings, items: Iterable[tuple[str, tuple[str, ...]]]
+) -> Iterator[Scanned]:
+    """Read files here and have them checked by ``executor``; yield in the order of ``items``."""
+    waiting: deque[Scanned | Future[Scanned]] = deque()
+    try:
+        for name, codes in items:
+            try:
+                data = read_bytes(name)
+            except FileError as error:
+                waiting.append(Scanned(name, error=str(error)))
+            else:
+                # Most files are not worth sending.
+                waiting.append(
+                    executor.submit(scan_bytes, settings, name, data, codes)
+                    if codes and may_hold_findings(data, settings)
+                    else Scanned(name)
+                )
+            # Sources are held until their results are taken.
+            while waiting and (len(waiting) > _UNDER_WAY or _is_there(waiting[0])):
+                yield _result(waiting.popleft())
+        while waiting:
+            yield _result(waiting.popleft())
+    finally:
+        for rest in waiting:
+            if not isinstance(rest, Scanned):
+                rest.cancel()
+
+
+def _is_there(waiting: Scanned | Future[Scanned]) -> bool:
+    return isinstance(waiting, Scanned) or waiting.done()
+
+
+def _result(waiting: Scanned | Future[Scanned]) -> Scanned:
+    return waiting if isinstance(waiting, Scanned) else waiting.result()
 
 
 def describe(error: SourceError) -> str:
@@ -80,9 +130,17 @@ def scan_file(settings: Settings, item: tuple[str, tuple[str, ...]]) -> Scanned:
     name, codes = item
     try:
         data = read_bytes(name)
-        # Most files end here, before anything is decoded.
-        if not codes or not may_hold_findings(data, settings):
-            return Scanned(name)
+    except FileError as error:
+        return Scanned(name, error=str(error))
+    return scan_bytes(settings, name, data, codes)
+
+
+def scan_bytes(settings: Settings, name: str, data: bytes, codes: tuple[str, ...]) -> Scanned:
+    """Check ``data``, the content of the file ``name``, for ``codes``. Raises nothing."""
+    # Most files end here, before anything is decoded.
+    if not codes or not may_hold_findings(data, settings):
+        return Scanned(name)
+    try:
         return scan_text(settings, name, decode(data), codes)
     except FileError as error:
         return Scanned(name, error=str(error))
