@@ -56,7 +56,10 @@ LOCAL_CONTAINERS: Final = PASS_ON | _words(
     """asyncio.Queue asyncio.LifoQueue asyncio.PriorityQueue queue.Queue queue.SimpleQueue
     builtins.map"""
 )
-WEAK_CONTAINERS: Final = _words("WeakSet WeakValueDictionary WeakKeyDictionary", "weakref.")
+# Containers that hold weakly what is added to them, or stored under a key; and their keys.
+WEAK_FOR_VALUES: Final = _words("WeakSet WeakValueDictionary", "weakref.")
+WEAK_FOR_KEYS: Final = _words("WeakKeyDictionary", "weakref.")
+WEAK_CONTAINERS: Final = WEAK_FOR_VALUES | WEAK_FOR_KEYS
 # Calls that refer to what they are given, but do not keep it alive.
 WEAK: Final = WEAK_CONTAINERS | _words("ref proxy finalize", "weakref.")
 LOG_METHODS: Final = _words("debug info warning warn error exception critical log trace success")

@@ -27,6 +27,8 @@ from flake8_task_refs.analysis.effects import (
     PASS_ON,
     WEAK,
     WEAK_CONTAINERS,
+    WEAK_FOR_KEYS,
+    WEAK_FOR_VALUES,
 )
 from flake8_task_refs.analysis.flow import Flow
 from flake8_task_refs.analysis.helpers import find_helper, parameter_of
@@ -183,7 +185,7 @@ class Ownership:
         if isinstance(subscript, cst.Subscript) and isinstance(
             self.tree.parent[subscript], (cst.AssignTarget, cst.AnnAssign)
         ):
-            return self._stored_in(subscript.value, index)
+            return self._stored_in(subscript.value, index, weak=WEAK_FOR_KEYS)
         return []
 
     def _subscripted(self, node: cst.CSTNode, subscript: cst.Subscript) -> list[Hold]:
@@ -434,15 +436,21 @@ class Ownership:
             return self._unknown(target)
         return self._named(target)
 
-    def _stored_in(self, container: cst.CSTNode, node: cst.CSTNode) -> list[Hold]:
-        """Follow a handle that is put into ``container`` at ``node``."""
+    def _stored_in(
+        self,
+        container: cst.CSTNode,
+        node: cst.CSTNode,
+        *,
+        weak: frozenset[str] = WEAK_FOR_VALUES,
+    ) -> list[Hold]:
+        """Follow a handle that is put into ``container`` at ``node``; ``weak`` hold it weakly."""
         root = container
         while isinstance(root, cst.Subscript):
             root = root.value
         if isinstance(root, cst.Name):
             scope = self.tree.scope[root].owner(root.value)
             if scope is None or scope.kind != "function":
-                if self._is_weak(root.value, attribute=False):
+                if self._is_weak(root.value, weak, attribute=False):
                     return self._short_lived()
                 return [Hold(How.CONTAINER, container)]
             makers = [
@@ -450,18 +458,18 @@ class Ownership:
             ]
             here = self.tree.scope[node].function
             if scope is here and makers and all(self._is_new_container(maker) for maker in makers):
-                if any(self._is_weak_maker(maker) for maker in makers):
+                if any(self._is_call_of(maker, weak) for maker in makers):
                     return self._short_lived()
                 return self._follow(root.value, scope, node)
             return [Hold(How.CONTAINER, container)]
         if isinstance(root, cst.Attribute):
-            if self._is_weak(root.attr.value, attribute=True):
+            if self._is_weak(root.attr.value, weak, attribute=True):
                 return self._short_lived()
             return [Hold(How.CONTAINER, container)]
         if isinstance(root, cst.Call) and last_name(root.func) in ("setdefault", "get"):
             inner = root.func
             if isinstance(inner, cst.Attribute):
-                return self._stored_in(inner.value, node)
+                return self._stored_in(inner.value, node, weak=weak)
         return [Hold(How.PASSED, container)]
 
     def _is_new_container(self, maker: cst.BaseExpression | None) -> bool:
@@ -469,22 +477,18 @@ class Ownership:
             maker, (cst.List, cst.Set, cst.Dict, cst.ListComp, cst.SetComp, cst.DictComp, cst.Tuple)
         ):
             return True
-        if isinstance(maker, cst.Call):
-            path = self.names.canonical(self.tree, maker.func)
-            return path in LOCAL_CONTAINERS or path in WEAK_CONTAINERS
-        return False
+        return self._is_call_of(maker, LOCAL_CONTAINERS | WEAK_CONTAINERS)
 
-    def _is_weak_maker(self, maker: cst.BaseExpression | None) -> bool:
+    def _is_call_of(self, maker: cst.BaseExpression | None, names: frozenset[str]) -> bool:
         return isinstance(maker, cst.Call) and (
-            self.names.canonical(self.tree, maker.func) in WEAK_CONTAINERS
+            self.names.canonical(self.tree, maker.func) in names
         )
 
-    def _is_weak(self, name: str, *, attribute: bool) -> bool:
-        """Tell whether the module's ``name``, or an attribute of that name, is a weak container."""
+    def _is_weak(self, name: str, weak: frozenset[str], *, attribute: bool) -> bool:
+        """Tell whether the module's ``name``, or an attribute of that name, is made by ``weak``."""
         before = r"\." if attribute else r"^"
-        pattern = (
-            rf"{before}{name}[ \t]*(?::[^=\n]*)?=[ \t]*(?:weakref\.)?Weak(?:Set|\w+Dictionary)\b"
-        )
+        makers = "|".join(sorted(path.removeprefix("weakref.") for path in weak))
+        pattern = rf"{before}{name}[ \t]*(?::[^=\n]*)?=[ \t]*\(?\s*(?:weakref\.)?(?:{makers})\b"
         return re.search(pattern, self.tree.outline.code, re.MULTILINE) is not None
 
     # -- names ------------------------------------------------------------------------------
