@@ -10,16 +10,21 @@ import contextlib
 import io
 import os
 from configparser import Error as ConfigSyntaxError
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from flake8.discover_files import expand_paths
+import flake8
 from flake8.exceptions import ExecutionError
 from flake8.formatting.default import Nothing
+from flake8.main import options as flake8_options
+from flake8.options.aggregator import aggregate_options
+from flake8.options.config import load_config
+from flake8.options.manager import OptionManager
 from flake8.options.parse_args import parse_args
-from flake8.style_guide import Decision, StyleGuideManager
+from flake8.plugins import finder
+from flake8.style_guide import Decision, StyleGuide, StyleGuideManager
 
+from flake8_task_refs.discovery import STDIN, find_files
 from flake8_task_refs.options import settings_of
 from flake8_task_refs.rules import RULES
 
@@ -29,7 +34,7 @@ if TYPE_CHECKING:
 
     from flake8_task_refs.options import Settings
 
-STDIN = "-"
+__all__ = ["STDIN", "ConfigError", "LintConfig", "load"]
 
 
 class ConfigError(ValueError):
@@ -46,6 +51,7 @@ class LintConfig:
     options: argparse.Namespace
     settings: Settings
     guides: StyleGuideManager
+    _codes: dict[StyleGuide, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
     @property
     def jobs(self) -> int:
@@ -58,20 +64,12 @@ class LintConfig:
 
         A file that two names lead to is there once, by the first of them.
         """
-        found = expand_paths(
-            paths=self.options.filenames,
+        return find_files(
+            self.options.filenames,
             stdin_display_name=self.options.stdin_display_name,
             filename_patterns=self.options.filename,
             exclude=(*self.options.exclude, *self.options.extend_exclude),
         )
-        given = {os.path.normpath(path) for path in self.options.filenames}
-        environments = _Environments(given)
-        by_target: dict[str, str] = {}
-        for name in sorted(found):
-            if environments.hold(name):
-                continue
-            by_target.setdefault(name if name == STDIN else os.path.realpath(name), name)
-        return list(by_target.values())
 
     def display_name(self, name: str) -> str:
         """Return what flake8 calls the file ``name`` in its output."""
@@ -80,35 +78,15 @@ class LintConfig:
     def codes(self, name: str) -> tuple[str, ...]:
         """Return our codes that flake8 would print for the file ``name``, sorted."""
         guide = self.guides.style_guide_for(self.display_name(name))
-        return tuple(
-            rule.code
-            for rule in RULES
-            if (rule.default or rule.code in self.settings.enabled_codes)
-            and guide.should_report_error(rule.code) is Decision.Selected
-        )
-
-
-class _Environments:
-    """Tells virtual environments: flake8 reads them, but nobody wants them repaired."""
-
-    def __init__(self, given: set[str]) -> None:
-        """``given`` are the paths that the user named; these are never passed over."""
-        self._given = given
-        self._known: dict[Path, bool] = {}
-
-    def hold(self, name: str) -> bool:
-        """Tell whether the file ``name`` lies in a virtual environment that was not named."""
-        return os.path.normpath(name) not in self._given and self._is_inside(Path(name).parent)
-
-    def _is_inside(self, directory: Path) -> bool:
-        known = self._known.get(directory)
-        if known is None:
-            known = os.path.normpath(directory) not in self._given and (
-                (directory / "pyvenv.cfg").exists()
-                or (directory.parent != directory and self._is_inside(directory.parent))
+        codes = self._codes.get(guide)
+        if codes is None:
+            codes = self._codes[guide] = tuple(
+                rule.code
+                for rule in RULES
+                if (rule.default or rule.code in self.settings.enabled_codes)
+                and guide.should_report_error(rule.code) is Decision.Selected
             )
-            self._known[directory] = known
-        return known
+        return codes
 
 
 def load(options_given: Sequence[str] = (), paths: Sequence[str] = ()) -> LintConfig:
@@ -119,7 +97,7 @@ def load(options_given: Sequence[str] = (), paths: Sequence[str] = ()) -> LintCo
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            _, options = parse_args(options_given)
+            options = _flake8_options(options_given)
         options.filenames = list(paths)
         settings = settings_of(options)
         guides = StyleGuideManager(options, Nothing(options))
@@ -133,3 +111,45 @@ def load(options_given: Sequence[str] = (), paths: Sequence[str] = ()) -> LintCo
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ConfigError(f"flake8 cannot read its options: {reason}") from None
     return LintConfig(options, settings, guides)
+
+
+def _flake8_options(argv: Sequence[str]) -> argparse.Namespace:
+    """Return the options that flake8 makes of ``argv`` and its configuration files.
+
+    flake8 imports every plugin to learn its options, and a plugin can be as slow as it likes.
+    Here only ours is asked. Where that is not enough, because ``argv`` has an option of another
+    plugin or is wrong, flake8 itself has the last word.
+    """
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            return _options_of_flake8_and_ours(argv)
+    except SystemExit:
+        return parse_args(argv)[1]
+
+
+def _options_of_flake8_and_ours(argv: Sequence[str]) -> argparse.Namespace:
+    """Do as ``flake8.options.parse_args.parse_args`` does, without the other plugins."""
+    first_parser = flake8_options.stage1_arg_parser()
+    first, rest = first_parser.parse_known_args(argv)
+    files, directory = load_config(first.config, first.append_config, isolated=first.isolated)
+    plugin_options = finder.parse_plugin_options(
+        files,
+        directory,
+        enable_extensions=first.enable_extensions,
+        require_plugins=first.require_plugins,
+    )
+    ours = [
+        plugin
+        for plugin in finder.find_plugins(files, plugin_options)
+        if plugin.entry_point.value.startswith(f"{__package__}.")
+    ]
+    plugins = finder.load_plugins(ours, plugin_options)
+    manager = OptionManager(
+        version=flake8.__version__,
+        plugin_versions=plugins.versions_str(),
+        parents=[first_parser],
+        formatter_names=[],
+    )
+    flake8_options.register_default_options(manager)
+    manager.register_plugins(plugins)
+    return aggregate_options(manager, files, directory, rest)

@@ -1,0 +1,138 @@
+"""Which files flake8 would read, found in one walk over the directories.
+
+The answer is that of ``flake8.discover_files.expand_paths``, which asks each pattern about each
+path and costs more than reading the files does (tests/test_discovery.py holds the two together).
+Two things are ours: a file that two names lead to is there once, and virtual environments below
+the given paths are passed over.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+import sys
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+STDIN: Final = "-"
+_DEFAULT_STDIN_NAME: Final = "stdin"
+_ENVIRONMENT: Final = "pyvenv.cfg"
+
+
+def find_files(
+    paths: Sequence[str],
+    *,
+    stdin_display_name: str,
+    filename_patterns: Sequence[str],
+    exclude: Sequence[str],
+) -> list[str]:
+    """Return the names of the files to read, sorted; ``-`` stands for standard input.
+
+    ``paths`` are files, directories or ``-``; without any, the current directory is meant.
+    ``filename_patterns`` and ``exclude`` are flake8's, its paths absolute.
+    """
+    walk = _Walk(paths, stdin_display_name, filename_patterns, exclude)
+    targets: dict[str, str] = {}  # name to what it leads to
+    for path in paths or ["."]:
+        targets.update(walk.below(path))
+    by_target: dict[str, str] = {}
+    for name in sorted(targets):
+        by_target.setdefault(targets[name], name)
+    return list(by_target.values())
+
+
+class _Walk:
+    """One walk with flake8's patterns, each set of them compiled to one."""
+
+    def __init__(
+        self,
+        paths: Sequence[str],
+        stdin_display_name: str,
+        filename_patterns: Sequence[str],
+        exclude: Sequence[str],
+    ) -> None:
+        # Whatever the user named is never taken for a virtual environment to pass over.
+        self._given = {os.path.normpath(path) for path in paths}
+        self._stdin_display_name = stdin_display_name
+        self._is_wanted = _matcher(filename_patterns) if filename_patterns else _always
+        self._is_excluded = _matcher(exclude) if exclude else _never
+
+    def below(self, path: str) -> Iterator[tuple[str, str]]:
+        """Yield (name, real path) of the files that ``path``, given by the user, stands for."""
+        if path == STDIN:
+            name = self._stdin_display_name
+            if name == _DEFAULT_STDIN_NAME or not self._leaves_out(name):
+                yield path, path
+        elif not self._leaves_out(path):
+            if os.path.isdir(path):
+                yield from self._files(path)
+            else:
+                yield path, os.path.realpath(path)
+
+    def _leaves_out(self, path: str) -> bool:
+        basename = os.path.basename(path)
+        return (basename not in {".", ".."} and self._is_excluded(basename)) or self._is_excluded(
+            os.path.abspath(path)
+        )
+
+    def _files(self, top: str) -> Iterator[tuple[str, str]]:
+        """Yield the files below the directory ``top``. Links to directories are not followed."""
+        excluded, wanted = self._is_excluded, self._is_wanted
+        # A name as flake8 builds it, its absolute form, and where it really is.
+        stack = [(top, os.path.abspath(top), os.path.realpath(top))]
+        while stack:
+            directory = stack.pop()
+            entries = _entries(directory[0])
+            if _ENVIRONMENT in entries and os.path.normpath(directory[0]) not in self._given:
+                continue
+            root, absolute, real = (os.path.join(at, "") for at in directory)
+            for name, entry in entries.items():
+                joined = root + name
+                if _is_directory(entry):
+                    if not (excluded(name) or excluded(absolute + name) or _is_link(entry)):
+                        stack.append((joined, absolute + name, real + name))
+                elif wanted(joined) and not excluded(name) and not excluded(absolute + name):
+                    yield joined, os.path.realpath(joined) if _is_link(entry) else real + name
+
+
+def _entries(directory: str) -> dict[str, os.DirEntry[str]]:
+    """Return what stands in ``directory`` by name; nothing if it cannot be read."""
+    try:
+        with os.scandir(directory) as entries:
+            return {entry.name: entry for entry in entries}
+    except OSError:
+        return {}
+
+
+def _is_directory(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _is_link(entry: os.DirEntry[str]) -> bool:
+    """Tell whether ``entry`` leads elsewhere: a symbolic link, or a junction of Windows."""
+    try:
+        return entry.is_symlink() or (sys.version_info >= (3, 12) and entry.is_junction())
+    except OSError:
+        return False
+
+
+def _matcher(patterns: Sequence[str]) -> Callable[[str], bool]:
+    """Return a test for paths that one of the shell ``patterns`` matches, as fnmatch matches."""
+    together = re.compile("|".join(fnmatch.translate(os.path.normcase(p)) for p in patterns)).match
+    return lambda path: together(os.path.normcase(path)) is not None
+
+
+def _never(path: str) -> bool:
+    del path
+    return False
+
+
+def _always(path: str) -> bool:
+    del path
+    return True
