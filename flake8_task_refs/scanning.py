@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import threading
 import warnings
 from collections import deque
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 # Files that an executor may have, read and not yet answered for.
 _UNDER_WAY: Final = 256
+
+
+_ONE_AT_A_TIME: Final = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,9 @@ def syntax_error(text: str) -> SourceError | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            ast.parse(text)
+            # CPython 3.11 counts the depth of a tree under construction once for all threads.
+            with _ONE_AT_A_TIME:
+                ast.parse(text)
     except SyntaxError as error:
         return SourceError(error.msg, error.lineno or 0, error.offset or 0)
     except (RecursionError, MemoryError):

@@ -13,7 +13,7 @@ import pytest
 from commands import FAULT, ROOT, run
 
 from flake8_task_refs import Scanned, scan
-from flake8_task_refs.fix.__main__ import EXIT_ERROR
+from flake8_task_refs.command_line import EXIT_ERROR
 
 if TYPE_CHECKING:
     from collections.abc import Callable
