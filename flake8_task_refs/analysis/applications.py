@@ -31,12 +31,15 @@ class Application:
     """A function that starts an application, and the code that runs when it stops.
 
     ``endings`` are where the bodies of shutdown handlers lie (offsets in the source); a
-    lifespan's own ending is what stands after its ``yield``, of which ``yields`` tells.
+    lifespan's own ending is what stands after its ``yield``, of which ``yields`` tells. One that is
+    not ``sure`` is called a lifespan, and nothing else in the file says that it is one: enough to
+    end tasks with it, not enough to blame it.
     """
 
     function: cst.FunctionDef
     yields: bool
     endings: tuple[tuple[int, int], ...]
+    sure: bool = True
 
 
 def application_of(tree: Tree, names: Names, function: cst.FunctionDef) -> Application | None:
@@ -44,8 +47,11 @@ def application_of(tree: Tree, names: Names, function: cst.FunctionDef) -> Appli
     outline = tree.outline
     yields = [node for node in tree.walk(function.body) if isinstance(node, cst.Yield)]
     if yields:
-        lifespan = _is_lifespan(tree, names, function)
-        return Application(function, yields=True, endings=()) if lifespan else None
+        if _is_lifespan(tree, names, function):
+            return Application(function, yields=True, endings=())
+        if "lifespan" in function.name.value.lower() and _is_context_manager(tree, names, function):
+            return Application(function, yields=True, endings=(), sure=False)
+        return None
     if not _is_registered(tree, function, _STARTS, _START_LISTS) and not _is_made(tree, function):
         return None
     return Application(function, yields=False, endings=_endings(outline))
@@ -61,12 +67,7 @@ def _is_lifespan(tree: Tree, names: Names, function: cst.FunctionDef) -> bool:
     code = tree.outline.code
     if re.search(rf"\bcleanup_ctx\b.*\b{name}\b", code):
         return True
-    decorated = any(
-        last_name(item.decorator) == "asynccontextmanager"
-        or names.canonical(tree, item.decorator) == "contextlib.asynccontextmanager"
-        for item in function.decorators
-    )
-    if not decorated:
+    if not _is_context_manager(tree, names, function):
         return False
     if name == "lifespan" or re.search(
         rf"\blifespan\s*=\s*(?:\[[^\]]*\b|(?:\w+\.)*){name}\b", code
@@ -76,6 +77,14 @@ def _is_lifespan(tree: Tree, names: Names, function: cst.FunctionDef) -> bool:
     if first is None or first.annotation is None:
         return False
     return _APPLICATIONS.search(tree.module.code_for_node(first.annotation.annotation)) is not None
+
+
+def _is_context_manager(tree: Tree, names: Names, function: cst.FunctionDef) -> bool:
+    return any(
+        last_name(item.decorator) == "asynccontextmanager"
+        or names.canonical(tree, item.decorator) == "contextlib.asynccontextmanager"
+        for item in function.decorators
+    )
 
 
 def _parameters(function: cst.FunctionDef) -> list[cst.Param]:

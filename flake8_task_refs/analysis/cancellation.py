@@ -6,9 +6,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import libcst as cst
 
 from flake8_task_refs.analysis.tree import Tree, dotted_text, last_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def swallower(tree: Tree, node: cst.CSTNode) -> cst.CSTNode | None:
@@ -16,7 +21,7 @@ def swallower(tree: Tree, node: cst.CSTNode) -> cst.CSTNode | None:
     if isinstance(node, cst.With):
         entered = any(_names_cancellation(tree, item.item) for item in node.items)
         return node.items[0].item if entered and _awaits(tree, node.body) else None
-    if not isinstance(node, cst.Try) or not _awaits(tree, node.body):
+    if not isinstance(node, (cst.Try, cst.TryStar)) or not _awaits(tree, node.body):
         return None
     if node.finalbody is not None and any(
         isinstance(inner, cst.Continue) for inner in tree.walk(node.finalbody)
@@ -29,6 +34,24 @@ def swallower(tree: Tree, node: cst.CSTNode) -> cst.CSTNode | None:
     return first
 
 
+def swallowers(
+    tree: Tree, function: cst.FunctionDef
+) -> Iterator[tuple[cst.While | cst.For, cst.CSTNode]]:
+    """Yield the loops of ``function`` that go on after a cancellation, each with what caught it.
+
+    A loop whose body cancels something itself may catch just that, and is passed over.
+    """
+    for loop in tree.walk(function.body):
+        if not isinstance(loop, (cst.While, cst.For)) or cancels(tree, loop.body):
+            continue
+        if isinstance(loop, cst.For) and loop.asynchronous is None:
+            continue
+        for node in tree.walk(loop.body):
+            catcher = swallower(tree, node)
+            if catcher is not None:
+                yield loop, catcher
+
+
 def is_endless(loop: cst.While) -> bool:
     """Tell whether ``loop`` has no condition. A flag may be cleared where nobody looks."""
     if isinstance(loop.test, cst.Integer):
@@ -36,7 +59,7 @@ def is_endless(loop: cst.While) -> bool:
     return isinstance(loop.test, cst.Name) and loop.test.value == "True"
 
 
-def _catches(handler: cst.ExceptHandler) -> bool:
+def _catches(handler: cst.ExceptHandler | cst.ExceptStarHandler) -> bool:
     """Tell whether ``handler`` catches a CancelledError."""
     kind = handler.type
     if kind is None:

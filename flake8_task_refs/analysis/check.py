@@ -7,6 +7,7 @@ the regions that mention a task; a region that does not parse alone is read with
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from flake8_task_refs.analysis.tree import Tree
-    from flake8_task_refs.analysis.verdict import Judge
+    from flake8_task_refs.analysis.verdict import Judge, Verdict
 
 _ON = frozenset(rule.code for rule in RULES if rule.default)
 _KEEPS_EVERY_TASK = re.compile(r"\.set_task_factory\(\s*([\w.]+)")
@@ -52,6 +53,43 @@ def check_regions(text: str, settings: Settings, *, whole_file: bool = False) ->
         return []
     findings = Module(text, settings, whole_file=whole_file).findings(offsets)
     return findings if settings.disable_noqa else unsilenced(findings, text)
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """A whole file as the pipeline sees it: one tree, and each finding with its verdict.
+
+    ``judge`` answers further questions about that tree: names, owners, lifecycles.
+    """
+
+    judge: Judge
+    verdicts: dict[Finding, Verdict]
+
+    @property
+    def tree(self) -> Tree:
+        """The tree that every verdict's nodes belong to."""
+        return self.judge.ownership.tree
+
+
+def judge_source(text: str, settings: Settings) -> Judged | None:
+    """Judge ``text`` (newlines normalised) as one tree, for the fixer; None if nothing is found.
+
+    The findings are those of ``check_source``. Raises ``SourceError`` if ``text`` mentions a task
+    but is not valid Python.
+    """
+    from flake8_task_refs.analysis.noqa import unsilenced  # noqa: PLC0415
+
+    offsets = mentions(text, settings) if may_create_tasks(text, settings) else []
+    if not offsets:
+        return None
+    try:
+        judged = Module(text, settings, whole_file=True).judged(offsets)
+    except RecursionError:
+        raise SourceError("nested too deeply") from None
+    if judged is None or settings.disable_noqa:
+        return judged
+    kept = unsilenced(list(judged.verdicts), text)
+    return Judged(judged.judge, {finding: judged.verdicts[finding] for finding in kept})
 
 
 class Module:
@@ -105,7 +143,18 @@ class Module:
         """Return the findings around ``offsets``, the places that mention a task."""
         if self.keeps_every_task():
             return []
-        return sorted({found for tree in self.trees(offsets) for found in self._findings_in(tree)})
+        trees = self.trees(offsets)
+        return sorted({finding for tree in trees for finding, _ in self._verdicts_of(tree)})
+
+    def judged(self, offsets: list[int]) -> Judged | None:
+        """Return the findings and verdicts of the whole file, None if there are none."""
+        if self.keeps_every_task():
+            return None
+        for tree in self.trees(offsets):
+            judge = self.judge(tree)
+            found = self._verdicts_of(tree, judge)
+            return Judged(judge, dict(sorted(found, key=lambda pair: pair[0]))) if found else None
+        return None
 
     def trees(self, offsets: list[int]) -> dict[Tree, None]:
         """Return the trees that can hold creation sites, those around ``offsets`` first."""
@@ -133,15 +182,19 @@ class Module:
         ownership = Ownership(tree, self.names, self.sites, self.helper)
         return Judge(ownership, _ON | self.settings.enabled_codes)
 
-    def _findings_in(self, tree: Tree) -> list[Finding]:
+    def _verdicts_of(self, tree: Tree, judge: Judge | None = None) -> list[tuple[Finding, Verdict]]:
+        verdicts = (judge or self.judge(tree)).verdicts(self.sites_in(tree))
         return [
-            Finding(
-                *verdict.tree.position(verdict.node),
-                verdict.code,
-                BY_CODE[verdict.code].text(verdict.coroutine),
-                verdict.coroutine,
+            (
+                Finding(
+                    *verdict.tree.position(verdict.node),
+                    verdict.code,
+                    BY_CODE[verdict.code].text(verdict.coroutine),
+                    verdict.coroutine,
+                ),
+                verdict,
             )
-            for verdict in self.judge(tree).verdicts(self.sites_in(tree))
+            for verdict in verdicts
         ]
 
     def keeps_every_task(self) -> bool:

@@ -59,6 +59,32 @@ def find_helper(
     return None
 
 
+def likely_function(tree: Tree, call: cst.Call) -> cst.FunctionDef | None:
+    """Return the function of ``tree``, that of a whole file, which ``call`` probably runs.
+
+    ``find_helper`` answers what is certain. This is for those who would rather look into a
+    function too many: decorators do not matter, and ``anything.method()`` is the only method of
+    that name.
+    """
+    path = dotted_text(call.func)
+    if path is None:
+        return None
+    owner, _, name = path.rpartition(".")
+    named = [
+        node for node in tree.inner if isinstance(node, cst.FunctionDef) and node.name.value == name
+    ]
+    classes = {function: tree.method_class(function) for function in named}
+    if not owner:
+        plain = [function for function in named if classes[function] is None]
+        return plain[-1] if plain else None
+    if owner in ("self", "cls"):
+        around = tree.class_around(call)
+        named = [f for f in named if around is not None and classes[f] is around]
+    else:
+        named = [f for f in named if classes[f] is not None]
+    return named[0] if len(named) == 1 else None
+
+
 def _is_stub(function: cst.FunctionDef) -> bool:
     """Tell whether a body is only ``...``, ``pass``, a docstring or ``raise``."""
     return all(

@@ -18,7 +18,7 @@ from flake8_task_refs.analysis.applications import (
     application_of,
     stops_application,
 )
-from flake8_task_refs.analysis.cancellation import cancels, is_endless, swallower
+from flake8_task_refs.analysis.cancellation import is_endless, swallowers
 from flake8_task_refs.analysis.effects import CLOSERS
 from flake8_task_refs.analysis.helpers import find_helper
 from flake8_task_refs.analysis.ownership import Hold, How, Ownership
@@ -71,7 +71,7 @@ class Lifecycle:
             return None
         places = self._places(site, holders)
         application = application_of(self.tree, self.ownership.names, function)
-        if application is not None:
+        if application is not None and application.sure:
             return None if self._application_ends(application, site, places) else "TSK201"
         closer = self._close_method(site.call)
         if closer is None or any(hold.how is How.ALIVE for hold in holders):
@@ -243,23 +243,7 @@ class Lifecycle:
         found = self.coroutine(value)
         if found is None:
             return _ENDLESS_NAME.match(last_name(value.func)) is not None
-        tree, function = found
-        return any(self._is_endless_loop(tree, node) for node in tree.walk(function.body))
-
-    @staticmethod
-    def _is_endless_loop(tree: Tree, node: cst.CSTNode) -> bool:
-        """Tell whether ``node`` is a loop that nothing but an exception or its end stops."""
-        if isinstance(node, cst.For):
-            return node.asynchronous is not None
-        if not isinstance(node, cst.While):
-            return False
-        tested = {last_name(inner) for inner in tree.walk(node.test)} - {""}
-        return not any(
-            isinstance(inner, cst.Return)
-            or (isinstance(inner, cst.Break) and _loop_of(tree, inner) is node)
-            or (isinstance(inner, (cst.AssignTarget, cst.AugAssign)) and _fills(inner, tested))
-            for inner in tree.walk(node.body)
-        )
+        return runs_for_ever(*found)
 
     def coroutine(self, call: cst.Call) -> tuple[Tree, cst.FunctionDef] | None:
         """Return the function of this file that ``call`` makes a coroutine of."""
@@ -302,7 +286,7 @@ class Lifecycle:
         if function.name.value in CLOSERS or stops_application(self.tree, function):
             return True
         application = application_of(self.tree, self.ownership.names, function)
-        if application is None or not application.yields:
+        if application is None or not application.yields or not application.sure:
             return False
         return any(
             isinstance(node, cst.Yield) and self.tree.order[node] < self.tree.order[call]
@@ -366,13 +350,10 @@ class Lifecycle:
         if found is None:
             return []
         tree, function = found
-        loops = [node for node in tree.walk(function.body) if isinstance(node, cst.While)]
         return [
             (tree, catcher)
-            for loop in loops
-            if is_endless(loop) and not cancels(tree, loop.body)
-            for node in tree.walk(loop.body)
-            if (catcher := swallower(tree, node)) is not None
+            for loop, catcher in swallowers(tree, function)
+            if isinstance(loop, cst.While) and is_endless(loop)
         ]
 
     # -- TSK301, TSK303 ---------------------------------------------------------------------
@@ -442,6 +423,25 @@ class Lifecycle:
             and _place(node.value) in places
             for node in self.tree.walk(function)
         )
+
+
+def runs_for_ever(tree: Tree, function: cst.FunctionDef) -> bool:
+    """Tell whether ``function`` has a loop that nothing but an exception or its end stops."""
+    return any(_is_endless_loop(tree, node) for node in tree.walk(function.body))
+
+
+def _is_endless_loop(tree: Tree, node: cst.CSTNode) -> bool:
+    if isinstance(node, cst.For):
+        return node.asynchronous is not None
+    if not isinstance(node, cst.While):
+        return False
+    tested = {last_name(inner) for inner in tree.walk(node.test)} - {""}
+    return not any(
+        isinstance(inner, cst.Return)
+        or (isinstance(inner, cst.Break) and _loop_of(tree, inner) is node)
+        or (isinstance(inner, (cst.AssignTarget, cst.AugAssign)) and _fills(inner, tested))
+        for inner in tree.walk(node.body)
+    )
 
 
 def _place(node: cst.CSTNode) -> str:

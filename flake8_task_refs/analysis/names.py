@@ -174,6 +174,18 @@ class Names:
             return self.is_loop(tree, node.value)
         return isinstance(node, cst.Name) and self._name_is_loop(tree, node)
 
+    def is_asyncio_loop(self, tree: Tree, node: cst.CSTNode) -> bool:
+        """Tell whether ``node`` surely is a loop of asyncio's: its name alone does not count."""
+        if isinstance(node, cst.Call):
+            return self.canonical(tree, node.func) in _LOOP_CALLS
+        scope = tree.scope[node].owner(node.value) if isinstance(node, cst.Name) else None
+        stores = scope.stores.get(last_name(node), ()) if scope is not None else ()
+        made = [assigned_value(tree, store) for store in stores]
+        return bool(made) and all(
+            isinstance(value, cst.Call) and self.canonical(tree, value.func) in _LOOP_CALLS
+            for value in made
+        )
+
     def _makes_loop(self, tree: Tree, call: cst.Call) -> bool:
         """Tell whether ``call`` returns an event loop; other objects have getters of that name."""
         path = self.canonical(tree, call.func)

@@ -131,6 +131,10 @@ class Outline:
         line = bisect_right(self._line_starts, offset)
         return line, offset - self._line_starts[line - 1] + 1
 
+    def offset(self, line: int, column: int) -> int:
+        """Return the offset of a 1-based line and column, as ``position`` tells them."""
+        return self._line_starts[line - 1] + column - 1
+
     @cached_property
     def code(self) -> str:
         """The source with every string and comment blanked out, offsets unchanged."""

@@ -180,6 +180,20 @@ def module_of(parts: cst.ImportFrom) -> str:
     return "." * len(parts.relative) + (dotted_text(parts.module) or "" if parts.module else "")
 
 
+def imported(node: cst.Import | cst.ImportFrom) -> Iterator[tuple[str, str]]:
+    """Yield the names that an import statement binds, each with its dotted origin."""
+    if isinstance(node, cst.Import):
+        for alias in node.names:
+            path = dotted_text(alias.name) or ""
+            bound = alias.evaluated_alias or path.split(".")[0]
+            yield bound, path if alias.asname else bound
+    elif not isinstance(node.names, cst.ImportStar):
+        module = module_of(node)
+        for alias in node.names:
+            bound = alias.evaluated_alias or alias.evaluated_name
+            yield bound, f"{module}.{alias.evaluated_name}"
+
+
 def dotted_text(node: cst.CSTNode | None) -> str | None:
     """Return ``a.b.c`` as text if ``node`` is such a chain of plain names, else None."""
     parts: list[str] = []
@@ -287,17 +301,8 @@ class Tree:
 
     @staticmethod
     def _note_import(node: cst.Import | cst.ImportFrom, scope: Scope) -> None:
-        if isinstance(node, cst.Import):
-            for alias in node.names:
-                path = dotted_text(alias.name) or ""
-                bound = alias.evaluated_alias or path.split(".")[0]
-                origin = path if alias.asname else bound
-                scope.imports.setdefault(bound, []).append(origin)
-        elif not isinstance(node.names, cst.ImportStar):
-            module = module_of(node)
-            for alias in node.names:
-                bound = alias.evaluated_alias or alias.evaluated_name
-                scope.imports.setdefault(bound, []).append(f"{module}.{alias.evaluated_name}")
+        for bound, origin in imported(node):
+            scope.imports.setdefault(bound, []).append(origin)
 
     def _open_scope(self, node: cst.CSTNode, scope: Scope) -> Scope:
         """Return a new scope for a node of ``_SCOPES``."""
@@ -331,6 +336,15 @@ class Tree:
     def class_around(self, node: cst.CSTNode) -> cst.ClassDef | None:
         """Return the innermost class around ``node``, functions passed over."""
         return next((at for at in self.ancestors(node) if isinstance(at, cst.ClassDef)), None)
+
+    def method_class(self, node: cst.CSTNode) -> cst.ClassDef | None:
+        """Return the class whose body ``node`` stands in, no function in between."""
+        for at in self.ancestors(node):
+            if isinstance(at, (cst.FunctionDef, cst.Lambda)):
+                return None
+            if isinstance(at, cst.ClassDef):
+                return at
+        return None
 
     def statement_of(self, node: cst.CSTNode) -> cst.CSTNode:
         """Return the statement around ``node`` that stands directly in a block."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
+from flake8_task_refs.analysis.applications import Application, application_of
 from flake8_task_refs.analysis.callbacks import Callbacks
 from flake8_task_refs.analysis.helpers import Helper, find_helper
 from flake8_task_refs.analysis.lifecycle import Lifecycle
@@ -14,6 +15,7 @@ from flake8_task_refs.analysis.names import assigned_value
 from flake8_task_refs.analysis.ownership import Hold, How, Ownership
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import TypeGuard
 
     from flake8_task_refs.analysis.sites import CreationSite
@@ -28,12 +30,18 @@ _WAITED: Final = (How.AWAITED,)
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Which rule speaks of a node, and the coroutine that its message names."""
+    """Which rule speaks of a node, and the coroutine that its message names.
+
+    ``site`` is the creation site that ``node`` is or belongs to, ``holds`` what holds its handle;
+    a rule about other calls has neither.
+    """
 
     code: str
     tree: Tree
     node: cst.CSTNode
     coroutine: str
+    site: CreationSite | None = None
+    holds: Sequence[Hold] = ()
 
 
 class Judge:
@@ -45,16 +53,30 @@ class Judge:
         self.containers = Containers(ownership.tree.outline)
         self.lifecycle = Lifecycle(ownership)
         self.wanted = wanted
+        self._applications: dict[cst.FunctionDef, Application | None] = {}
+
+    def application(self, function: cst.FunctionDef) -> Application | None:
+        """Return the application that ``function`` starts, None if it starts none."""
+        if function not in self._applications:
+            ownership = self.ownership
+            found = application_of(ownership.tree, ownership.names, function)
+            self._applications[function] = found
+        return self._applications[function]
 
     def verdicts(self, sites: list[CreationSite]) -> list[Verdict]:
         """Return what the rules say of ``sites``, and of the region's done-callbacks."""
         tree = self.ownership.tree
         found: list[Verdict] = []
         for site in sites:
-            found += [Verdict(code, tree, site.call, site.coroutine) for code in self._codes(site)]
+            self.ownership.was_bound = False
+            holds = self.ownership.holds(site.call) if site.kind != "deferred" else []
+            found += [
+                Verdict(code, tree, site.call, site.coroutine, site, holds)
+                for code in self._codes(site, holds)
+            ]
             if "TSK203" in self.wanted:
                 found += [
-                    Verdict("TSK203", home, node, site.coroutine)
+                    Verdict("TSK203", home, node, site.coroutine, site, holds)
                     for home, node in self.lifecycle.swallowed(site)
                 ]
         callbacks = Callbacks(self.ownership)
@@ -97,12 +119,10 @@ class Judge:
             value, (cst.List, cst.Tuple, cst.Set, cst.Dict, cst.ListComp, cst.SetComp)
         )
 
-    def _codes(self, site: CreationSite) -> list[str]:
+    def _codes(self, site: CreationSite, holds: list[Hold]) -> list[str]:
         """Return what the rules say of one site: who holds it, who ends it, what it is called."""
         if site.kind == "deferred":
             return ["TSK001"]
-        self.ownership.was_bound = False
-        holds = self.ownership.holds(site.call)
         if site.kind == "aggregate":
             return ["TSK003"] if not holds and self._holds_fresh_tasks(site) else []
         unnamed = "TSK303" in self.wanted and self.lifecycle.is_unnamed(site)

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
+from flake8_task_refs.analysis.tree import last_name
 from flake8_task_refs.fix.edits import Edit, Place
 from flake8_task_refs.fix.imports import add_imports, docstring_end
-from flake8_task_refs.fix.names import FileNames, fresh, last_name_of
+from flake8_task_refs.fix.names import FileNames, fresh
 from flake8_task_refs.fix.source import SourceFile, Statement, statement_expression
 
 if TYPE_CHECKING:
@@ -181,22 +182,21 @@ class Additions:
         file = self._file
         after = self._head_statement()
         line = file.last_line(after) + 1 if after is not None else docstring_end(file)
-        newline = file.newline_near(line - 1) if line > 1 else file.newline
         lines: list[str] = [] if line == 1 else [""]
         for number, block in enumerate(simple):
             lines += [""] * bool(number) + block
         for block in functions:
             lines += ["", ""] * bool(simple) + block
         offset = file.line_start(line)
-        lead = "" if offset == 0 or file.text[offset - 1] in "\r\n" else newline
-        text = lead + newline.join(lines) + newline
+        lead = "" if offset == 0 or file.text[offset - 1] == "\n" else "\n"
+        text = lead + "\n".join(lines) + "\n"
         if file.text[offset:].strip():
             below = line
             while not file.line_text(below).strip():
                 below += 1
             following = file.line_text(below)
             apart = 2 if functions or _is_definition(following) else 1
-            text += newline * max(0, apart - (below - line))
+            text += "\n" * max(0, apart - (below - line))
         return Edit(offset, offset, text, Place.HEADER)
 
     def _head_statement(self) -> Statement | None:
@@ -242,10 +242,9 @@ class Additions:
         line = file.first_line_with_comments(self._log_before)
         if self._commented_out_head(line):
             line = file.first_line(self._log_before)
-        newline = file.newline_near(line)
         above = file.blank_lines_above(line)
         before = [] if line - above <= 1 else [""] * max(0, 2 - above)
-        text = newline.join([*before, *lines, "", "", ""])
+        text = "\n".join([*before, *lines, "", "", ""])
         offset = file.line_start(line)
         return [Edit(offset, offset, text, Place.FUNCTION)]
 
@@ -271,7 +270,7 @@ def _is_constant(statement: Statement) -> bool:
     if not isinstance(small, (cst.Assign, cst.AnnAssign)) or small.value is None:
         return False
     if isinstance(small.value, cst.Call):
-        return last_name_of(small.value.func) in _PLAIN_CALLS
+        return last_name(small.value.func) in _PLAIN_CALLS
     return not isinstance(small.value, cst.Await)
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from bisect import bisect_left
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 class OverlapError(ValueError):
@@ -57,6 +61,27 @@ def apply(text: str, edits: Sequence[Edit]) -> str:
         pieces += [text[done : edit.start], edit.text]
         done = edit.end
     return "".join([*pieces, text[done:]])
+
+
+def in_line_ends_of(text: str, edits: Sequence[Edit]) -> list[Edit]:
+    r"""Return ``edits``, made for ``text`` with ``\n`` for every line end, as edits of ``text``.
+
+    What they insert gets the line ends that the text has before each of them.
+    """
+    if "\r" not in text:
+        return list(edits)
+    ends = list(_LINE_END.finditer(text))
+    # How far along an end of two characters lies in the text where it is one.
+    pairs = [end.start() for end in ends if len(end.group()) == 2]
+    shorter = [at - number for number, at in enumerate(pairs)]
+    found = []
+    for edit in edits:
+        start, end = (at + bisect_left(shorter, at) for at in (edit.start, edit.end))
+        before = bisect_left(ends, start, key=lambda item: item.end() - 1)
+        newline = ends[max(0, before - 1)].group()
+        text_here = edit.text.replace("\n", newline)
+        found.append(replace(edit, start=start, end=end, text=text_here))
+    return found
 
 
 def moved(offset: int, edits: Sequence[Edit]) -> int:

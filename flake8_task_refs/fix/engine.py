@@ -8,10 +8,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from flake8_task_refs.analysis.check import check_source
+from flake8_task_refs.analysis.check import Judged, check_source, judge_source
 from flake8_task_refs.analysis.finding import Finding, SourceError
+from flake8_task_refs.analysis.outline import Outline, normalise_newlines
 from flake8_task_refs.fix.additions import Additions
-from flake8_task_refs.fix.edits import Edit, OverlapError, apply, in_order, moved
+from flake8_task_refs.fix.edits import Edit, OverlapError, apply, in_line_ends_of, in_order, moved
 from flake8_task_refs.fix.layout import Layout
 from flake8_task_refs.fix.names import FileNames, Locals
 from flake8_task_refs.fix.plan import Context, Declined, FixSettings, Plan
@@ -20,7 +21,7 @@ from flake8_task_refs.fix.registration import Writer
 from flake8_task_refs.fix.source import SourceFile
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 __all__ = ["Declined", "FixResult", "FixSettings", "fix_source"]
 
@@ -41,14 +42,6 @@ class FixResult:
     declined: tuple[Declined, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Attempt:
-    """One text on the way, and its findings, each with the one of the input that it was."""
-
-    text: str
-    open: dict[Finding, Finding]
-
-
 class _RefusedError(Exception):
     """The plan does not lead to better text; the message is the reason."""
 
@@ -60,147 +53,149 @@ def fix_source(source: str, settings: FixSettings | None = None) -> FixResult:
     ``SourceError`` if it is not valid Python.
     """
     settings = settings or FixSettings()
-    findings = check_source(source, settings.analysis)
-    now = _Attempt(
-        source,
-        {
-            finding: finding
-            for finding in findings
-            if not settings.select or finding.code.startswith(settings.select)
-        },
-    )
+    text = source
+    judged = judge_source(normalise_newlines(text), settings.analysis)
+    # Each finding of the text as it is now, and the one of the input that it was.
+    now = {
+        finding: finding
+        for finding in (judged.verdicts if judged else ())
+        if not settings.select or finding.code.startswith(settings.select)
+    }
     fixed: set[Finding] = set()
     declined: dict[Finding, Declined] = {}
     for _ in range(_PASSES):
-        if not now.open:
+        if not now or judged is None:
             break
-        following, plan_made = _one_pass(now, settings, findings_of=findings)
-        for refusal in plan_made.declined:
-            origin = now.open[refusal.finding]
+        done = _Repair(judged, settings).of(list(now))
+        for refusal in done.plan.declined:
+            origin = now[refusal.finding]
             declined[origin] = Declined(origin, refusal.reason)
-        fixed |= {now.open[finding] for finding in plan_made.fixed}
-        if following is now:
+        fixed |= {now[finding] for finding in done.plan.fixed}
+        if not done.plan.fixed:
             break
+        text = apply(text, in_line_ends_of(text, done.edits))
         # What could not be done beside other repairs may go alone; a reasoned refusal is final.
         refused = {o for o, r in declined.items() if not r.reason.startswith(_TRY_AGAIN)}
-        still = {finding: o for finding, o in following.open.items() if o not in refused}
-        now = _Attempt(following.text, still)
-        if now.open:
-            findings = check_source(now.text, settings.analysis)
+        gone = set(done.plan.fixed)
+        left = [f for f in now if f not in gone and now[f] not in refused]
+        if not left:
+            break
+        judged = judge_source(done.text, settings.analysis)
+        found = {_place(finding): finding for finding in (judged.verdicts if judged else ())}
+        now = {
+            found[_place(there)]: now[finding]
+            for finding, there in zip(left, done.moved(left), strict=True)
+        }
     return FixResult(
-        now.text,
+        text,
         tuple(sorted(fixed)),
         tuple(declined[finding] for finding in sorted(declined) if finding not in fixed),
     )
 
 
-def _one_pass(
-    now: _Attempt, settings: FixSettings, *, findings_of: Sequence[Finding]
-) -> tuple[_Attempt, Plan]:
-    """Repair as many findings as possible at once; those that spoil it are declined."""
-    file = SourceFile(now.text)
-    wanted = list(now.open)
-    refused: list[Declined] = []
-    try:
-        made, text, edits = _attempt(file, wanted, findings_of, settings)
-    except _RefusedError:
-        wanted, refused = _one_by_one(file, wanted, findings_of, settings)
-        made, text, edits = _attempt(file, wanted, findings_of, settings)
-    made.declined += refused
-    if not made.fixed:
-        return now, made
-    left = {}
-    gone = set(made.fixed)
-    for finding, origin in now.open.items():
-        if finding not in gone:
-            left[_moved(file, text, finding, edits)] = origin
-    return _Attempt(text, left), made
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """A plan that was carried out: ``edits`` made ``text`` of ``before``."""
+
+    before: str
+    plan: Plan
+    edits: list[Edit]
+    text: str
+
+    def moved(self, findings: Iterable[Finding]) -> list[Finding]:
+        """Return ``findings`` at their places in the new text."""
+        old, new = Outline(self.before), Outline(self.text)
+        found = []
+        for finding in findings:
+            offset = moved(old.offset(finding.line, finding.column), self.edits)
+            place = new.position(offset)
+            found.append(Finding(*place, finding.code, finding.message, finding.coroutine))
+        return found
 
 
-def _one_by_one(
-    file: SourceFile,
-    wanted: Sequence[Finding],
-    findings: Sequence[Finding],
-    settings: FixSettings,
-) -> tuple[list[Finding], list[Declined]]:
-    """Find out which of ``wanted`` can be repaired together, taking one more at a time."""
-    good: list[Finding] = []
-    refused = []
-    for finding in wanted:
-        reason = _refusal(file, [*good, finding], findings, settings)
-        if reason:
-            refused.append(Declined(finding, reason))
+class _Repair:
+    """One pass over a judged file."""
+
+    def __init__(self, judged: Judged, settings: FixSettings) -> None:
+        self._judged = judged
+        self._settings = settings
+        self._file = SourceFile(judged.tree)
+        self._names = FileNames(self._file, judged.judge.ownership.names)
+
+    def of(self, wanted: list[Finding]) -> _Done:
+        """Repair as many of ``wanted`` as possible at once; those that spoil it are declined."""
+        try:
+            return self._attempt(wanted)
+        except _RefusedError:
+            good, refused = self._together([], wanted)
+            done = self._attempt(good)
+            done.plan.declined += refused
+            return done
+
+    def _together(
+        self, base: list[Finding], wanted: list[Finding]
+    ) -> tuple[list[Finding], list[Declined]]:
+        """Find out which of ``wanted`` can be repaired beside ``base`` and each other."""
+        try:
+            self._attempt([*base, *wanted])
+        except _RefusedError as reason:
+            if len(wanted) == 1:
+                return [], [Declined(wanted[0], str(reason))]
         else:
-            good.append(finding)
-    return good, refused
+            return wanted, []
+        middle = len(wanted) // 2
+        first, refused = self._together(base, wanted[:middle])
+        second, more = self._together([*base, *first], wanted[middle:])
+        return [*first, *second], [*refused, *more]
+
+    def _attempt(self, wanted: Sequence[Finding]) -> _Done:
+        """Plan and make the repair of ``wanted``. Raises ``_RefusedError`` if it does no good."""
+        file, names, settings = self._file, self._names, self._settings
+        layout = Layout(settings.line_length, file.indent_unit)
+        registry = settings.analysis.registry_name.strip("_") or "background_tasks"
+        context = Context(
+            judge=self._judged.judge,
+            file=file,
+            names=names,
+            locals=Locals(file),
+            writer=Writer(file, names, layout),
+            additions=Additions(file, names, layout, registry),
+            settings=settings,
+        )
+        made = plan(context, {finding: self._judged.verdicts[finding] for finding in wanted})
+        if not made.fixed:
+            return _Done(file.text, made, [], file.text)
+        try:
+            edits = in_order([*made.edits, *context.additions.edits()])
+        except OverlapError:
+            raise _RefusedError(OVERLAPS) from None
+        done = _Done(file.text, made, edits, apply(file.text, edits))
+        self._verify(done)
+        return done
+
+    def _verify(self, done: _Done) -> None:
+        """Check that the new text compiles if the old one did, and has the findings left over."""
+        if not _compiles(done.text) and _compiles(done.before):
+            raise _RefusedError(BROKEN)
+        try:
+            found = check_source(done.text, self._settings.analysis)
+        except SourceError:
+            raise _RefusedError(BROKEN) from None
+        gone = set(done.plan.fixed)
+        places = Counter(map(_place, found))
+        left = [finding for finding in self._judged.verdicts if finding not in gone]
+        wanted = Counter(map(_place, done.moved(left)))
+        # A task that is kept may now be told to have no end; that is another fault, and was there.
+        for place in list(places):
+            if place[2] in _ENDINGS and place not in wanted:
+                del places[place]
+        if places != wanted:
+            new = sorted({code for _, _, code in places - wanted})
+            raise _RefusedError(f"{WORSE} ({', '.join(new)}): repair it by hand" if new else WORSE)
 
 
-def _refusal(
-    file: SourceFile, wanted: Sequence[Finding], findings: Sequence[Finding], settings: FixSettings
-) -> str:
-    """Return why ``wanted`` cannot be repaired together, or ``""``."""
-    try:
-        _attempt(file, wanted, findings, settings)
-    except _RefusedError as reason:
-        return str(reason)
-    return ""
-
-
-def _attempt(
-    file: SourceFile,
-    wanted: Sequence[Finding],
-    findings: Sequence[Finding],
-    settings: FixSettings,
-) -> tuple[Plan, str, list[Edit]]:
-    """Plan and make the repair of ``wanted``. Raises ``_RefusedError`` if the text isn't better."""
-    layout = Layout(settings.line_length, file.indent_unit)
-    names = FileNames(file)
-    registry = settings.analysis.registry_name.strip("_") or "background_tasks"
-    context = Context(
-        file=file,
-        names=names,
-        locals=Locals(file),
-        writer=Writer(file, names, layout),
-        additions=Additions(file, names, layout, registry),
-        settings=settings,
-    )
-    made = plan(context, wanted)
-    if not made.fixed:
-        return made, file.text, []
-    try:
-        edits = in_order([*made.edits, *context.additions.edits()])
-    except OverlapError:
-        raise _RefusedError(OVERLAPS) from None
-    text = apply(file.text, edits)
-    _verify(file, text, edits, [f for f in findings if f not in set(made.fixed)], settings)
-    return made, text, edits
-
-
-def _verify(
-    file: SourceFile,
-    text: str,
-    edits: Sequence[Edit],
-    expected: Sequence[Finding],
-    settings: FixSettings,
-) -> None:
-    """Check ``text``: it compiles if the original did, and its findings are those ``expected``."""
-    if _compiles(file.text) and not _compiles(text):
-        raise _RefusedError(BROKEN)
-    try:
-        found = check_source(text, settings.analysis)
-    except SourceError:
-        raise _RefusedError(BROKEN) from None
-    places = Counter((f.line, f.column, f.code) for f in found)
-    wanted = Counter(
-        (f.line, f.column, f.code) for f in (_moved(file, text, f, edits) for f in expected)
-    )
-    # A task that is kept may now be told to have no end; that is another fault, and was there.
-    for place in list(places):
-        if place[2] in _ENDINGS and place not in wanted:
-            del places[place]
-    if places != wanted:
-        new = sorted({code for _, _, code in places - wanted})
-        raise _RefusedError(f"{WORSE} ({', '.join(new)}): repair it by hand" if new else WORSE)
+def _place(finding: Finding) -> tuple[int, int, str]:
+    return finding.line, finding.column, finding.code
 
 
 def _compiles(text: str) -> bool:
@@ -211,12 +206,3 @@ def _compiles(text: str) -> bool:
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return False
     return True
-
-
-def _moved(file: SourceFile, text: str, finding: Finding, edits: Sequence[Edit]) -> Finding:
-    """Return ``finding`` at its place in ``text``, which ``edits`` made of the file's text."""
-    offset = moved(file.offset(finding.line, finding.column - 1), edits)
-    before = text[:offset].replace("\r\n", "\n").replace("\r", "\n")
-    line = before.count("\n") + 1
-    column = len(before) - (before.rfind("\n") + 1) + 1
-    return Finding(line, column, finding.code, finding.message, finding.coroutine)

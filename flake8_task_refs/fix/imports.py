@@ -118,46 +118,39 @@ def _beside(file: SourceFile, stdlib: list[_Entry], module: str, *, is_from: boo
     before = [entry for entry in stdlib if comes_before(entry)]
     if before:
         line = file.last_line(before[-1].statement) + 1
-        newline = file.newline_near(line - 1)
-        lead = "" if line <= file.last_line_number() or _ends_with_newline(file) else newline
+        lead = "" if line <= file.last_line_number() or file.text.endswith("\n") else "\n"
         offset = file.line_start(line)
-        return Edit(offset, offset, f"{lead}{_text(module, is_from)}{newline}", Place.HEADER)
+        return Edit(offset, offset, f"{lead}{_text(module, is_from)}\n", Place.HEADER)
     # Below a licence or a heading, which is about all that follows.
     line = file.first_line(stdlib[0].statement)
     offset = file.line_start(line)
-    text = f"{_text(module, is_from)}{file.newline_near(line)}"
-    return Edit(offset, offset, text, Place.HEADER)
+    return Edit(offset, offset, f"{_text(module, is_from)}\n", Place.HEADER)
 
 
 def _new_section(file: SourceFile, entries: list[_Entry], texts: list[str]) -> Edit:
     """Insert a section of its own, before the third party's imports, after ``__future__``'s."""
     future = [entry for entry in entries if entry.is_future]
     others = [entry for entry in entries if not entry.is_future]
-    newline = file.newline
-    block = newline.join(texts) + newline
+    block = "".join(f"{text}\n" for text in texts)
     if future:
         line = file.last_line(future[-1].statement) + 1
-        text = newline + block
+        text = f"\n{block}"
     elif others:
         line = file.first_line_with_comments(others[0].statement)
         if line == 1 and file.line_text(1).startswith("#"):
             line = file.first_line(others[0].statement)
         offset = file.line_start(line)
-        return Edit(offset, offset, block + newline, Place.HEADER)
+        return Edit(offset, offset, f"{block}\n", Place.HEADER)
     else:
         line = docstring_end(file)
-        text = (newline if line > 1 else "") + block
+        text = f"\n{block}" if line > 1 else block
     # What follows an import section: its own blank lines, or two before a function or class.
     following = file.line_text(line) if line <= file.last_line_number() else ""
     if following.strip():
-        text += newline * (2 if following.startswith(("def ", "async ", "class ", "@")) else 1)
+        text += "\n" * (2 if following.startswith(("def ", "async ", "class ", "@")) else 1)
     offset = file.line_start(line)
-    lead = "" if offset == 0 or file.text[offset - 1] in "\r\n" else newline
+    lead = "" if offset == 0 or file.text[offset - 1] == "\n" else "\n"
     return Edit(offset, offset, lead + text, Place.HEADER)
-
-
-def _ends_with_newline(file: SourceFile) -> bool:
-    return file.text.endswith(("\n", "\r"))
 
 
 def _with_member(file: SourceFile, entry: _Entry, name: str, line_length: int) -> Edit:
@@ -166,11 +159,9 @@ def _with_member(file: SourceFile, entry: _Entry, name: str, line_length: int) -
     code = file.code(entry.statement)
     if not isinstance(part, cst.ImportFrom) or isinstance(part.names, cst.ImportStar):
         offset = file.line_start(file.last_line(entry.statement) + 1)
-        return Edit(
-            offset, offset, f"from {entry.module} import {name}{file.newline}", Place.HEADER
-        )
+        return Edit(offset, offset, f"from {entry.module} import {name}\n", Place.HEADER)
     later = next((a for a in part.names if _member_key(dotted(a.name)) > _member_key(name)), None)
-    if "\n" in code or "\r" in code:
+    if "\n" in code:
         if later is not None:
             offset = file.span(later).start
             return Edit(offset, offset, f"{name},{_gap(file, later)}")
@@ -184,9 +175,8 @@ def _with_member(file: SourceFile, entry: _Entry, name: str, line_length: int) -
     texts = [text.rstrip(", ") for text in texts]
     line = f"from {entry.module} import {', '.join(texts)}"
     if len(line) > line_length:
-        newline = file.newline
-        inner = f",{newline}{file.indent_unit}".join(texts)
-        line = f"from {entry.module} import ({newline}{file.indent_unit}{inner},{newline})"
+        inner = f",\n{file.indent_unit}".join(texts)
+        line = f"from {entry.module} import (\n{file.indent_unit}{inner},\n)"
     return Edit(span.start, span.end, line)
 
 
@@ -199,7 +189,7 @@ def _gap(file: SourceFile, alias: cst.ImportAlias) -> str:
     start = file.span(alias).start
     line = file.line_of(start)
     before = file.text[file.line_start(line) : start]
-    return f"{file.newline_near(line - 1)}{before}" if _blank(before) else " "
+    return f"\n{before}" if _blank(before) else " "
 
 
 def _member_key(name: str) -> tuple[int, str]:

@@ -67,9 +67,7 @@ class Layout:
     def is_formatted(self, code: str, indent: str, comment: str = "") -> bool:
         """Tell whether ``code``, a statement that stands at ``indent``, is laid out like this."""
         try:
-            return [line.rstrip("\r") for line in f"{indent}{code}".split("\n")] == self.statement(
-                code, indent, comment
-            )
+            return f"{indent}{code}".split("\n") == self.statement(code, indent, comment)
         except Unknown:
             return False
 

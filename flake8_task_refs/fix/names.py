@@ -1,4 +1,4 @@
-"""What names mean in a file, which are taken, and how a new one is found."""
+"""Which names a file has, for what it lacks to be added under a name that is free."""
 
 from __future__ import annotations
 
@@ -7,30 +7,34 @@ from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
+from flake8_task_refs.analysis.tree import imported, last_name
 from flake8_task_refs.fix.source import SourceFile, dotted
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Container
+
+    from flake8_task_refs.analysis.names import Names
 
 _LOGGER_NAMES: Final = ("logger", "LOGGER", "_logger", "_LOGGER", "log", "LOG", "_log")
 _LOG_METHODS: Final = frozenset({"debug", "info", "warning", "error", "exception", "critical"})
 
 
 class FileNames:
-    """The names that the whole file binds, and what they stand for."""
+    """The names that the file binds. ``analysis`` tells what each of them means where it stands."""
 
-    def __init__(self, file: SourceFile) -> None:
+    def __init__(self, file: SourceFile, analysis: Names) -> None:
         """Look at the imports and the assignments of ``file``."""
         self._file = file
+        self.analysis = analysis
 
     @cached_property
     def imports(self) -> dict[str, str]:
         """Local name to dotted origin, of every import statement in the file."""
         found: dict[str, str] = {}
         for plain in self._file.all(cst.Import):
-            found.update(_imported(plain))
+            found.update(imported(plain))
         for node in self._file.all(cst.ImportFrom):
-            found.update(_imported(node))
+            found.update(imported(node))
         return found
 
     @cached_property
@@ -43,11 +47,11 @@ class FileNames:
             if isinstance(statement, cst.SimpleStatementLine):
                 for part in statement.body:
                     if isinstance(part, (cst.Import, cst.ImportFrom)):
-                        found.update(_imported(part))
+                        found.update(imported(part))
             elif isinstance(statement, cst.Try):
                 for node in self._file.inside(statement, into_scopes=False):
                     if isinstance(node, (cst.Import, cst.ImportFrom)):
-                        found.update(_imported(node))
+                        found.update(imported(node))
         return found
 
     @cached_property
@@ -68,16 +72,11 @@ class FileNames:
         """Every name that occurs anywhere in the file."""
         return frozenset(node.value for node in self._file.all(cst.Name))
 
-    @cached_property
-    def calls(self) -> frozenset[str]:
-        """The last name of everything that the file calls."""
-        return frozenset(last_name_of(node.func) for node in self._file.all(cst.Call))
-
     def canonical(self, node: cst.CSTNode | None) -> str:
-        """Return the dotted name of ``node`` with its imports followed, else ``""``."""
-        path = dotted(node)
-        head, dot, rest = path.partition(".")
-        return f"{self.imports.get(head, head)}{dot}{rest}"
+        """Return the dotted name that ``node`` stands for; as it is written, if that is unknown."""
+        if node is None:
+            return ""
+        return self.analysis.canonical(self._file.tree, node) or dotted(node)
 
     def module_alias(self, module: str) -> str:
         """Return the name under which the module imports ``module``, or ``""``."""
@@ -110,7 +109,7 @@ class FileNames:
     def logger(self) -> tuple[str, bool]:
         """Return the module's logger and whether it takes ``%``-style arguments; else ``""``."""
         for name, value in self.module_assignments.items():
-            if isinstance(value, cst.Call) and last_name_of(value.func) == "getLogger":
+            if isinstance(value, cst.Call) and last_name(value.func) == "getLogger":
                 return name, True
         for name in _LOGGER_NAMES:
             if name in self.module_assignments or name in self.module_imports:
@@ -145,13 +144,6 @@ class FileNames:
         )
 
 
-def last_name_of(func: cst.CSTNode) -> str:
-    """Return the last name of a callee: ``c`` of ``a().b.c``."""
-    if isinstance(func, cst.Attribute):
-        return func.attr.value
-    return func.value if isinstance(func, cst.Name) else ""
-
-
 def names_in(file: SourceFile, node: cst.CSTNode) -> frozenset[str]:
     """Return every name that occurs in ``node``: variables, attributes and parameters."""
     return frozenset(inner.value for inner in file.inside(node) if isinstance(inner, cst.Name))
@@ -174,22 +166,6 @@ def outermost_function(file: SourceFile, node: cst.CSTNode) -> cst.CSTNode:
         if isinstance(outer, cst.FunctionDef):
             found = outer
     return found
-
-
-def _imported(statement: cst.Import | cst.ImportFrom) -> Iterator[tuple[str, str]]:
-    if isinstance(statement, cst.Import):
-        for alias in statement.names:
-            path = dotted(alias.name)
-            if alias.asname:
-                yield dotted(alias.asname.name), path
-            else:
-                root = path.partition(".")[0]
-                yield root, root
-    elif not isinstance(statement.names, cst.ImportStar):
-        module = "." * len(statement.relative) + dotted(statement.module)
-        for alias in statement.names:
-            name = dotted(alias.name)
-            yield dotted(alias.asname.name) if alias.asname else name, f"{module}.{name}"
 
 
 class Locals:

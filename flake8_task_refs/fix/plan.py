@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from flake8_task_refs.options import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from flake8_task_refs.analysis.finding import Finding
+    from flake8_task_refs.analysis.tree import Tree
+    from flake8_task_refs.analysis.verdict import Judge
     from flake8_task_refs.fix.additions import Additions
     from flake8_task_refs.fix.edits import Edit
     from flake8_task_refs.fix.names import FileNames, Locals
     from flake8_task_refs.fix.registration import Writer
+    from flake8_task_refs.fix.sites import Site
     from flake8_task_refs.fix.source import SourceFile
 
 
@@ -42,14 +47,23 @@ class Declined:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The file that is being repaired, and what the homes share."""
+    """The file that is being repaired, and what the homes share.
 
+    ``judge`` answers what the analysis knows: what a call creates, who owns it, how it ends.
+    """
+
+    judge: Judge
     file: SourceFile
     names: FileNames
     locals: Locals
     writer: Writer
     additions: Additions
     settings: FixSettings
+
+    @property
+    def tree(self) -> Tree:
+        """The tree of the whole file, which the analysis made."""
+        return self.file.tree
 
     @property
     def registry_name(self) -> str:
@@ -70,3 +84,20 @@ class Plan:
         self.edits += other.edits
         self.fixed += other.fixed
         self.declined += other.declined
+
+    def decline(self, sites: Sequence[Site], reason: str) -> None:
+        """Leave ``sites`` alone for ``reason``."""
+        self.declined += [Declined(site.finding, reason) for site in sites]
+
+
+class Home(Protocol):
+    """One way to repair: where a task is kept from now on, or what is mended where it is kept.
+
+    Homes are made anew for each plan, with its ``Context``.
+    """
+
+    def accepts(self, site: Site) -> bool:
+        """Tell whether this home is the one for ``site``, all homes before it having refused."""
+
+    def plan(self, sites: Sequence[Site]) -> Plan:
+        """Plan the repair of the ``sites`` that were accepted; each is fixed or declined."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,15 +10,14 @@ import libcst as cst
 from flake8_task_refs.fix.edits import Edit, Place, apply, in_order
 from flake8_task_refs.fix.layout import Unknown
 from flake8_task_refs.fix.sites import Site, named_callee, takes_name
-from flake8_task_refs.fix.source import SourceFile, Span, Statement, statement_expression
+from flake8_task_refs.fix.source import SourceFile, Statement, statement_expression
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from flake8_task_refs.analysis.spans import Span
     from flake8_task_refs.fix.layout import Layout
     from flake8_task_refs.fix.names import FileNames
-
-_LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +75,8 @@ class Writer:
         call = self.file.span(site.call)
         whole = self.file.span(statement)
         named = self.with_name(site)
-        rest = "" if site.form == "discard" else _plain(self.file.text[call.end : whole.end])
-        original = _plain(self.file.text[whole.start : whole.end])
+        rest = "" if site.form == "discard" else self.file.text[call.end : whole.end]
+        original = self.file.text[whole.start : whole.end]
         comment = self.comment_after(statement)
         one_line = "\n" not in original
         if one_line or self.layout.is_formatted(original, self.file.indent(statement), comment):
@@ -114,11 +112,11 @@ class Writer:
             Edit(edit.start - span.start, edit.end - span.start, edit.text)
             for edit in self._name_edit(site)
         ]
-        return _plain(apply(text, edits))
+        return apply(text, edits)
 
     def _name_edit(self, site: Site) -> list[Edit]:
         callee = named_callee(self.file, site)
-        if not callee or not takes_name(self.file, self.names, site):
+        if not callee or not takes_name(self.file, self.names.analysis, site):
             return []
         if any(isinstance(outer, cst.FormattedString) for outer in self.file.ancestors(site.call)):
             return []  # its quotes could not be told from the string's before Python 3.12
@@ -134,7 +132,7 @@ class Writer:
         if "#" in self.file.text[end : call.end]:
             return []
         comma = "" if isinstance(last.comma, cst.Comma) else ","
-        return [Edit(end, end, f",{self.file.newline_near(line - 1)}{before}{name}{comma}")]
+        return [Edit(end, end, f",\n{before}{name}{comma}")]
 
     def _spans_lines(self, site: Site) -> bool:
         span = self.file.span(site.call)
@@ -146,7 +144,7 @@ class Writer:
         if statement is None or not self._spans_lines(site):
             return True
         span = self.file.span(statement)
-        code = _plain(self.file.text[span.start : span.end])
+        code = self.file.text[span.start : span.end]
         indent, comment = self.file.indent(statement), self.comment_after(statement)
         try:
             self.layout.statement(f"{helper}({self.with_name(site)})", indent, comment)
@@ -181,10 +179,10 @@ class Writer:
         span = self.file.span(statement)
         original = self.file.text[span.start : span.end]
         indent, comment = self.file.indent(statement), self.comment_after(statement)
-        if not self.layout.is_formatted(_plain(original), indent, comment):
+        if not self.layout.is_formatted(original, indent, comment):
             return edits
         local = [Edit(e.start - span.start, e.end - span.start, e.text, e.place) for e in edits]
-        changed = _plain(apply(original, in_order(local)))
+        changed = apply(original, in_order(local))
         try:
             lines = self.layout.statement(changed, indent + deeper, comment)
         except Unknown:
@@ -193,8 +191,7 @@ class Writer:
 
     def replace(self, span: Span, lines: Sequence[str], indent: str) -> Edit:
         """Replace ``span``, which begins after its indentation, by ``lines`` that have theirs."""
-        newline = self.file.newline_near(self.file.line_of(span.start))
-        return Edit(span.start, span.end, newline.join(lines)[len(indent) :])
+        return Edit(span.start, span.end, "\n".join(lines)[len(indent) :])
 
     def insert_after(
         self, statement: cst.CSTNode, lines: Sequence[str], place: Place = Place.AFTER_STATEMENT
@@ -205,10 +202,9 @@ class Writer:
     def insert_at(self, line: int, lines: Sequence[str], place: Place) -> Edit:
         """Insert ``lines`` before ``line``, which may be the one after the last."""
         offset = self.file.line_start(line)
-        newline = self.file.newline_near(line - 1)
-        if offset and self.file.text[offset - 1] not in "\r\n":
-            return Edit(offset, offset, "".join(newline + text for text in lines), place)
-        return Edit(offset, offset, "".join(text + newline for text in lines), place)
+        if offset and self.file.text[offset - 1] != "\n":
+            return Edit(offset, offset, "".join(f"\n{text}" for text in lines), place)
+        return Edit(offset, offset, "".join(f"{text}\n" for text in lines), place)
 
     def comment_after(self, statement: cst.CSTNode) -> str:
         """Return what follows ``statement`` on its last line."""
@@ -246,7 +242,7 @@ class Writer:
             span = self.file.span(node)
             if any(span.start <= edit.start < span.end for edit in edits):
                 continue
-            code = _plain(self.file.text[span.start : span.end])
+            code = self.file.text[span.start : span.end]
             indent, comment = self.file.indent(node), self.comment_after(node)
             if self.layout.is_formatted(code, indent, comment):
                 lines = self.layout.best(code, indent + self.layout.step, comment)
@@ -259,8 +255,3 @@ class Writer:
             len(self.file.line_text(line).expandtabs(4)) + step > self.layout.line_length
             for line in range(first, last + 1)
         )
-
-
-def _plain(text: str) -> str:
-    r"""Return ``text`` with ``\n`` line ends."""
-    return _LINE_END.sub("\n", text)

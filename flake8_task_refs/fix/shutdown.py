@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
-from flake8_task_refs.fix.names import last_name_of, names_in
+from flake8_task_refs.analysis.helpers import likely_function
+from flake8_task_refs.analysis.tree import last_name
+from flake8_task_refs.fix.names import names_in
 from flake8_task_refs.fix.source import SourceFile, dotted, last_part
-from flake8_task_refs.fix.workers import called_function
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -53,7 +54,7 @@ def events(
 
 
 def _event(file: SourceFile, used: frozenset[str], call: cst.Call, depth: int) -> Iterator[str]:
-    name = last_name_of(call.func)
+    name = last_name(call.func)
     receiver = dotted(call.func.value) if isinstance(call.func, cst.Attribute) else ""
     own = receiver in {"self", "cls"}
     if isinstance(call.func, cst.Attribute) and not own and name in _GRACEFUL_METHODS:
@@ -61,7 +62,7 @@ def _event(file: SourceFile, used: frozenset[str], call: cst.Call, depth: int) -
         if known & used:
             yield GRACEFUL
             return
-    function = called_function(file, call, call) if depth else None
+    function = likely_function(file.tree, call) if depth else None
     if function is not None:
         inside = list(events(file, used, function.body, depth - 1))
         if inside:

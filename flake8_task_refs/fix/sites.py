@@ -1,33 +1,37 @@
-"""A finding's place in the tree: the creating call, its statement, and how its handle is used."""
+"""What is to be repaired where: a finding's call, its statement, and how its handle is used."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
-from flake8_task_refs.fix.names import FileNames, last_name_of
+from flake8_task_refs.analysis.tree import last_name
 from flake8_task_refs.fix.source import SourceFile, Statement, dotted, statement_expression
 
 if TYPE_CHECKING:
-    from flake8_task_refs.analysis.finding import Finding
+    from collections.abc import Sequence
 
-_TASK_CALLS: Final = frozenset({"create_task", "ensure_future", "Task"})
-_AGGREGATES: Final = frozenset({"gather", "shield", "run_coroutine_threadsafe", "wait", "wait_for"})
+    from flake8_task_refs.analysis.finding import Finding
+    from flake8_task_refs.analysis.names import Names
+    from flake8_task_refs.analysis.sites import CreationSite
+    from flake8_task_refs.analysis.verdict import Verdict
+
 _ON_THE_TASK: Final = frozenset({"add_done_callback", "set_name"})
-_SCHEDULERS: Final = frozenset(
-    {"call_soon", "call_soon_threadsafe", "call_later", "call_at", "add_signal_handler"}
-)
+_NAMED_CREATORS: Final = frozenset({"asyncio.create_task", "asyncio.Task"})
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Site:
-    """Where a task is made.
+    """Where a finding is.
 
-    ``form`` says what the statement does with the handle: ``discard`` (``create_task(...)`` or
-    ``_ = create_task(...)`` alone on its line), ``chain`` (``create_task(...).set_name(...)``),
-    ``assign`` (``name = create_task(...)``; ``target`` is the name) or ``expression``.
+    ``call`` is what the finding points at. ``form`` says what its statement does with the
+    handle: ``discard`` (``create_task(...)`` or ``_ = create_task(...)`` alone on its line),
+    ``chain`` (``create_task(...).set_name(...)``), ``assign`` (``name = create_task(...)``;
+    ``target`` is the name) or ``expression``. ``made`` is the creation site, if the rule speaks
+    of one.
     """
 
     finding: Finding
@@ -35,7 +39,18 @@ class Site:
     form: str
     statement: Statement | None
     function: cst.FunctionDef | cst.Lambda | None
-    target: str = ""
+    target: str
+    made: CreationSite | None
+
+    @property
+    def code(self) -> str:
+        """The rule that speaks."""
+        return self.finding.code
+
+    @property
+    def is_handed_over(self) -> bool:
+        """Whether ``call`` is given the creator, and makes no task itself."""
+        return self.made is not None and self.made.kind in ("deferred", "mapped")
 
     @property
     def coroutine(self) -> cst.BaseExpression | None:
@@ -43,33 +58,14 @@ class Site:
         return self.call.args[0].value if self.call.args else None
 
 
-def locate(file: SourceFile, names: FileNames, finding: Finding) -> Site | None:
-    """Return the site of ``finding``, or ``None`` if no creating call begins there."""
-    offset = file.offset(finding.line, finding.column - 1)
-    call = _creating(names, file.calls_at(offset))
-    if call is None:
+def site_of(file: SourceFile, finding: Finding, verdict: Verdict) -> Site | None:
+    """Return the site of a finding, ``None`` if its rule does not speak of a call."""
+    call = verdict.node
+    if not isinstance(call, cst.Call):
         return None
     statement = file.statement(call)
     form, target = _form(file, call, statement)
-    return Site(finding, call, form, statement, file.function(call), target)
-
-
-def _creating(names: FileNames, calls: list[cst.Call]) -> cst.Call | None:
-    """Choose among the calls that begin at one place: ``a().create_task(..).set_name(..)``."""
-    for wanted in (_SCHEDULERS, _TASK_CALLS, _AGGREGATES):
-        for call in calls:
-            if last_name_of(call.func) in wanted:
-                return call
-            origin = names.canonical(call.func)
-            if origin.startswith("asyncio.") and origin.rpartition(".")[2] in wanted:
-                return call
-    plain = [call for call in calls if last_name_of(call.func) not in _ON_THE_TASK]
-    return plain[0] if plain else None
-
-
-def is_scheduler(call: cst.Call) -> bool:
-    """Tell whether ``call`` hands ``create_task`` over to be called later."""
-    return last_name_of(call.func) in _SCHEDULERS
+    return Site(finding, call, form, statement, file.function(call), target, verdict.site)
 
 
 def _form(file: SourceFile, call: cst.Call, statement: Statement | None) -> tuple[str, str]:
@@ -119,47 +115,31 @@ def named_callee(file: SourceFile, site: Site) -> str:
     path = dotted(coroutine.func)
     head, dot, rest = path.partition(".")
     if head in {"self", "cls"}:
-        for outer in file.ancestors(site.call):
-            if isinstance(outer, cst.ClassDef):
-                return f"{outer.name.value}{dot}{rest}"
+        around = file.tree.class_around(site.call)
+        if around is not None:
+            return f"{around.name.value}{dot}{rest}"
     return path
 
 
-def takes_name(file: SourceFile, names: FileNames, site: Site) -> bool:
+def takes_name(file: SourceFile, names: Names, site: Site) -> bool:
     """Tell whether ``name=`` can be added to the creating call, and isn't there yet."""
-    if "set_task_factory" in names.calls or last_name_of(site.call.func) == "ensure_future":
+    if site.made is None or "set_task_factory" in file.tree.outline.code:
         return False
     if site.coroutine is None or site.call.args[0].keyword or site.call.args[0].star:
         return False
     if any(not arg.keyword or arg.keyword.value == "name" for arg in site.call.args[1:]):
         return False
-    origin = names.canonical(site.call.func)
-    if origin in {"asyncio.create_task", "asyncio.tasks.create_task", "asyncio.Task"}:
+    if site.made.path in _NAMED_CREATORS:
         return True
-    return last_name_of(site.call.func) == "create_task" and _is_asyncio_loop(file, names, site)
-
-
-def _is_asyncio_loop(file: SourceFile, names: FileNames, site: Site) -> bool:
-    """Tell whether the receiver comes from ``asyncio`` for certain, not only by its name."""
-    receiver = site.call.func.value if isinstance(site.call.func, cst.Attribute) else None
-    if isinstance(receiver, cst.Call):
-        return _makes_loop(names, receiver)
-    if not isinstance(receiver, cst.Name) or site.function is None:
+    if site.made.path != "loop.create_task" or last_name(site.call.func) != "create_task":
         return False
-    stores = [
-        node.value
-        for node in file.inside(site.function)
-        if isinstance(node, cst.Assign)
-        and any(dotted(target.target) == receiver.value for target in node.targets)
-    ]
-    return bool(stores) and all(
-        isinstance(value, cst.Call) and _makes_loop(names, value) for value in stores
-    )
+    receiver = site.call.func.value if isinstance(site.call.func, cst.Attribute) else None
+    return receiver is not None and names.is_asyncio_loop(file.tree, receiver)
 
 
-def _makes_loop(names: FileNames, call: cst.Call) -> bool:
-    return names.canonical(call.func) in {
-        "asyncio.get_running_loop",
-        "asyncio.get_event_loop",
-        "asyncio.new_event_loop",
-    }
+def by_statement(sites: Sequence[Site]) -> list[list[Site]]:
+    """Group ``sites`` by the statement they stand in; one that has none stands alone."""
+    groups: dict[cst.CSTNode, list[Site]] = defaultdict(list)
+    for site in sites:
+        groups[site.statement or site.call].append(site)
+    return list(groups.values())

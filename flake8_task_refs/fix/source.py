@@ -1,17 +1,19 @@
-"""The file to repair: its text, its tree, and where in the text each node of the tree stands."""
+r"""The file to repair: its text and lines, beside the tree that the analysis made of it.
+
+All text here has ``\n`` for every line end; ``edits.in_line_ends_of`` gives the file its own back.
+"""
 
 from __future__ import annotations
 
-import re
+from bisect import bisect_right
 from collections import defaultdict
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
 import libcst as cst
-from libcst.metadata import MetadataWrapper, PositionProvider
 
-from flake8_task_refs.analysis.finding import SourceError
-from flake8_task_refs.analysis.tree import children, dotted_text
+from flake8_task_refs.analysis.spans import Span, Spans
+from flake8_task_refs.analysis.tree import Tree, dotted_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,56 +23,28 @@ Function: TypeAlias = cst.FunctionDef | cst.Lambda
 
 _Node = TypeVar("_Node", bound=cst.CSTNode)
 
-_LINE_END: Final = re.compile(r"\r\n|\r|\n")
-_STRINGS: Final[tuple[type[cst.CSTNode], ...]] = (cst.SimpleString, cst.FormattedString)
-_SCOPES: Final = (cst.FunctionDef, cst.Lambda, cst.ClassDef)
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Offsets into the text: the first character, and the one after the last."""
-
-    start: int
-    end: int
-
 
 class SourceFile:
-    r"""A parsed file. Offsets count characters of ``text``; lines count from 1.
+    """A parsed file. Offsets count characters of ``text``; lines count from 1."""
 
-    The tree is that of the text with ``\n`` for every line end: libcst's positions are then those
-    of the original, whichever line ends it has.
-    """
-
-    def __init__(self, text: str) -> None:
-        """Parse ``text``. Raises ``SourceError`` if it is not valid Python."""
-        self.text = text
-        self._ends = list(_LINE_END.finditer(text))
-        self._starts = [0, *(end.end() for end in self._ends)]
-        try:
-            module = cst.parse_module(_LINE_END.sub("\n", text))
-        except cst.ParserSyntaxError as error:
-            raise SourceError(error.message, error.raw_line, error.raw_column + 1) from None
-        wrapper = MetadataWrapper(module, unsafe_skip_copy=True)
-        self.module = wrapper.module
-        self._ranges = wrapper.resolve(PositionProvider)
-        self._parents: dict[cst.CSTNode, cst.CSTNode] = {}
-        self._by_type: dict[type[cst.CSTNode], list[cst.CSTNode]] = defaultdict(list)
-        self._calls: dict[int, list[cst.Call]] = defaultdict(list)
-        self._walk()
-        self.newline = self._ends[0].group() if self._ends else "\n"
+    def __init__(self, tree: Tree) -> None:
+        """Look at ``tree``, that of a whole file, and at its text."""
+        self.tree = tree
+        self.module = tree.module
+        self.text = tree.text
         self.indent_unit = self.module.default_indent
-
-    def _walk(self) -> None:
-        stack: list[cst.CSTNode] = [self.module]
-        while stack:
-            node = stack.pop()
-            self._by_type[type(node)].append(node)
-            inside = [child for _, child in children(node)]
-            for child in inside:
-                self._parents[child] = node
-            stack.extend(reversed(inside))
+        self._spans = Spans(tree)
 
     # Where things are in the text.
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        starts = [0]
+        at = self.text.find("\n")
+        while at >= 0:
+            starts.append(at + 1)
+            at = self.text.find("\n", at + 1)
+        return starts
 
     def offset(self, line: int, column: int) -> int:
         """Return the offset of 1-based ``line`` and 0-based ``column``."""
@@ -78,16 +52,7 @@ class SourceFile:
 
     def line_of(self, offset: int) -> int:
         """Return the 1-based line of ``offset``."""
-        low, high = 0, len(self._starts)
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if self._starts[middle] <= offset else (low, middle)
-        return low + 1
-
-    def position(self, offset: int) -> tuple[int, int]:
-        """Return 1-based line and 1-based column of ``offset``."""
-        line = self.line_of(offset)
-        return line, offset - self._starts[line - 1] + 1
+        return bisect_right(self._starts, offset)
 
     def line_start(self, line: int) -> int:
         """Return the offset of the first character of ``line``; after the last line, the end."""
@@ -95,38 +60,26 @@ class SourceFile:
 
     def line_text(self, line: int) -> str:
         """Return ``line`` without its line end."""
-        end = self._ends[line - 1].start() if line <= len(self._ends) else len(self.text)
+        end = self._starts[line] - 1 if line < len(self._starts) else len(self.text)
         return self.text[self.line_start(line) : end]
-
-    def newline_near(self, line: int) -> str:
-        """Return the line end of ``line``, or of the file's first line if it has none."""
-        return self._ends[line - 1].group() if 0 < line <= len(self._ends) else self.newline
 
     def span(self, node: cst.CSTNode) -> Span:
         """Return the offsets of ``node``, without its decorators and comments."""
-        where = self._ranges[node]
-        return Span(
-            self.offset(where.start.line, where.start.column),
-            self.offset(where.end.line, where.end.column),
-        )
+        return self._spans.of(node)
 
     def code(self, node: cst.CSTNode) -> str:
         """Return the text of ``node``."""
-        span = self.span(node)
-        return self.text[span.start : span.end]
+        start, end = self.span(node)
+        return self.text[start:end]
 
     def first_line(self, statement: cst.CSTNode) -> int:
         """Return the line where ``statement`` begins: that of its first decorator, if any."""
         decorators: Sequence[cst.Decorator] = getattr(statement, "decorators", ())
-        return self._ranges[decorators[0] if decorators else statement].start.line
+        return self.line_of(self.span(decorators[0] if decorators else statement).start)
 
     def last_line(self, statement: cst.CSTNode) -> int:
         """Return the line where ``statement`` ends."""
-        return self._ranges[statement].end.line
-
-    def span_line(self, node: cst.CSTNode) -> int:
-        """Return the line where ``node`` begins."""
-        return self._ranges[node].start.line
+        return self.line_of(self.span(statement).end)
 
     def first_line_with_comments(self, statement: cst.CSTNode) -> int:
         """Return the line of the first comment right above ``statement``, else its own line."""
@@ -153,25 +106,22 @@ class SourceFile:
 
     def string_continuations(self, first: int, last: int) -> frozenset[int]:
         """Return the lines from ``first`` to ``last`` that begin inside a string."""
+        low, high = self.line_start(first), self.line_start(last + 1)
         found: set[int] = set()
-        for kind in _STRINGS:
-            for node in self.all(kind):
-                where = self._ranges[node]
-                if where.start.line != where.end.line and first <= where.end.line <= last:
-                    found.update(range(where.start.line + 1, where.end.line + 1))
+        for start, end, kind in self.tree.outline.blanks:
+            if kind != "comment" and start < high and end > low:
+                found.update(range(self.line_of(start) + 1, self.line_of(end) + 1))
         return frozenset(found)
 
     # The tree.
 
     def parent(self, node: cst.CSTNode) -> cst.CSTNode:
         """Return the node around ``node``; the module is its own."""
-        return self._parents.get(node, node)
+        return self.tree.parent.get(node, node)
 
     def ancestors(self, node: cst.CSTNode) -> Iterator[cst.CSTNode]:
         """Yield the nodes around ``node``, from the inside out."""
-        while node in self._parents:
-            node = self._parents[node]
-            yield node
+        return self.tree.ancestors(node)
 
     def statement(self, node: cst.CSTNode) -> Statement | None:
         """Return the statement that ``node`` belongs to (or is), if it stands on its own line."""
@@ -192,7 +142,7 @@ class SourceFile:
         return None
 
     def function(self, node: cst.CSTNode) -> Function | None:
-        """Return the innermost function or lambda around ``node``."""
+        """Return the innermost function or lambda around ``node``, classes passed over."""
         for outer in self.ancestors(node):
             if isinstance(outer, (cst.FunctionDef, cst.Lambda)):
                 return outer
@@ -200,36 +150,26 @@ class SourceFile:
 
     def method_class(self, function: cst.CSTNode) -> cst.ClassDef | None:
         """Return the class whose body ``function`` stands in directly (or under an ``if``)."""
-        for outer in self.ancestors(function):
-            if isinstance(outer, (cst.FunctionDef, cst.Lambda)):
-                return None
-            if isinstance(outer, cst.ClassDef):
-                return outer
-        return None
+        return self.tree.method_class(function)
 
     def within(self, node: cst.CSTNode, outer: cst.CSTNode) -> bool:
         """Tell whether ``node`` is ``outer`` or stands inside it."""
-        return node is outer or any(around is outer for around in self.ancestors(node))
+        return self.tree.holds(outer, node)
 
     def inside(self, node: cst.CSTNode, *, into_scopes: bool = True) -> Iterator[cst.CSTNode]:
         """Yield ``node`` and everything in it in source order; functions and classes if wanted."""
-        stack = [node]
-        while stack:
-            current = stack.pop()
-            yield current
-            if into_scopes or current is node or not isinstance(current, _SCOPES):
-                stack.extend(child for _, child in reversed(children(current)))
+        return self.tree.walk(node, into_functions=into_scopes)
+
+    @cached_property
+    def _by_type(self) -> dict[type[cst.CSTNode], list[cst.CSTNode]]:
+        found: dict[type[cst.CSTNode], list[cst.CSTNode]] = defaultdict(list)
+        for node in self.tree.order:
+            found[type(node)].append(node)
+        return found
 
     def all(self, kind: type[_Node]) -> list[_Node]:
         """Return every node of the file that is a ``kind``, in source order."""
         return cast("list[_Node]", self._by_type.get(kind, []))
-
-    def calls_at(self, offset: int) -> list[cst.Call]:
-        """Return the calls that begin at ``offset``, the outermost first."""
-        if not self._calls:
-            for call in self.all(cst.Call):
-                self._calls[self.span(call).start].append(call)
-        return self._calls.get(offset, [])
 
     def assignments(self) -> list[cst.Assign | cst.AnnAssign]:
         """Return every assignment of the file, with and without an annotation."""

@@ -663,3 +663,17 @@ async def lifespan(app):
 def test_the_last_line_may_lack_its_end() -> None:
     text = fix("import asyncio\nasync def f():\n    asyncio.create_task(g())").text
     assert text.endswith("\n    task.add_done_callback(_background_tasks.discard)")
+
+
+def test_each_line_keeps_its_own_end() -> None:
+    source = (
+        "import asyncio\r\n\r\n\nasync def f():\r    asyncio.create_task(\r\n"
+        "        g(),\n    )\r\n    return 1\r"
+    )
+    text = fix(source).text
+    assert text.startswith("import asyncio\r\n\r\n# Strong references")
+    assert "async def f():\r    task = asyncio.create_task(\r" in text
+    assert text.endswith("    task.add_done_callback(_background_tasks.discard)\r\n    return 1\r")
+    assert text.replace("\r\n", "\n").replace("\r", "\n") == (
+        fix(source.replace("\r\n", "\n").replace("\r", "\n")).text
+    )

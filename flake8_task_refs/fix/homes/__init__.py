@@ -1,1 +1,32 @@
-"""The homes: where a registry of tasks can live, one module for each kind of place."""
+"""The homes, in the order in which they are asked: each takes what no other before it took."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from flake8_task_refs.fix.homes.aggregate import Aggregates
+from flake8_task_refs.fix.homes.callback import BrokenCallbacks
+from flake8_task_refs.fix.homes.container import GrowingContainers
+from flake8_task_refs.fix.homes.handed_over import HandedOver
+from flake8_task_refs.fix.homes.instance import Instances
+from flake8_task_refs.fix.homes.lifespan import Lifespans
+from flake8_task_refs.fix.homes.module import ModuleRegistry
+from flake8_task_refs.fix.homes.on_event import StartupHandlers
+from flake8_task_refs.fix.homes.reuse import Reuse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from flake8_task_refs.fix.plan import Context, Home
+
+HOMES: Final[Sequence[Callable[[Context], Home]]] = (
+    BrokenCallbacks,
+    GrowingContainers,
+    Aggregates,
+    HandedOver,
+    Reuse,
+    Lifespans,
+    StartupHandlers,
+    Instances,
+    ModuleRegistry,
+)

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Final
 import libcst as cst
 
 from flake8_task_refs.fix.edits import Edit
-from flake8_task_refs.fix.names import last_name_of
-from flake8_task_refs.fix.plan import Context, Declined, Plan
+from flake8_task_refs.fix.plan import Context, Plan
 from flake8_task_refs.fix.registration import Registry
 
 if TYPE_CHECKING:
@@ -16,7 +15,9 @@ if TYPE_CHECKING:
 
     from flake8_task_refs.fix.sites import Site
 
-_FUTURES: Final = frozenset({"gather", "shield"})
+# Those whose value is a future already; the others are coroutines, or concurrent futures.
+_FUTURES: Final = ("asyncio.gather", "asyncio.shield")
+_COROUTINES: Final = ("asyncio.wait", "asyncio.wait_for")
 
 NEVER_RUNS: Final = (
     "this call makes a coroutine that never runs unless it is awaited: await it (--unsafe-fixes)"
@@ -24,33 +25,44 @@ NEVER_RUNS: Final = (
 INSIDE: Final = "the future is made inside an expression: give it a name, and keep that"
 
 
-def plan(context: Context, sites: Sequence[Site]) -> Plan:
-    """Keep the futures of ``sites``; with ``unsafe_fixes`` await them where that is possible."""
-    found = Plan()
-    for site in sites:
-        name = last_name_of(site.call.func)
-        origin = context.names.canonical(site.call.func).rpartition(".")[2]
-        if context.settings.unsafe_fixes and _can_await(site, origin):
-            start = context.file.span(site.call).start
-            found.edits.append(Edit(start, start, "await "))
+class Aggregates:
+    """Keeps the futures; with ``unsafe_fixes`` awaits them where that is possible."""
+
+    def __init__(self, context: Context) -> None:
+        """Repair in ``context``."""
+        self._context = context
+
+    def accepts(self, site: Site) -> bool:
+        """Take every aggregate."""
+        return site.code == "TSK003"
+
+    def plan(self, sites: Sequence[Site]) -> Plan:
+        """Await or keep each future; what never runs unless it is awaited, is declined."""
+        context, found = self._context, Plan()
+        for site in sites:
+            origin = site.made.path if site.made is not None else ""
+            if context.settings.unsafe_fixes and _can_await(site, origin):
+                start = context.file.span(site.call).start
+                found.edits.append(Edit(start, start, "await "))
+            elif origin in _COROUTINES:
+                found.decline([site], NEVER_RUNS)
+                continue
+            elif site.form == "expression":
+                found.decline([site], INSIDE)
+                continue
+            else:
+                context.additions.defined_before(site.call)
+                kind = "asyncio" if origin in _FUTURES else "concurrent.futures"
+                registry = Registry(context.additions.futures(kind))
+                future = site.target or context.locals.free("future", site.call)
+                found.edits += context.writer.register(site, future, registry)
             found.fixed.append(site.finding)
-        elif {name, origin} & {"wait", "wait_for"}:
-            found.declined.append(Declined(site.finding, NEVER_RUNS))
-        elif site.form == "expression":
-            found.declined.append(Declined(site.finding, INSIDE))
-        else:
-            context.additions.defined_before(site.call)
-            kind = "asyncio" if {name, origin} & _FUTURES else "concurrent.futures"
-            registry = Registry(context.additions.futures(kind))
-            future = site.target or context.locals.free("future", site.call)
-            found.edits += context.writer.register(site, future, registry)
-            found.fixed.append(site.finding)
-    return found
+        return found
 
 
 def _can_await(site: Site, origin: str) -> bool:
     return (
-        origin != "run_coroutine_threadsafe"
+        origin != "asyncio.run_coroutine_threadsafe"
         and site.form in {"discard", "assign"}
         and isinstance(site.function, cst.FunctionDef)
         and site.function.asynchronous is not None

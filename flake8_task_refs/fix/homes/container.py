@@ -1,4 +1,4 @@
-"""A container that keeps a task for good, or whose callback is broken: the callback is mended."""
+"""A container that keeps its tasks for good: it gets the callback that takes them out."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
-from flake8_task_refs.fix.edits import Edit
-from flake8_task_refs.fix.names import last_name_of
-from flake8_task_refs.fix.plan import Context, Declined, Plan
+from flake8_task_refs.analysis.tree import last_name
+from flake8_task_refs.fix.plan import Context, Plan
 from flake8_task_refs.fix.registration import Registry
 from flake8_task_refs.fix.source import dotted, statement_expression
 
 if TYPE_CHECKING:
-    from flake8_task_refs.analysis.finding import Finding
+    from collections.abc import Sequence
+
     from flake8_task_refs.fix.sites import Site
     from flake8_task_refs.fix.source import Statement
 
@@ -22,19 +22,35 @@ _DISCARDS: Final = {"add": "discard", "append": "remove"}
 OTHER_STORE: Final = (
     "the task is stored in another way than by add() or append(): take it out when it is done"
 )
-OTHER_CALLBACK: Final = "what this callback should do cannot be told from it: mend it by hand"
-UNSAFE_CALLBACK: Final = "a callback that works changes what the program does (--unsafe-fixes)"
 
 
-def add_discard(context: Context, site: Site) -> Plan:
-    """Register the discard callback next to where the task of ``site`` is stored."""
+class GrowingContainers:
+    """Registers the discard callback next to where a task is stored."""
+
+    def __init__(self, context: Context) -> None:
+        """Repair in ``context``."""
+        self._context = context
+
+    def accepts(self, site: Site) -> bool:
+        """Take every task that its container keeps for good."""
+        return site.code == "TSK101"
+
+    def plan(self, sites: Sequence[Site]) -> Plan:
+        """Add the callbacks."""
+        found = Plan()
+        for site in sites:
+            found.take(_add_discard(self._context, site))
+        return found
+
+
+def _add_discard(context: Context, site: Site) -> Plan:
     found = Plan(fixed=[site.finding])
     direct = _store_around(context, site.call)
     if direct is not None and site.statement is not None and site.function is not None:
         return _split(context, site, direct)
     store = _store_of(context, site) if site.form == "assign" else None
     if store is None:
-        return Plan(declined=[Declined(site.finding, OTHER_STORE)])
+        return _declined(site)
     statement, registry = store
     indent = context.file.indent(statement)
     line = f"{site.target}.add_done_callback({registry.expression}.{registry.discard})"
@@ -58,7 +74,7 @@ def _store_around(context: Context, node: cst.CSTNode) -> Registry | None:
 
 
 def _registry(call: cst.Call) -> Registry | None:
-    method = last_name_of(call.func)
+    method = last_name(call.func)
     if method not in _DISCARDS or not isinstance(call.func, cst.Attribute):
         return None
     container = dotted(call.func.value)
@@ -69,7 +85,7 @@ def _split(context: Context, site: Site, registry: Registry) -> Plan:
     """Make ``container.add(create_task(…))`` three statements."""
     statement = site.statement
     if statement is None or statement_expression(statement) is None:
-        return Plan(declined=[Declined(site.finding, OTHER_STORE)])
+        return _declined(site)
     writer, file = context.writer, context.file
     indent = file.indent(statement)
     task = context.locals.free("task", site.call)
@@ -101,35 +117,7 @@ def _store_of(context: Context, site: Site) -> tuple[Statement, Registry] | None
     return None
 
 
-def mend_callback(context: Context, finding: Finding) -> Plan:
-    """Pass ``container.discard`` instead of calling it."""
-    file = context.file
-    offset = file.offset(finding.line, finding.column - 1)
-    for node in file.calls_at(offset):
-        if (
-            last_name_of(node.func) == "add_done_callback"
-            and isinstance(node.func, cst.Attribute)
-            and node.args
-        ):
-            method = _method(node.args[0].value, dotted(node.func.value))
-            if method is None:
-                break
-            if not context.settings.unsafe_fixes:
-                return Plan(declined=[Declined(finding, UNSAFE_CALLBACK)])
-            span = file.span(node.args[0].value)
-            return Plan(edits=[Edit(span.start, span.end, file.code(method))], fixed=[finding])
-    return Plan(declined=[Declined(finding, OTHER_CALLBACK)])
-
-
-def _method(callback: cst.BaseExpression, task: str) -> cst.BaseExpression | None:
-    """Return ``container.discard`` of ``container.discard(task)``, also inside a lambda."""
-    if isinstance(callback, cst.Lambda) and not callback.params.params:
-        callback = callback.body
-    if (
-        isinstance(callback, cst.Call)
-        and last_name_of(callback.func) in _DISCARDS.values()
-        and len(callback.args) == 1
-        and dotted(callback.args[0].value) == task
-    ):
-        return callback.func
-    return None
+def _declined(site: Site) -> Plan:
+    found = Plan()
+    found.decline([site], OTHER_STORE)
+    return found

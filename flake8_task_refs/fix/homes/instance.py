@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
+from flake8_task_refs.analysis.lifecycle import runs_for_ever
+from flake8_task_refs.analysis.tree import last_name
 from flake8_task_refs.fix.edits import Edit, Place
 from flake8_task_refs.fix.homes.lifespan import first_statement
-from flake8_task_refs.fix.names import fresh, last_name_of, names_in
+from flake8_task_refs.fix.names import fresh, names_in
 from flake8_task_refs.fix.plan import Context, Plan
 from flake8_task_refs.fix.registration import Registry
 from flake8_task_refs.fix.shutdown import Cancellation, events, place
 from flake8_task_refs.fix.source import body_of, dotted, last_part, statement_expression
-from flake8_task_refs.fix.workers import (
-    definition,
-    runs_for_ever,
-    swallows_cancellation,
-    used_names,
-)
+from flake8_task_refs.fix.workers import unstoppable, used_names, worker_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from flake8_task_refs.fix.sites import Site
 
-_PLAIN_BASES: Final = frozenset({"object", "abc.ABC", "typing.Generic", "Generic", "ABC"})
+_PLAIN_BASES: Final = frozenset({"builtins.object", "abc.ABC", "typing.Generic", "Generic", "ABC"})
 _COPIES: Final = frozenset({"copy", "pickle", "cloudpickle", "dill", "deepcopy", "multiprocessing"})
 _CLOSES: Final = (
     "aclose",
@@ -40,7 +38,35 @@ _CLOSES: Final = (
 )
 
 
-def owner_of(context: Context, site: Site) -> cst.ClassDef | None:
+class Instances:
+    """A set of each instance; where that is surely right, its close method ends the tasks."""
+
+    def __init__(self, context: Context) -> None:
+        """Repair in ``context``."""
+        self._context = context
+
+    def accepts(self, site: Site) -> bool:
+        """Take the statements in methods of a plain class whose instances live."""
+        return (
+            site.code in {"TSK001", "TSK002"}
+            and site.form != "expression"
+            and _owner_of(self._context, site) is not None
+        )
+
+    def plan(self, sites: Sequence[Site]) -> Plan:
+        """Keep the tasks of ``sites`` in their instances."""
+        owners: dict[cst.ClassDef, list[Site]] = defaultdict(list)
+        for site in sites:
+            owner = _owner_of(self._context, site)
+            if owner is not None:
+                owners[owner].append(site)
+        found = Plan()
+        for owner, group in owners.items():
+            found.take(_plan(self._context, owner, group, list(owners)))
+        return found
+
+
+def _owner_of(context: Context, site: Site) -> cst.ClassDef | None:
     """Return the class whose instance can hold the task of ``site``, if it is a plain one."""
     for outer in context.file.ancestors(site.call):
         if isinstance(outer, cst.FunctionDef):
@@ -112,7 +138,7 @@ def _is_plain_base(context: Context, base: cst.BaseExpression) -> bool:
         and not local[0].keywords
         and "__slots__" not in _names_of_body(context, local[0])
         and _is_plain_base(context, item.value)
-        for item in local[0].bases or [cst.Arg(cst.Name("object"))]
+        for item in local[0].bases
     )
 
 
@@ -141,7 +167,7 @@ def _init(owner: cst.ClassDef) -> cst.FunctionDef | None:
     return None
 
 
-def plan(
+def _plan(
     context: Context, owner: cst.ClassDef, sites: Sequence[Site], others: Sequence[cst.ClassDef]
 ) -> Plan:
     """Keep the tasks of ``sites`` in a set of each instance of ``owner``.
@@ -201,7 +227,7 @@ def _declaration(context: Context, init: cst.FunctionDef, attribute: str) -> Edi
         if (
             isinstance(small, cst.Expr)
             and isinstance(small.value, cst.Call)
-            and last_name_of(small.value.func) == "__init__"
+            and last_name(small.value.func) == "__init__"
         ):
             lines = writer.layout.best(line, file.indent(statement))
             return writer.insert_after(statement, lines)
@@ -217,26 +243,26 @@ def _end(
     context: Context, owner: cst.ClassDef, sites: Sequence[Site], attribute: str
 ) -> list[Edit]:
     """Return the edits that end the tasks on close; none unless that is surely right."""
-    file, names = context.file, context.names
+    file = context.file
     close = _close(owner)
     if close is None or any(file.within(site.call, close) for site in sites):
         return []
     if any(
-        isinstance(node, cst.Call) and last_name_of(node.func) == "cancel"
+        isinstance(node, cst.Call) and last_name(node.func) == "cancel"
         for node in file.inside(owner)
     ):
         return []
     for site in sites:
-        worker = definition(file, site)
+        worker = worker_of(context, site)
         if (
             worker is None
             or file.method_class(worker) is not owner
             or worker.name.value in _CLOSES
-            or not runs_for_ever(file, worker)
-            or swallows_cancellation(file, names, worker)
+            or not runs_for_ever(context.tree, worker)
+            or unstoppable(context, site)
         ):
             return []
-    used = frozenset[str]().union(*(used_names(file, names, site) for site in sites))
+    used = frozenset[str]().union(*(used_names(context, site) for site in sites))
     body = body_of(close)
     number = place([list(events(file, used, statement)) for statement in body])
     if number is None or not body:

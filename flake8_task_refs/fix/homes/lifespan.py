@@ -5,36 +5,31 @@ A local set holds the tasks, a ``finally`` around the ``yield`` cancels them and
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
+from flake8_task_refs.analysis.tree import last_name
 from flake8_task_refs.fix.edits import Edit, Place
-from flake8_task_refs.fix.homes.applications import has_state, parameter_of, yields_of
-from flake8_task_refs.fix.names import fresh, last_name_of
-from flake8_task_refs.fix.plan import Context, Declined, Plan
+from flake8_task_refs.fix.names import fresh
+from flake8_task_refs.fix.plan import Context, Plan
 from flake8_task_refs.fix.registration import Registry
 from flake8_task_refs.fix.shutdown import CLOSE, CONFLICT, GRACEFUL, Cancellation, events, place
-from flake8_task_refs.fix.source import Statement, body_of
-from flake8_task_refs.fix.workers import definition, swallows_cancellation, used_names
+from flake8_task_refs.fix.source import Statement, body_of, dotted, last_part
+from flake8_task_refs.fix.workers import unstoppable, used_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from flake8_task_refs.fix.sites import Site
 
+_HAVE_STATE: Final = frozenset({"FastAPI", "Starlette", "Litestar"})
+
 AFTER_YIELD: Final = (
     "the task is created after the yield, when the application is already shutting down: await it"
 )
-
-
-def swallowed(name: str) -> str:
-    """Return the reason why a worker that cannot be cancelled is not put under a shutdown."""
-    return (
-        f"{name}() catches CancelledError in its loop and goes on, so that a shutdown could not "
-        "end it: let it re-raise first"
-    )
 
 
 # Planning.
@@ -53,15 +48,54 @@ class _Shape:
     number: int = 0
 
 
-def plan(context: Context, function: cst.FunctionDef, sites: Sequence[Site]) -> Plan:
-    """Keep the tasks of ``sites``, all statements, until ``function`` ends, and end them then."""
+class Lifespans:
+    """A set of the lifespan, whose end cancels what is in it."""
+
+    def __init__(self, context: Context) -> None:
+        """Repair in ``context``."""
+        self._context = context
+
+    def accepts(self, site: Site) -> bool:
+        """Take the statements in a lifespan, directly or in a function that is nested in it."""
+        return (
+            site.code in {"TSK001", "TSK002"}
+            and site.form != "expression"
+            and lifespan_around(self._context, site) is not None
+        )
+
+    def plan(self, sites: Sequence[Site]) -> Plan:
+        """Keep the tasks of ``sites`` until their lifespan ends, and end them then."""
+        groups: dict[cst.FunctionDef, list[Site]] = defaultdict(list)
+        for site in sites:
+            function = lifespan_around(self._context, site)
+            if function is not None:
+                groups[function].append(site)
+        found = Plan()
+        for function, group in groups.items():
+            found.take(_plan(self._context, function, group))
+        return found
+
+
+def lifespan_around(context: Context, site: Site) -> cst.FunctionDef | None:
+    """Return the lifespan that ``site`` stands in, directly or in a nested function."""
+    for outer in context.tree.ancestors(site.call):
+        if isinstance(outer, cst.Lambda):
+            return None
+        if isinstance(outer, cst.FunctionDef) and outer.asynchronous is not None:
+            application = context.judge.application(outer)
+            if application is not None and application.yields:
+                return outer
+    return None
+
+
+def _plan(context: Context, function: cst.FunctionDef, sites: Sequence[Site]) -> Plan:
     found = Plan()
     direct = []
     nested = []
     for site in sites:
         reason = refusal(context, function, site)
         if reason:
-            found.declined.append(Declined(site.finding, reason))
+            found.decline([site], reason)
         elif site.function is not function:
             nested.append(site)
         else:
@@ -70,7 +104,7 @@ def plan(context: Context, function: cst.FunctionDef, sites: Sequence[Site]) -> 
     if direct:
         shape = _shape(context, function, direct)
         if shape is None:
-            found.declined += [Declined(site.finding, CONFLICT) for site in direct]
+            found.decline(direct, CONFLICT)
             direct = []
     if direct or nested:
         _write(context, function, shape, [*direct, *nested], found)
@@ -79,30 +113,33 @@ def plan(context: Context, function: cst.FunctionDef, sites: Sequence[Site]) -> 
 
 def refusal(context: Context, function: cst.FunctionDef, site: Site) -> str:
     """Return why the end of ``function`` cannot end the task of ``site``, ``""`` if it can."""
-    worker = definition(context.file, site)
-    if worker is not None and swallows_cancellation(context.file, context.names, worker):
-        return swallowed(worker.name.value)
-    if site.function is function and _is_after_yield(context, function, site):
+    reason = unstoppable(context, site)
+    if not reason and site.function is function and _is_after_yield(context, function, site):
         return AFTER_YIELD
-    return ""
+    return reason
+
+
+def _yields_of(context: Context, function: cst.FunctionDef) -> list[cst.Yield]:
+    """Return the ``yield`` expressions of ``function`` itself."""
+    return [node for node in context.tree.walk(function.body) if isinstance(node, cst.Yield)]
 
 
 def _is_after_yield(context: Context, function: cst.FunctionDef, site: Site) -> bool:
     """Tell whether ``site`` follows every ``yield`` and is not in a loop around one."""
     where = context.file.span(site.call).start
-    return all(context.file.span(node).end < where for node in yields_of(context, function))
+    return all(context.file.span(node).end < where for node in _yields_of(context, function))
 
 
 def _shape(context: Context, function: cst.FunctionDef, sites: Sequence[Site]) -> _Shape | None:
     """Choose the place of the cancellation by the order rule. ``None`` if no place is right."""
     file = context.file
-    yields = yields_of(context, function)
+    yields = _yields_of(context, function)
     first = min(sites, key=lambda site: file.span(site.call).start)
     inner = [first.call, *yields]
     block = _innermost_block(context, function, inner)
     start = next(i for i, st in enumerate(block) if file.within(first.call, st))
     stop = max(i for i, st in enumerate(block) if any(file.within(node, st) for node in yields))
-    used = frozenset().union(*(used_names(file, context.names, site) for site in sites))
+    used = frozenset().union(*(used_names(context, site) for site in sites))
     unsafe = context.settings.unsafe_fixes
 
     # An existing try/finally with the creation inside: its finally is the place.
@@ -224,6 +261,56 @@ def _graceful_later(
     )
 
 
+# What the application can hold.
+
+
+def _is_passed_as_lifespan(context: Context, name: str) -> bool:
+    """Tell whether an application that has a ``.state`` gets ``name`` as its ``lifespan=``."""
+    for node in context.tree.calls:
+        if last_part(context.names.canonical(node.func)) not in _HAVE_STATE:
+            continue
+        for arg in node.args:
+            if arg.keyword is None or arg.keyword.value != "lifespan":
+                continue
+            values = [arg.value]
+            if isinstance(arg.value, (cst.List, cst.Tuple)):
+                values = [element.value for element in arg.value.elements]
+            if any(last_part(dotted(value)) == name for value in values):
+                return True
+    return False
+
+
+def _parameter_of(context: Context, function: cst.FunctionDef) -> cst.Param | None:
+    """Return the first parameter after ``self``."""
+    params = [*function.params.posonly_params, *function.params.params]
+    if context.file.method_class(function) is not None and params:
+        params = params[1:]
+    return params[0] if params else None
+
+
+def _application(context: Context, function: cst.FunctionDef) -> str:
+    """Return the kind of application that the parameter is annotated with, or ``""``."""
+    parameter = _parameter_of(context, function)
+    if parameter is None or parameter.annotation is None:
+        return ""
+    annotation = parameter.annotation.annotation
+    if isinstance(annotation, cst.SimpleString):
+        name = last_part(str(annotation.raw_value))
+    else:
+        name = last_part(context.names.canonical(annotation))
+    return name if name in _HAVE_STATE else ""
+
+
+def _has_state(context: Context, function: cst.FunctionDef) -> bool:
+    """Tell whether the parameter is an application that has a ``.state``."""
+    parameter = _parameter_of(context, function)
+    if parameter is None or parameter.name.value.strip("_") == "":
+        return False
+    if parameter.annotation is not None:
+        return bool(_application(context, function))
+    return _is_passed_as_lifespan(context, function.name.value)
+
+
 # Writing.
 
 
@@ -245,7 +332,7 @@ def _write(
         last_line = file.last_line(shape.wrapped[1])
     edits: list[Edit] = []
     for site in sites:
-        inside = first_line <= file.span_line(site.call) <= last_line
+        inside = first_line <= file.line_of(file.span(site.call).start) <= last_line
         task = site.target or context.locals.free("task", site.call)
         edits += writer.register(site, task, Registry(name), log_failed, step if inside else "")
     first = first_statement(function)
@@ -276,12 +363,10 @@ def _registry_edit(
     file = context.file
     indent = file.indent(first)
     lines = context.writer.layout.best(f"{name}: set[{asyncio}.Task[object]] = set()", indent)
-    parameter = parameter_of(context, function)
-    if parameter is not None and has_state(context, function):
+    parameter = _parameter_of(context, function)
+    if parameter is not None and _has_state(context, function):
         used = {
-            node.attr.value
-            for node in file.all(cst.Attribute)
-            if last_name_of(node.value) == "state"
+            node.attr.value for node in file.all(cst.Attribute) if last_name(node.value) == "state"
         }
         attribute = fresh(context.registry_name, used)
         lines.append(f"{indent}{parameter.name.value}.state.{attribute} = {name}")

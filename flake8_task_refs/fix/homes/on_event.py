@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import libcst as cst
 
+from flake8_task_refs.analysis.tree import last_name
 from flake8_task_refs.fix.edits import Edit, Place
-from flake8_task_refs.fix.homes.lifespan import first_statement, swallowed
-from flake8_task_refs.fix.names import fresh, last_name_of
-from flake8_task_refs.fix.plan import Context, Declined, Plan
+from flake8_task_refs.fix.homes.lifespan import first_statement
+from flake8_task_refs.fix.names import fresh
+from flake8_task_refs.fix.plan import Context, Plan
 from flake8_task_refs.fix.registration import Registry
 from flake8_task_refs.fix.shutdown import CONFLICT, GRACEFUL, Cancellation, events, place
 from flake8_task_refs.fix.source import body_of, dotted, last_part
-from flake8_task_refs.fix.workers import definition, swallows_cancellation, used_names
+from flake8_task_refs.fix.workers import unstoppable, used_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,27 +23,45 @@ if TYPE_CHECKING:
     from flake8_task_refs.fix.sites import Site
 
 
-@dataclass(frozen=True, slots=True)
-class Startup:
-    """A startup handler and the name of its FastAPI application."""
+class StartupHandlers:
+    """A set on the application's state; the shutdown handler cancels what is in it."""
 
-    function: cst.FunctionDef
-    app: str
+    def __init__(self, context: Context) -> None:
+        """Repair in ``context``."""
+        self._context = context
+
+    def accepts(self, site: Site) -> bool:
+        """Take the statements in startup handlers whose shutdown can be written."""
+        return (
+            site.code in {"TSK001", "TSK002"}
+            and site.form != "expression"
+            and application_started(self._context, site) != ""
+        )
+
+    def plan(self, sites: Sequence[Site]) -> Plan:
+        """Keep the tasks of ``sites`` until their application shuts down."""
+        groups: dict[str, list[Site]] = defaultdict(list)
+        for site in sites:
+            groups[application_started(self._context, site)].append(site)
+        found = Plan()
+        for app, group in groups.items():
+            found.take(_plan(self._context, app, group))
+        return found
 
 
-def startup_of(context: Context, function: cst.FunctionDef) -> Startup | None:
-    """Return what ``function`` starts, if it is a startup handler whose shutdown can be written."""
-    app = _handles(function, "startup")
-    if not app or not _is_fastapi(context, app):
-        return None
-    return Startup(function, app)
+def application_started(context: Context, site: Site) -> str:
+    """Return the FastAPI application in whose startup handler ``site`` stands, or ``""``."""
+    if not isinstance(site.function, cst.FunctionDef):
+        return ""
+    app = _handles(site.function, "startup")
+    return app if app and _is_fastapi(context, app) else ""
 
 
 def _handles(function: cst.FunctionDef, event: str) -> str:
     """Return the application whose ``event`` the decorators of ``function`` handle, or ``""``."""
     for decorator in function.decorators:
         call = decorator.decorator
-        if isinstance(call, cst.Call) and last_name_of(call.func) == "on_event" and call.args:
+        if isinstance(call, cst.Call) and last_name(call.func) == "on_event" and call.args:
             value = call.args[0].value
             if isinstance(value, cst.SimpleString) and value.evaluated_value == event:
                 return dotted(call.func).rpartition(".")[0]
@@ -67,14 +86,13 @@ def _is_fastapi(context: Context, app: str) -> bool:
     return False
 
 
-def plan(context: Context, app: str, sites: Sequence[Site]) -> Plan:
-    """Keep the tasks of ``sites``, in startup handlers of ``app``, until its shutdown."""
+def _plan(context: Context, app: str, sites: Sequence[Site]) -> Plan:
     found = Plan()
     good = []
     for site in sites:
-        worker = definition(context.file, site)
-        if worker is not None and swallows_cancellation(context.file, context.names, worker):
-            found.declined.append(Declined(site.finding, swallowed(worker.name.value)))
+        reason = unstoppable(context, site)
+        if reason:
+            found.decline([site], reason)
         else:
             good.append(site)
     if not good:
@@ -82,7 +100,7 @@ def plan(context: Context, app: str, sites: Sequence[Site]) -> Plan:
     attribute = _attribute(context)
     shutdown = _shutdown(context, app, good, f"{app}.state.{attribute}")
     if shutdown is None:
-        found.declined += [Declined(site.finding, CONFLICT) for site in good]
+        found.decline(good, CONFLICT)
         return found
     found.edits += shutdown
     log_failed = context.additions.log_failed_task(_top(context, good))
@@ -121,7 +139,7 @@ def _attribute(context: Context) -> str:
     used = {
         node.attr.value
         for node in context.file.all(cst.Attribute)
-        if last_name_of(node.value) == "state"
+        if last_name(node.value) == "state"
     }
     return fresh(context.registry_name, used)
 
@@ -151,7 +169,7 @@ def _shutdown(context: Context, app: str, sites: Sequence[Site], state: str) -> 
     """Return the edits that end the tasks at shutdown; ``None`` if no place is clearly right."""
     file = context.file
     handlers = [f for f in file.functions() if _handles(f, "shutdown") == app]
-    used = frozenset[str]().union(*(used_names(file, context.names, site) for site in sites))
+    used = frozenset[str]().union(*(used_names(context, site) for site in sites))
     if not handlers:
         return _new_handler(context, app, sites[-1], state)
     kinds = [

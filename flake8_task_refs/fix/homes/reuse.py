@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
-from flake8_task_refs.fix.names import FileNames, last_name_of
+from flake8_task_refs.analysis.tree import last_name
+from flake8_task_refs.fix.homes.lifespan import lifespan_around, refusal
+from flake8_task_refs.fix.homes.on_event import application_started
+from flake8_task_refs.fix.plan import Context, Plan
 from flake8_task_refs.fix.registration import Registry
+from flake8_task_refs.fix.sites import by_statement
 from flake8_task_refs.fix.source import SourceFile, dotted, last_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from flake8_task_refs.fix.names import FileNames
     from flake8_task_refs.fix.sites import Site
 
 _PAIRS: Final = {"discard": "add", "remove": "append"}
@@ -40,6 +46,65 @@ class _Registration:
     logs: bool
 
 
+class Reuse:
+    """Calls a helper of the file, or adds to one of its registries."""
+
+    def __init__(self, context: Context) -> None:
+        """Repair in ``context``."""
+        self._context = context
+        self._existing = Existing(context.file, context.names)
+
+    def accepts(self, site: Site) -> bool:
+        """Take the sites for which the file has a helper or a registry."""
+        if site.code not in {"TSK001", "TSK002"}:
+            return False
+        around = lifespan_around(self._context, site)
+        if around is not None and refusal(self._context, around, site):
+            return False  # the reason is given there
+        return self._helper(site) is not None or self._registry(site) is not None
+
+    def _ends_with_application(self, site: Site) -> bool:
+        """Tell whether an application ends the task of ``site``.
+
+        Only a registry of its own says that this one does.
+        """
+        return (
+            lifespan_around(self._context, site) is not None
+            or application_started(self._context, site) != ""
+        )
+
+    def _helper(self, site: Site) -> Helper | None:
+        helper = None if self._ends_with_application(site) else self._existing.helper(site)
+        several = len(site.call.args) != 1
+        return None if helper is not None and helper.spawns and several else helper
+
+    def _registry(self, site: Site) -> tuple[Registry, bool] | None:
+        if site.form == "expression":
+            return None
+        if self._ends_with_application(site):
+            return self._existing.registry_of_lifespan(site)
+        return self._existing.registry(site)
+
+    def plan(self, sites: Sequence[Site]) -> Plan:
+        """Use what there is."""
+        context, found = self._context, Plan(fixed=[site.finding for site in sites])
+        helpers: dict[Helper, list[Site]] = defaultdict(list)
+        for site in sites:
+            helper, registry = self._helper(site), self._registry(site)
+            if helper is not None:
+                helpers[helper].append(site)
+            elif registry is not None:
+                where, logs = registry
+                task = site.target or context.locals.free("task", site.call)
+                log_failed = LOG_FAILED if logs else ""
+                found.edits += context.writer.register(site, task, where, log_failed)
+        for helper, users in helpers.items():
+            for group in by_statement(users):
+                write = context.writer.call_instead if helper.spawns else context.writer.wrap
+                found.edits += write(group, helper.expression)
+        return found
+
+
 class Existing:
     """The registries of a file."""
 
@@ -51,7 +116,7 @@ class Existing:
 
     def _find(self) -> Iterator[_Registration]:
         for node in self._file.all(cst.Call):
-            if last_name_of(node.func) != "add_done_callback":
+            if last_name(node.func) != "add_done_callback":
                 continue
             function = self._file.function(node)
             if not node.args or not isinstance(function, cst.FunctionDef):
@@ -81,7 +146,7 @@ class Existing:
             if not isinstance(node, (cst.Assign, cst.AnnAssign)) or name not in _targets(node):
                 continue
             if isinstance(node.value, cst.Call):
-                made = last_name_of(node.value.func)
+                made = last_name(node.value.func)
                 return made in _CREATORS or made.endswith("task") or made == "Task"
         return "task" in name.lower()
 
@@ -141,7 +206,7 @@ class Existing:
             isinstance(node, cst.Assign)
             and dotted(node.targets[0].target) == found.task
             and isinstance(node.value, cst.Call)
-            and last_name_of(node.value.func) in _CREATORS
+            and last_name(node.value.func) in _CREATORS
             and bool(node.value.args)
             and dotted(node.value.args[0].value) == parameter
             for node in self._file.inside(found.function)
