@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import oracle
 import pytest
 from transform import fix
 
@@ -29,18 +30,108 @@ def test_an_instance_that_nobody_holds_keeps_no_tasks() -> None:
     assert "\n_background_tasks: set[" in result.text
 
 
-@pytest.mark.parametrize(
-    ("more", "module"),
-    [
-        ("\n    async def aclose(self):\n        await asyncio.sleep(0)\n", ""),
-        ("", "\n\nEVENT = Event('x')\n"),
-    ],
-    ids=["closed by its owner", "held by the module"],
-)
-def test_an_instance_that_lives_holds_its_tasks(more: str, module: str) -> None:
-    result = fix(CLASS.format(more=more, module=module))
+def test_an_instance_that_the_module_holds_holds_its_tasks() -> None:
+    result = fix(CLASS.format(more="", module="\n\nEVENT = Event('x')\n"))
     assert len(result.fixed) == 1
     assert "self._background_tasks.add(task)" in result.text
+
+
+def test_a_task_that_ends_by_itself_is_not_cut_short_by_a_close_method() -> None:
+    close = "\n    async def aclose(self):\n        await asyncio.sleep(0)\n"
+    result = fix(CLASS.format(more=close, module="\n\nEVENT = Event('x')\n"))
+    assert len(result.fixed) == 1
+    assert "self._background_tasks" not in result.text
+    assert ".cancel()" not in result.text
+
+
+LET_GO = """\
+import asyncio
+
+from oracle import worker
+
+
+class Service:
+    def __init__(self) -> None:
+        self.made = 1
+
+    async def start(self):
+        asyncio.create_task(worker())
+
+    async def close(self):
+        await asyncio.sleep(0)
+
+
+async def closed_and_let_go():
+    service = Service()
+    await service.start()
+    await asyncio.sleep(1)
+    await service.close()
+"""
+NESTED = """\
+import asyncio
+from contextlib import asynccontextmanager
+
+from oracle import worker
+
+
+@asynccontextmanager
+async def lifespan(app):
+    def start():
+        asyncio.create_task(worker())
+
+    start()
+    yield
+
+
+async def application_that_ends():
+    async with lifespan(None):
+        await asyncio.sleep(3600)
+"""
+
+
+@pytest.mark.parametrize("source", [LET_GO, NESTED], ids=["class", "nested function"])
+def test_no_task_is_lost_with_its_owner(source: str) -> None:
+    lost = [verdict.verdict for verdict in oracle.judge_source(source, "before.py")]
+    assert lost == ["lost"]
+    kept = oracle.judge_source(fix(source).text, "after.py")
+    assert [verdict.verdict for verdict in kept] == ["kept"]
+
+
+GRACEFUL = """\
+import asyncio
+
+
+class Service:
+    def __init__(self, pool):
+        self.pool = pool
+        self.stopping = asyncio.Event()
+        self.sent = asyncio.Event()
+
+    async def start(self):
+        asyncio.create_task(self.poll())
+        asyncio.create_task(self.send())
+
+    async def stop(self):
+        self.stopping.set()
+        await self.sent.wait()
+        await self.pool.close()
+
+    async def poll(self):
+        while True:
+            await asyncio.sleep(1)
+
+    async def send(self):
+        await self.stopping.wait()
+        self.sent.set()
+"""
+
+
+def test_a_worker_that_is_waited_for_is_cancelled_after_that_and_before_its_pool_closes() -> None:
+    result = fix(GRACEFUL)
+    assert len(result.fixed) == 2
+    stop = result.text.partition("async def stop")[2]
+    places = [stop.index(text) for text in ("self.sent.wait()", ".cancel()", "self.pool.close()")]
+    assert places == sorted(places)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from flake8_task_refs.fix.homes.lifespan import first_statement
 from flake8_task_refs.fix.names import fresh, names_in
 from flake8_task_refs.fix.plan import Context, Plan
 from flake8_task_refs.fix.registration import Registry
-from flake8_task_refs.fix.shutdown import Cancellation, events, place
+from flake8_task_refs.fix.shutdown import CONFLICT, GRACEFUL, Cancellation, events, place
 from flake8_task_refs.fix.source import body_of, dotted, last_part, statement_expression
 from flake8_task_refs.fix.workers import unstoppable, used_names, worker_of
 
@@ -67,8 +67,13 @@ class Instances:
 
 
 def _owner_of(context: Context, site: Site) -> cst.ClassDef | None:
-    """Return the class whose instance can hold the task of ``site``, if it is a plain one."""
-    for outer in context.file.ancestors(site.call):
+    """Return the class whose instance can hold the task of ``site``, None if it had better not.
+
+    An instance that nobody holds, its set and the tasks in it are collected together. So either
+    its close method ends the task, or the module itself holds the instance; a task that ends by
+    itself is not for a close method to cut short.
+    """
+    for outer in context.tree.ancestors(site.call):
         if isinstance(outer, cst.FunctionDef):
             owner = context.file.method_class(outer)
             if owner is None:
@@ -78,23 +83,52 @@ def _owner_of(context: Context, site: Site) -> cst.ClassDef | None:
                 return None
             if outer.name.value in {"__new__", "__del__"} or _rebinds_self(context, outer, site):
                 return None
-            return owner if _is_plain(context, owner) and _lives_on(context, owner) else None
+            if not _is_plain(context, owner):
+                return None
+            lives = _close(owner) is None and _is_held_by_module(context, owner)
+            return owner if lives or _is_ended(context, owner, site) else None
         if isinstance(outer, (cst.Lambda, cst.ClassDef)):
             return None
     return None
 
 
-def _lives_on(context: Context, owner: cst.ClassDef) -> bool:
-    """Tell whether somebody surely holds the instances of ``owner``: the module, or who closes it.
-
-    An instance that nobody holds, its set and the tasks in it are collected together.
-    """
-    if any(method.name.value in _CLOSES for method in _methods(owner)):
-        return True
+def _is_held_by_module(context: Context, owner: cst.ClassDef) -> bool:
     return any(
         isinstance(value, cst.Call) and dotted(value.func) == owner.name.value
         for value in context.names.module_assignments.values()
     )
+
+
+def _is_ended(context: Context, owner: cst.ClassDef, site: Site) -> bool:
+    """Tell whether the close method of ``owner`` is surely the end of the task of ``site``.
+
+    The task runs for ever, or waits for the close method to let it finish.
+    """
+    close = _close(owner)
+    if close is None or context.file.within(site.call, close):
+        return False
+    if any(
+        isinstance(node, cst.Call) and last_name(node.func) == "cancel"
+        for node in context.file.inside(owner)
+    ):
+        return False
+    worker = worker_of(context, site)
+    if (
+        worker is None
+        or context.file.method_class(worker) is not owner
+        or worker.name.value in _CLOSES
+        or unstoppable(context, site)
+    ):
+        return False
+    kinds = _events(context, close, [site])
+    finishes = any(GRACEFUL in found for found in kinds)
+    return place(kinds) is not None and (finishes or runs_for_ever(context.tree, worker))
+
+
+def _events(context: Context, close: cst.FunctionDef, sites: Sequence[Site]) -> list[list[str]]:
+    """Return what each statement of ``close`` does with the workers of ``sites``."""
+    used = frozenset[str]().union(*(used_names(context, site) for site in sites))
+    return [list(events(context.file, used, statement)) for statement in body_of(close)]
 
 
 def _self(function: cst.FunctionDef) -> str:
@@ -179,11 +213,18 @@ def _plan(
         raise ValueError("not a plain class")
     attribute = f"self.{_attribute(context, owner, others)}"
     found = Plan(fixed=[site.finding for site in sites])
+    close = _close(owner)
+    if close is not None:
+        number = place(_events(context, close, sites))
+        if number is None:
+            refused = Plan()
+            refused.decline(sites, CONFLICT)
+            return refused
+        found.edits.append(_cancellation(context, close, number, attribute))
     found.edits.append(_declaration(context, init, attribute))
     for site in sites:
         task = site.target or context.locals.free("task", site.call)
         found.edits += context.writer.register(site, task, Registry(attribute))
-    found.edits += _end(context, owner, sites, attribute)
     return found
 
 
@@ -237,37 +278,6 @@ def _declaration(context: Context, init: cst.FunctionDef, attribute: str) -> Edi
     lines = writer.layout.best(line, file.indent(first))
     where = file.first_line_with_comments(first)
     return writer.insert_at(where, lines, Place.AFTER_STATEMENT)
-
-
-def _end(
-    context: Context, owner: cst.ClassDef, sites: Sequence[Site], attribute: str
-) -> list[Edit]:
-    """Return the edits that end the tasks on close; none unless that is surely right."""
-    file = context.file
-    close = _close(owner)
-    if close is None or any(file.within(site.call, close) for site in sites):
-        return []
-    if any(
-        isinstance(node, cst.Call) and last_name(node.func) == "cancel"
-        for node in file.inside(owner)
-    ):
-        return []
-    for site in sites:
-        worker = worker_of(context, site)
-        if (
-            worker is None
-            or file.method_class(worker) is not owner
-            or worker.name.value in _CLOSES
-            or not runs_for_ever(context.tree, worker)
-            or unstoppable(context, site)
-        ):
-            return []
-    used = frozenset[str]().union(*(used_names(context, site) for site in sites))
-    body = body_of(close)
-    number = place([list(events(file, used, statement)) for statement in body])
-    if number is None or not body:
-        return []
-    return [_cancellation(context, close, number, attribute)]
 
 
 def _close(owner: cst.ClassDef) -> cst.FunctionDef | None:

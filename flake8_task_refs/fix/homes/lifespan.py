@@ -90,33 +90,36 @@ def lifespan_around(context: Context, site: Site) -> cst.FunctionDef | None:
 
 def _plan(context: Context, function: cst.FunctionDef, sites: Sequence[Site]) -> Plan:
     found = Plan()
-    direct = []
-    nested = []
+    good = []
     for site in sites:
         reason = refusal(context, function, site)
         if reason:
             found.decline([site], reason)
-        elif site.function is not function:
-            nested.append(site)
         else:
-            direct.append(site)
-    shape: _Shape | None = None
-    if direct:
-        shape = _shape(context, function, direct)
-        if shape is None:
-            found.decline(direct, CONFLICT)
-            direct = []
-    if direct or nested:
-        _write(context, function, shape, [*direct, *nested], found)
+            good.append(site)
+    shape = _shape(context, function, good) if good else None
+    if shape is not None:
+        _write(context, function, shape, good, found)
+    else:
+        found.decline(good, CONFLICT)
     return found
 
 
 def refusal(context: Context, function: cst.FunctionDef, site: Site) -> str:
     """Return why the end of ``function`` cannot end the task of ``site``, ``""`` if it can."""
     reason = unstoppable(context, site)
-    if not reason and site.function is function and _is_after_yield(context, function, site):
-        return AFTER_YIELD
-    return reason
+    return reason or (AFTER_YIELD if _is_after_yield(context, function, site) else "")
+
+
+def _starts_at(context: Context, function: cst.FunctionDef, site: Site) -> cst.CSTNode:
+    """Return what ``function`` itself runs when ``site`` is reached, or the nested function."""
+    outermost: cst.CSTNode = site.call
+    for outer in context.tree.ancestors(site.call):
+        if outer is function:
+            break
+        if isinstance(outer, (cst.FunctionDef, cst.ClassDef)):
+            outermost = outer
+    return outermost
 
 
 def _yields_of(context: Context, function: cst.FunctionDef) -> list[cst.Yield]:
@@ -126,7 +129,7 @@ def _yields_of(context: Context, function: cst.FunctionDef) -> list[cst.Yield]:
 
 def _is_after_yield(context: Context, function: cst.FunctionDef, site: Site) -> bool:
     """Tell whether ``site`` follows every ``yield`` and is not in a loop around one."""
-    where = context.file.span(site.call).start
+    where = context.file.span(_starts_at(context, function, site)).start
     return all(context.file.span(node).end < where for node in _yields_of(context, function))
 
 
@@ -134,10 +137,10 @@ def _shape(context: Context, function: cst.FunctionDef, sites: Sequence[Site]) -
     """Choose the place of the cancellation by the order rule. ``None`` if no place is right."""
     file = context.file
     yields = _yields_of(context, function)
-    first = min(sites, key=lambda site: file.span(site.call).start)
-    inner = [first.call, *yields]
-    block = _innermost_block(context, function, inner)
-    start = next(i for i, st in enumerate(block) if file.within(first.call, st))
+    starts = [_starts_at(context, function, site) for site in sites]
+    first = min(starts, key=lambda node: file.span(node).start)
+    block = _innermost_block(context, function, [first, *yields])
+    start = next(i for i, st in enumerate(block) if file.within(first, st))
     stop = max(i for i, st in enumerate(block) if any(file.within(node, st) for node in yields))
     used = frozenset().union(*(used_names(context, site) for site in sites))
     unsafe = context.settings.unsafe_fixes
@@ -317,7 +320,7 @@ def _has_state(context: Context, function: cst.FunctionDef) -> bool:
 def _write(
     context: Context,
     function: cst.FunctionDef,
-    shape: _Shape | None,
+    shape: _Shape,
     sites: Sequence[Site],
     found: Plan,
 ) -> None:
@@ -327,7 +330,7 @@ def _write(
     log_failed = additions.log_failed_task(function)
     step = context.writer.layout.step
     first_line = last_line = 0
-    if shape and shape.wrapped:
+    if shape.wrapped:
         first_line = file.first_line_with_comments(shape.wrapped[0])
         last_line = file.last_line(shape.wrapped[1])
     edits: list[Edit] = []
@@ -336,10 +339,9 @@ def _write(
         task = site.target or context.locals.free("task", site.call)
         edits += writer.register(site, task, Registry(name), log_failed, step if inside else "")
     first = first_statement(function)
-    opens = bool(shape and shape.wrapped and shape.wrapped[0] is first)
+    opens = bool(shape.wrapped and shape.wrapped[0] is first)
     edits.append(_registry_edit(context, function, first, (name, asyncio), opens=opens))
-    if shape is not None:
-        edits += _shutdown_edits(context, function, shape, name, edits)
+    edits += _shutdown_edits(context, function, shape, name, edits)
     found.edits += edits
     found.fixed += [site.finding for site in sites]
 
