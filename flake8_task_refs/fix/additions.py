@@ -50,6 +50,8 @@ class Additions:
         self._track = ""
         self._track_future = ""
         self._log_failed = ""
+        self._app_key = ""
+        self._web = ""
         self._before: list[Statement] = []
         self._log_before: Statement | None = None
 
@@ -115,6 +117,14 @@ class Additions:
             self._log_before = top
         return self._log_failed
 
+    def app_key(self, web: str) -> str:
+        """Return the key of the registry in an aiohttp application; ``web`` is its module here."""
+        if not self._app_key:
+            self._app_key = fresh(f"_{self._wanted}_key", self._names.all_names)
+            self._web = web
+            self.module("asyncio")
+        return self._app_key
+
     def defined_before(self, statement: cst.CSTNode) -> None:
         """Let the module's registry be defined before ``statement``."""
         top = self._file.top_statement(statement)
@@ -147,6 +157,10 @@ class Additions:
         if self._logger:
             logging = self.module("logging")
             simple.append([f"{self._logger} = {logging}.getLogger(__name__)"])
+        if self._app_key:
+            kind = f"set[{self.module('asyncio')}.Task[object]]"
+            line = f'{self._app_key} = {self._web}.AppKey("{self._app_key}", {kind})'
+            simple.append(self._layout.best(line, ""))
         variable = ""
         if self._track:
             variable = fresh("_T", self._names.all_names)

@@ -120,19 +120,25 @@ class Writer:
             return []
         if any(isinstance(outer, cst.FormattedString) for outer in self.file.ancestors(site.call)):
             return []  # its quotes could not be told from the string's before Python 3.12
-        last = site.call.args[-1]
-        end = self.file.span(last.value).end
-        name = f"name={self.names.quote}{callee}{self.names.quote}"
+        quote = self.names.quote
+        return self.added_argument(site.call, site.call.args[-1], f"name={quote}{callee}{quote}")
+
+    def added_argument(self, call: cst.Call, after: cst.Arg, argument: str) -> list[Edit]:
+        """Return the edits that give ``call`` one more argument; none where a comment is."""
+        end = self.file.span(after.value).end
         # A trailing comma stays the last thing: its bracket stays broken into lines.
-        call, start = self.file.span(site.call), self.file.span(last).start
+        whole, start = self.file.span(call), self.file.span(after).start
         line = self.file.line_of(start)
         before = self.file.text[self.file.line_start(line) : start]
-        if before.strip() or not self._spans_lines(site):
-            return [Edit(end, end, f", {name}")]
-        if "#" in self.file.text[end : call.end]:
+        one_line = self.file.line_of(whole.start) == self.file.line_of(whole.end)
+        if before.strip() or one_line:
+            return [Edit(end, end, f", {argument}")]
+        if "#" in self.file.text[end : whole.end]:
             return []
-        comma = "" if isinstance(last.comma, cst.Comma) else ","
-        return [Edit(end, end, f",\n{before}{name}{comma}")]
+        comma = "" if isinstance(after.comma, cst.Comma) else ","
+        if after is not call.args[-1]:
+            comma = ""
+        return [Edit(end, end, f",\n{before}{argument}{comma}")]
 
     def _spans_lines(self, site: Site) -> bool:
         span = self.file.span(site.call)

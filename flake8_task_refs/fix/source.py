@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
 import libcst as cst
 
+from flake8_task_refs.analysis.hooks import Hook, hooks
 from flake8_task_refs.analysis.spans import Span, Spans
 from flake8_task_refs.analysis.tree import Tree, dotted_text
 
@@ -114,6 +115,11 @@ class SourceFile:
         return frozenset(found)
 
     # The tree.
+
+    @cached_property
+    def hooks(self) -> list[Hook]:
+        """The functions that applications of this file run when they start and stop."""
+        return hooks(self.tree)
 
     def parent(self, node: cst.CSTNode) -> cst.CSTNode:
         """Return the node around ``node``; the module is its own."""

@@ -11,8 +11,8 @@ from flake8_task_refs.fix.homes.handed_over import HandedOver
 from flake8_task_refs.fix.homes.instance import Instances
 from flake8_task_refs.fix.homes.lifespan import Lifespans
 from flake8_task_refs.fix.homes.module import ModuleRegistry
-from flake8_task_refs.fix.homes.on_event import StartupHandlers
 from flake8_task_refs.fix.homes.reuse import Reuse
+from flake8_task_refs.fix.homes.startup import StartupHandlers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

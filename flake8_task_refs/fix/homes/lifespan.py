@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import libcst as cst
 
 from flake8_task_refs.analysis.tree import last_name
+from flake8_task_refs.fix.app_key import AIOHTTP, app_key
 from flake8_task_refs.fix.edits import Edit, Place
 from flake8_task_refs.fix.names import fresh
 from flake8_task_refs.fix.plan import Context, Plan
@@ -314,6 +315,14 @@ def _has_state(context: Context, function: cst.FunctionDef) -> bool:
     return _is_passed_as_lifespan(context, function.name.value)
 
 
+def _is_mapping(context: Context, parameter: cst.Param) -> bool:
+    """Tell whether the parameter is an application of aiohttp's."""
+    if parameter.annotation is None or not context.names.module_alias(AIOHTTP):
+        return False
+    origin = context.names.canonical(parameter.annotation.annotation)
+    return origin == f"{AIOHTTP}.Application" and parameter.name.value.strip("_") != ""
+
+
 # Writing.
 
 
@@ -372,6 +381,10 @@ def _registry_edit(
         }
         attribute = fresh(context.registry_name, used)
         lines.append(f"{indent}{parameter.name.value}.state.{attribute} = {name}")
+    elif parameter is not None and _is_mapping(context, parameter):
+        lines += context.writer.layout.best(
+            f"{parameter.name.value}[{app_key(context)}] = {name}", indent
+        )
     line = file.first_line_with_comments(first)
     if not opens and not isinstance(first, cst.FunctionDef):
         lines.append("")

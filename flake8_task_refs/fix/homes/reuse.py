@@ -10,7 +10,7 @@ import libcst as cst
 
 from flake8_task_refs.analysis.tree import last_name
 from flake8_task_refs.fix.homes.lifespan import lifespan_around, refusal
-from flake8_task_refs.fix.homes.on_event import application_started
+from flake8_task_refs.fix.homes.startup import is_started_by_application
 from flake8_task_refs.fix.plan import Context, Plan
 from flake8_task_refs.fix.registration import Registry
 from flake8_task_refs.fix.sites import by_statement
@@ -68,9 +68,8 @@ class Reuse:
 
         Only a registry of its own says that this one does.
         """
-        return (
-            lifespan_around(self._context, site) is not None
-            or application_started(self._context, site) != ""
+        return lifespan_around(self._context, site) is not None or is_started_by_application(
+            self._context, site
         )
 
     def _helper(self, site: Site) -> Helper | None:

@@ -1,0 +1,313 @@
+"""Handlers of an application's start: the registry on the application, ended by its shutdown.
+
+FastAPI, Starlette and Litestar have a ``state`` for it, aiohttp the application as a mapping.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import libcst as cst
+
+from flake8_task_refs.analysis.hooks import (
+    ARGUMENT,
+    DECORATOR,
+    SIGNAL,
+    STARTUP,
+    STOPS,
+    Hook,
+    made_by,
+)
+from flake8_task_refs.analysis.tree import last_name
+from flake8_task_refs.fix.app_key import AIOHTTP, app_key
+from flake8_task_refs.fix.edits import Edit, Place
+from flake8_task_refs.fix.homes.lifespan import first_statement
+from flake8_task_refs.fix.names import fresh
+from flake8_task_refs.fix.plan import Context, Plan
+from flake8_task_refs.fix.registration import Registry
+from flake8_task_refs.fix.shutdown import CONFLICT, GRACEFUL, Cancellation, events, place
+from flake8_task_refs.fix.source import body_of, last_part
+from flake8_task_refs.fix.workers import unstoppable, used_names
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from flake8_task_refs.analysis.tree import Scope
+    from flake8_task_refs.fix.sites import Site
+
+_HAVE_STATE: Final = {
+    DECORATOR: ("FastAPI", "Starlette"),
+    "handler": ("FastAPI", "Starlette"),
+    ARGUMENT: ("FastAPI", "Starlette", "Litestar"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Application:
+    """An application by its name where it is made, and the hooks that it runs, in that order."""
+
+    name: str
+    scope: Scope | None
+    is_mapping: bool
+    starts: tuple[Hook, ...]
+    stops: tuple[Hook, ...]
+
+
+class StartupHandlers:
+    """A set on the application; the shutdown handler cancels what is in it."""
+
+    def __init__(self, context: Context) -> None:
+        """Repair in ``context``."""
+        self._context = context
+
+    def accepts(self, site: Site) -> bool:
+        """Take the statements in startup handlers whose shutdown can be written."""
+        return (
+            site.code in {"TSK001", "TSK002"}
+            and site.form != "expression"
+            and _application(self._context, site) is not None
+        )
+
+    def plan(self, sites: Sequence[Site]) -> Plan:
+        """Keep the tasks of ``sites`` until their application shuts down."""
+        groups: dict[_Application, list[Site]] = defaultdict(list)
+        for site in sites:
+            application = _application(self._context, site)
+            if application is not None:
+                groups[application].append(site)
+        found = Plan()
+        for application, group in groups.items():
+            found.take(_Startup(self._context, application).plan(group))
+        return found
+
+
+def is_started_by_application(context: Context, site: Site) -> bool:
+    """Tell whether ``site`` stands in a startup handler whose shutdown can be written."""
+    return _application(context, site) is not None
+
+
+def _application(context: Context, site: Site) -> _Application | None:
+    function, tree = site.function, context.tree
+    if not isinstance(function, cst.FunctionDef):
+        return None
+    hook = next(
+        (h for h in context.file.hooks if h.event == STARTUP and h.function is function), None
+    )
+    if hook is None or not hook.app.isidentifier():
+        return None
+    scope = tree.scope[hook.node].owner(hook.app)
+    is_mapping = hook.how == SIGNAL
+    if is_mapping:
+        if not _is_aiohttp(context, hook) or not _first_parameter(function):
+            return None
+    elif tree.inner[function].owner(hook.app) is not scope or not _has_state(context, hook):
+        return None
+    same = [
+        h
+        for h in context.file.hooks
+        if h.app == hook.app and tree.scope[h.node].owner(h.app) is scope
+    ]
+    stops = sorted((h for h in same if h.event in STOPS), key=lambda h: STOPS.index(h.event))
+    for stop in stops:
+        if stop.function is None or (is_mapping and not _first_parameter(stop.function)):
+            return None  # what is done there, and in which order, is not known
+    starts = tuple(h for h in same if h.event == STARTUP and h.function is not None)
+    return _Application(hook.app, scope, is_mapping, starts, tuple(stops))
+
+
+def _has_state(context: Context, hook: Hook) -> bool:
+    """Tell whether the application has a state, and no lifespan, which would disable its hooks."""
+    made = made_by(context.tree, context.names.analysis, hook.app, hook.node)
+    if made is None:
+        return False
+    call, origin = made
+    return last_part(origin) in _HAVE_STATE[hook.how] and not any(
+        arg.star or (arg.keyword and arg.keyword.value == "lifespan") for arg in call.args
+    )
+
+
+def _is_aiohttp(context: Context, hook: Hook) -> bool:
+    """Tell whether a signal is one of aiohttp's: by what makes the application, else by import."""
+    if not context.names.module_alias(AIOHTTP):
+        return False
+    made = made_by(context.tree, context.names.analysis, hook.app, hook.node)
+    return made is None or made[1] == f"{AIOHTTP}.Application"
+
+
+def _first_parameter(function: cst.FunctionDef) -> str:
+    """Return the name by which a handler of aiohttp's knows the application, or ``""``."""
+    params = [*function.params.posonly_params, *function.params.params]
+    return params[0].name.value if params and params[0].name.value not in ("self", "cls") else ""
+
+
+class _Startup:
+    """The repair of one application's startup handlers."""
+
+    def __init__(self, context: Context, application: _Application) -> None:
+        self._context = context
+        self._app = application
+        self._attribute = ""
+
+    def plan(self, sites: Sequence[Site]) -> Plan:
+        context, found = self._context, Plan()
+        good = []
+        for site in sites:
+            reason = unstoppable(context, site)
+            if reason:
+                found.decline([site], reason)
+            else:
+                good.append(site)
+        if not good:
+            return found
+        shutdown = self._shutdown(good)
+        if shutdown is None:
+            found.decline(good, CONFLICT)
+            return found
+        found.edits += shutdown
+        log_failed = context.additions.log_failed_task(
+            min((site.call for site in good), key=lambda call: context.file.span(call).start)
+        )
+        names: dict[cst.FunctionDef, str] = {}
+        for site in sorted(good, key=self._order):
+            function = self._handler(site)
+            if function not in names:
+                names[function] = context.locals.free(context.registry_name, function)
+                found.edits.append(self._registry(function, names[function], first=len(names) == 1))
+            task = site.target or context.locals.free("task", site.call)
+            registry = Registry(names[function])
+            found.edits += context.writer.register(site, task, registry, log_failed)
+        found.fixed += [site.finding for site in good]
+        return found
+
+    def _order(self, site: Site) -> int:
+        """Return when the handler around ``site`` runs."""
+        functions = [hook.function for hook in self._app.starts]
+        return functions.index(self._handler(site))
+
+    @staticmethod
+    def _handler(site: Site) -> cst.FunctionDef:
+        if not isinstance(site.function, cst.FunctionDef):
+            raise TypeError("a lambda is no handler")
+        return site.function
+
+    def _stored(self, function: cst.FunctionDef) -> str:
+        """Return the expression in ``function`` for where the set is kept."""
+        context = self._context
+        if not self._app.is_mapping:
+            if not self._attribute:
+                used = {
+                    node.attr.value
+                    for node in context.file.all(cst.Attribute)
+                    if last_name(node.value) == "state"
+                }
+                self._attribute = fresh(context.registry_name, used)
+            return f"{self._app.name}.state.{self._attribute}"
+        return f"{_first_parameter(function)}[{app_key(context)}]"
+
+    def _registry(self, function: cst.FunctionDef, name: str, *, first: bool) -> Edit:
+        """Make the set in the handler that runs first; the others take it from the application."""
+        file, layout = self._context.file, self._context.writer.layout
+        asyncio = self._context.additions.module("asyncio")
+        statement = first_statement(function)
+        indent = file.indent(statement)
+        stored = self._stored(function)
+        value = "set()" if first else stored
+        lines = layout.best(f"{name}: set[{asyncio}.Task[object]] = {value}", indent)
+        if first:
+            lines += layout.best(f"{stored} = {name}", indent)
+        lines.append("")
+        return self._context.writer.insert_at(
+            file.first_line_with_comments(statement), lines, Place.AFTER_STATEMENT
+        )
+
+    def _shutdown(self, sites: Sequence[Site]) -> list[Edit] | None:
+        """Return the edits that end the tasks at shutdown; None if no place is clearly right."""
+        context, file = self._context, self._context.file
+        used = frozenset[str]().union(*(used_names(context, site) for site in sites))
+        handlers = [hook.function for hook in self._app.stops if hook.function is not None]
+        if not handlers:
+            return self._new_handler(self._handler(sites[-1]))
+        kinds = [
+            (handler, number, list(events(file, used, statement)))
+            for handler in handlers
+            for number, statement in enumerate(body_of(handler))
+        ]
+        before = place([found for _, _, found in kinds])
+        if before is None:
+            if not context.settings.unsafe_fixes:
+                return None
+            before = max(i for i, (_, _, found) in enumerate(kinds) if GRACEFUL in found) + 1
+        if before == 0:
+            handler, number = handlers[0], int(handlers[0].get_docstring() is not None)
+        else:
+            handler, number = kinds[before - 1][0], kinds[before - 1][1] + 1
+        return self._into_handler(handler, number)
+
+    def _into_handler(self, handler: cst.FunctionDef, number: int) -> list[Edit] | None:
+        file, writer = self._context.file, self._context.writer
+        body = body_of(handler)
+        if handler.asynchronous is None or not body:
+            return None
+        lines = self._cancellation(handler).lines(file.indent(body[0]), writer.layout)
+        if number < len(body):
+            line = file.first_line_with_comments(body[number])
+            return [writer.insert_at(line, lines, Place.BEFORE_STATEMENT)]
+        return [writer.insert_after(body[-1], lines, Place.END_OF_BLOCK)]
+
+    def _new_handler(self, startup: cst.FunctionDef) -> list[Edit]:
+        """Add a shutdown handler after ``startup``, and have it registered."""
+        context, file, writer = self._context, self._context.file, self._context.writer
+        hook = next(hook for hook in self._app.starts if hook.function is startup)
+        indent, step = file.indent(startup), writer.layout.step
+        name = fresh("cancel_background_tasks", context.names.all_names)
+        parameter = ""
+        if self._app.is_mapping:
+            application = f"{context.names.module_alias(AIOHTTP)}.Application"
+            parameter = f"{_first_parameter(startup)}: {application}"
+        lines = [f"{indent}async def {name}({parameter}) -> None:"]
+        if hook.how == DECORATOR:
+            lines.insert(0, f'{indent}@{self._app.name}.on_event("shutdown")')
+        lines += self._cancellation(startup).lines(indent + step, writer.layout)
+        apart = [""] if indent else ["", ""]
+        following = file.last_line(startup) + 1
+        if following <= file.last_line_number() and file.line_text(following).strip():
+            lines += apart
+        edits = [writer.insert_after(startup, [*apart, *lines], Place.FUNCTION)]
+        return edits + self._register_handler(hook, name)
+
+    def _register_handler(self, hook: Hook, name: str) -> list[Edit]:
+        """Return the edits that register the new handler beside ``hook``."""
+        file, writer = self._context.file, self._context.writer
+        statement = file.statement(hook.node)
+        if hook.how == DECORATOR or statement is None:
+            return []
+        if hook.how == ARGUMENT:
+            call = file.parent(hook.node)
+            if not isinstance(hook.node, cst.Arg) or not isinstance(call, cst.Call):
+                return []
+            added = writer.added_argument(call, hook.node, f"on_shutdown=[{name}]")
+            return writer.laid_out(statement, added)
+        line = f'{self._app.name}.add_event_handler("shutdown", {name})'
+        if hook.how == SIGNAL:
+            line = f"{self._app.name}.on_cleanup.append({name})"
+        return [writer.insert_after(statement, writer.layout.best(line, file.indent(statement)))]
+
+    def _cancellation(self, function: cst.FunctionDef) -> Cancellation:
+        context = self._context
+        logger, percent = context.additions.logger()
+        asyncio = context.additions.module("asyncio")
+        stored = self._stored(function)
+        if self._app.is_mapping:
+            # aiohttp cleans up after a start that failed, too.
+            stored = f"{_first_parameter(function)}.get({app_key(context)}, ())"
+        return Cancellation(
+            tasks=f"list({stored})",
+            asyncio=asyncio,
+            logger=logger,
+            percent=percent,
+            timeout=context.settings.shutdown_timeout,
+            taken=frozenset(context.locals.taken(function)),
+            annotation=f": list[{asyncio}.Task[object]]",
+        )

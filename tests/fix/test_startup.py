@@ -1,0 +1,312 @@
+"""Startup handlers are repaired, then run: their tasks end at shutdown, before what they use."""
+
+from __future__ import annotations
+
+import asyncio
+from textwrap import dedent
+from typing import Any
+
+import pytest
+from aiohttp import web
+from transform import fix
+
+HEAD = """
+import asyncio
+
+{imports}
+
+happened = []
+
+
+class Pool:
+    async def close(self):
+        happened.append("pool closed")
+
+
+pool = Pool()
+
+
+async def poll():
+    try:
+        while True:
+            await asyncio.sleep(3600)
+    finally:
+        await asyncio.sleep(0)
+        happened.append("worker ended")
+
+
+class Queue:
+    async def join(self):
+        await asyncio.sleep(0)
+        happened.append("queue joined")
+
+
+queue = Queue()
+
+
+async def consume(queue):
+    await poll()
+
+
+"""
+FASTAPI = {
+    "lists": """
+        async def start():
+            asyncio.create_task(poll())
+
+
+        async def stop():
+            await pool.close()
+
+
+        app = FastAPI(on_startup=[start], on_shutdown=[stop])
+        """,
+    "a list of one": """
+        async def start():
+            asyncio.create_task(poll())
+
+
+        app = FastAPI(
+            title="One",
+            on_startup=[start],
+        )
+        """,
+    "decorators in a factory": """
+        def make():
+            app = FastAPI()
+
+            @app.on_event("startup")
+            async def start():
+                asyncio.create_task(poll())
+
+            @app.on_event("shutdown")
+            async def stop():
+                await pool.close()
+
+            return app
+
+
+        app = make()
+        """,
+    "joined, then closed": """
+        async def start():
+            asyncio.create_task(consume(queue))
+
+
+        async def stop():
+            await queue.join()
+            await pool.close()
+
+
+        app = FastAPI(on_startup=[start], on_shutdown=[stop])
+        """,
+}
+AIOHTTP = {
+    "append": """
+        async def start(app: web.Application) -> None:
+            asyncio.create_task(poll())
+
+
+        async def stop(app: web.Application) -> None:
+            await pool.close()
+
+
+        app = web.Application()
+        app.on_startup.append(start)
+        app.on_cleanup.append(stop)
+        """,
+    "two starts": """
+        async def second(application: web.Application) -> None:
+            asyncio.create_task(poll())
+
+
+        async def first(app: web.Application) -> None:
+            asyncio.create_task(poll())
+
+
+        async def stop(app: web.Application) -> None:
+            await pool.close()
+
+
+        app = web.Application()
+        app.on_startup.extend([first, second])
+        app.on_shutdown.append(stop)
+        """,
+    "no stop": """
+        def make() -> web.Application:
+            app = web.Application()
+
+            async def start(app: web.Application) -> None:
+                asyncio.create_task(poll())
+
+            app.on_startup.append(start)
+            return app
+
+
+        app = make()
+        """,
+    "cleanup context": """
+        async def workers(app: web.Application):
+            asyncio.create_task(poll())
+            yield
+            await pool.close()
+
+
+        app = web.Application()
+        app.cleanup_ctx.append(workers)
+        """,
+    "string keys": """
+        async def start(app: web.Application) -> None:
+            app["pool"] = pool
+            asyncio.create_task(poll())
+
+
+        async def stop(app: web.Application) -> None:
+            await app["pool"].close()
+
+
+        app = web.Application()
+        app.on_startup.append(start)
+        app.on_cleanup.append(stop)
+        """,
+}
+
+
+def repaired(imports: str, body: str) -> tuple[str, dict[str, Any]]:
+    """Return the repaired module, and its names once it has run."""
+    result = fix(HEAD.format(imports=imports) + dedent(body).lstrip("\n"))
+    assert result.fixed
+    assert not result.declined
+    names: dict[str, Any] = {"__name__": "sample"}
+    exec(compile(result.text, "sample.py", "exec"), names)  # noqa: S102 (it is what we test)
+    return result.text, names
+
+
+@pytest.mark.filterwarnings("ignore:\\s+on_event is deprecated")
+@pytest.mark.parametrize("body", FASTAPI.values(), ids=FASTAPI)
+def test_fastapi(body: str) -> None:
+    text, names = repaired("from fastapi import FastAPI", body)
+    assert "app.state.background_tasks = background_tasks" in text
+
+    async def run() -> None:
+        app = names["app"]
+        async with app.router.lifespan_context(app):
+            await asyncio.sleep(0)
+            assert len(app.state.background_tasks) == 1
+
+    asyncio.run(asyncio.wait_for(run(), 5))
+    wanted = ["queue joined"] * ("join" in body) + ["worker ended"]
+    assert names["happened"] == wanted + ["pool closed"] * ("pool" in body)
+
+
+@pytest.mark.filterwarnings("ignore::aiohttp.web_exceptions.NotAppKeyWarning")
+@pytest.mark.parametrize("body", AIOHTTP.values(), ids=AIOHTTP)
+def test_aiohttp(body: str) -> None:
+    text, names = repaired("from aiohttp import web", body)
+    assert ("AppKey(" in text) == ("app[" not in body)
+
+    async def run() -> None:
+        runner = web.AppRunner(names["app"])
+        await runner.setup()
+        await asyncio.sleep(0)
+        await runner.cleanup()
+
+    asyncio.run(asyncio.wait_for(run(), 5))
+    count = body.count("create_task")
+    assert names["happened"] == ["worker ended"] * count + ["pool closed"] * ("pool" in body)
+
+
+def test_an_application_without_a_name_has_no_state_to_keep_tasks_in() -> None:
+    text = fix(
+        """
+import asyncio
+
+from starlette.applications import Starlette
+
+
+async def start():
+    asyncio.create_task(work())
+
+
+def make():
+    return Starlette(on_startup=[start])
+"""
+    ).text
+    assert ".state" not in text
+    assert "_background_tasks.add(task)" in text
+
+
+def test_a_shutdown_of_another_file_may_close_what_the_tasks_use() -> None:
+    text = fix(
+        """
+import asyncio
+
+from fastapi import FastAPI
+
+from other import stop
+
+
+async def start():
+    asyncio.create_task(work())
+
+
+app = FastAPI(on_startup=[start], on_shutdown=[stop])
+"""
+    ).text
+    assert ".state" not in text
+    assert "_background_tasks.add(task)" in text
+
+
+def test_event_handlers_are_a_pair() -> None:
+    # FastAPI and Starlette had this method until 2025.
+    text = fix(
+        """
+import asyncio
+
+from fastapi import FastAPI
+
+app = FastAPI()
+
+
+async def start():
+    asyncio.create_task(work())
+
+
+async def more():
+    asyncio.create_task(work())
+
+
+async def stop():
+    await pool.close()
+
+
+app.add_event_handler("startup", start)
+app.add_event_handler("startup", more)
+app.add_event_handler("shutdown", stop)
+"""
+    ).text
+    assert text.count("= set()\n    app.state.background_tasks = background_tasks\n") == 1
+    assert text.count("background_tasks: set[asyncio.Task[object]] = app.state.") == 1
+    stop = text.partition("async def stop")[2]
+    assert stop.index(".cancel()") < stop.index("pool.close()")
+
+
+def test_an_event_handler_gets_a_pair() -> None:
+    text = fix(
+        """
+import asyncio
+
+from starlette.applications import Starlette
+
+app = Starlette()
+
+
+async def start():
+    asyncio.create_task(work())
+
+
+app.add_event_handler("startup", start)
+"""
+    ).text
+    assert "async def cancel_background_tasks() -> None:\n    pending" in text
+    assert text.endswith('app.add_event_handler("shutdown", cancel_background_tasks)\n')
