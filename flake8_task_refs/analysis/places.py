@@ -148,12 +148,11 @@ class Places:
     def _family(self, name: str) -> set[str]:
         """Return a class and the bases of the file that it has, directly or not."""
         if self._bases is None:
+            classes = {found.name for found in self.outline.definitions if found.kind == "class"}
             self._bases = {}
             for match in _CLASS.finditer(self.outline.code):
-                bases = self._bases.setdefault(match[1], set())
-                bases |= set(re.findall(r"\w+", match[2]))
-            for name_, bases in self._bases.items():
-                self._bases[name_] = {base for base in bases if base in self._bases}
+                bases = classes.intersection(re.findall(r"\w+", match[2]))
+                self._bases.setdefault(match[1], set()).update(bases)
         family, rest = {name}, [name]
         while rest:
             new = self._bases.get(rest.pop(), set()) - family

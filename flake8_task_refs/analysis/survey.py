@@ -35,6 +35,8 @@ from flake8_task_refs.analysis.tree import dotted_text, last_name
 from flake8_task_refs.options import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from flake8_task_refs.analysis.finding import Finding
     from flake8_task_refs.analysis.ownership import Hold, Ownership
     from flake8_task_refs.analysis.sites import CreationSite
@@ -103,7 +105,8 @@ class _Draft:
     name: str = ""
     endless: bool | None = None
     in_sight: bool = True
-    let_go: bool = True  # once it is done
+    lasting: bool = False  # a local that lives on
+    taken_out: bool = False  # of its container, by a callback
     held_by: dict[Holder, None] = field(default_factory=dict)
     ended_by: set[End] = field(default_factory=set)
     heard_by: set[Listener] = field(default_factory=set)
@@ -112,6 +115,7 @@ class _Draft:
 
 _ENDING: Final = (How.AWAITED, How.CANCELLED)
 _RESULTS: Final = ("result", "exception")
+_TAKERS: Final = ("discard", "remove", "pop")
 # What is known of an object that this file does not make.
 _APPLICATION: Final = ("app", "application", "state", "_")
 _MAX_TEXT: Final = 60
@@ -234,10 +238,6 @@ class _Surveyor:
         places: list[tuple[Tree, Place]] = []
         for hold in holds:
             self._note(ownership, ownership.tree, hold, draft, places)
-            draft.let_go &= hold.how in _ENDING or (
-                hold.how is How.CONTAINER
-                and judge.containers.has_discard(ownership, draft.call, hold)
-            )
         self._note_observed(ownership, draft)
         seen: set[tuple[str, str, str]] = set()
         for tree, place in places:
@@ -245,7 +245,7 @@ class _Surveyor:
             if key not in seen:
                 seen.add(key)
                 self._look_up(tree, place, draft)
-        if holds and draft.let_go and not draft.heard_by:
+        if _is_let_go(draft) and not draft.heard_by:
             draft.heard_by.add(Listener(*_spot(ownership.tree, draft.call), "collector"))
 
     def _look_up(self, tree: Tree, place: Place, draft: _Draft) -> None:
@@ -289,6 +289,7 @@ class _Surveyor:
         if hold.how in _ENDING:
             return
         if hold.how is How.ALIVE:
+            draft.lasting = True
             function = tree.function_around(node)
             if isinstance(function, cst.FunctionDef) and is_main(tree, function):
                 spot = *tree.position(function.name), _around(tree, function, inclusive=True)
@@ -395,20 +396,38 @@ class _Surveyor:
             elif name == "add_done_callback" and call.args:
                 draft.spots.add(tree.position(call))
                 callback = call.args[0].value
+                draft.taken_out |= self._calls(tree, callback, _TAKERS)
                 if self._may_hear(tree, callback):
                     name = _callee(tree, _unwrapped(callback))
                     listener = Listener(*_spot(tree, call), "callback", name)
                     draft.heard_by.add(listener)
 
     def _may_hear(self, tree: Tree, callback: cst.BaseExpression) -> bool:
-        """Tell whether a done-callback asks for the exception, or is not of this file."""
+        """Tell whether a done-callback asks for the exception or logs, or is not of this file."""
         callback = _unwrapped(callback)
         if last_name(callback) in CONTAINER_NEUTRAL | CONTAINER_TAKERS | {"set", "cancel"}:
             return False
+        _, body = self._body(tree, callback)
+        return body is None or self._calls(tree, callback, {*_RESULTS, *LOG_METHODS})
+
+    def _calls(self, tree: Tree, callback: cst.BaseExpression, names: Collection[str]) -> bool:
+        """Tell whether a callback is, or calls, a method of one of ``names``."""
+        callback = _unwrapped(callback)
+        home, body = self._body(tree, callback)
+        return last_name(callback) in names or (
+            body is not None
+            and any(
+                isinstance(node, cst.Call) and last_name(node.func) in names
+                for node in home.walk(body)
+            )
+        )
+
+    def _body(self, tree: Tree, callback: cst.BaseExpression) -> tuple[Tree, cst.CSTNode | None]:
+        """Return the body of a callback of this file, and the tree that it is in."""
         if isinstance(callback, cst.Lambda):
-            return _asks(tree, callback.body)
+            return tree, callback.body
         home, function = Callbacks(self.module.judge(tree).ownership).function(callback)
-        return function is None or _asks(home, function.body)
+        return home, function.body if function is not None else None
 
 
 def _around(tree: Tree, node: cst.CSTNode, *, inclusive: bool = False) -> str:
@@ -500,11 +519,14 @@ def _drops_errors(tree: Tree, node: cst.CSTNode) -> bool:
     return returned and isinstance(outer, cst.Await) and isinstance(tree.parent[outer], cst.Expr)
 
 
-def _asks(tree: Tree, body: cst.CSTNode) -> bool:
-    """Tell whether a callback asks for the result or exception, or logs."""
-    return any(
-        isinstance(node, cst.Call) and last_name(node.func) in (*_RESULTS, *LOG_METHODS)
-        for node in tree.walk(body)
+def _is_let_go(draft: _Draft) -> bool:
+    """Tell whether nothing holds the task once it is done: asyncio then logs what it raised."""
+    kinds = {held.kind for held in draft.held_by}
+    return (
+        bool(kinds)
+        and kinds <= {"local", "container"}
+        and not draft.lasting
+        and (draft.taken_out or "container" not in kinds)
     )
 
 
