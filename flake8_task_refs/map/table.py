@@ -7,6 +7,7 @@ import textwrap
 from typing import TYPE_CHECKING, Any, Final
 
 from flake8_task_refs.map import wording
+from flake8_task_refs.map.inventory import state
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from flake8_task_refs.analysis.task import Task
     from flake8_task_refs.map.inventory import MappedFile, TaskMap
 
-_HEADINGS: Final = ("at", "task", "started in", "held by", "ended by", "errors heard by", "codes")
+_HEADINGS: Final = ("at", "task", "started in", "held by", "ended by", "errors heard by", "state")
 _GAP: Final = "  "
 # The columns that are never wrapped, and how narrow the others may become.
 _FIXED: Final = (0, 6)
@@ -63,7 +64,7 @@ def _row(task: Task) -> tuple[str, ...]:
         "; ".join(wording.holders(task)),
         "; ".join(wording.ends(task)),
         "; ".join(wording.listeners(task)),
-        " ".join(dict.fromkeys(finding.code for finding in task.findings)),
+        " ".join(dict.fromkeys(finding.code for finding in task.findings)) or state(task),
     )
     return tuple(map(wording.printable, cells))
 
