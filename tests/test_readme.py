@@ -54,9 +54,22 @@ def run_shown(command: str, project: Path) -> str:
 
 def written_anew(readme: str, project: Path) -> str:
     """Return ``readme`` with every output in it replaced by what is printed now."""
+    readme = outputs_anew(readme, project)
+    for name, make in GENERATED.items():
+        marks = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
+        head, mark, rest = readme.partition(marks[0])
+        if mark:
+            readme = f"{head}{mark}{make()}\n{marks[1]}{rest.partition(marks[1])[2]}"
+    return readme
+
+
+def outputs_anew(readme: str, project: Path) -> str:
+    """Return ``readme`` with what its commands print now."""
     for block in BLOCK.finditer(readme):
         if (block["note"] or "").startswith("file: "):
-            (project / block["note"].removeprefix("file: ")).write_text(block["body"])
+            path = project / block["note"].removeprefix("file: ")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block["body"])
 
     def anew(block: re.Match[str]) -> str:
         note, kind, body = block["note"] or "", block["kind"], block["body"]
@@ -68,12 +81,7 @@ def written_anew(readme: str, project: Path) -> str:
         intro = f"<!-- {note} -->\n" if note else ""
         return f"{intro}```{kind}\n{body}```\n"
 
-    readme = BLOCK.sub(anew, readme)
-    for name, make in GENERATED.items():
-        marks = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
-        head, _, rest = readme.partition(marks[0])
-        readme = f"{head}{marks[0]}{make()}\n{marks[1]}{rest.partition(marks[1])[2]}"
-    return readme
+    return BLOCK.sub(anew, readme)
 
 
 def _readme() -> str:
