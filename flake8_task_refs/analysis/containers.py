@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from flake8_task_refs.analysis.ownership import Hold, Ownership
 
 _NEW: Final = (
-    r"(?:\{\}|\[\]|(?:\w+\.)*(?:set|list|dict|deque|defaultdict|OrderedDict)\([\w., ]*\)"
-    r"|(?:\w+\.)*field\(\s*default_factory\s*=\s*(?:set|list|dict|deque)\s*\))"
+    r"(?:\{\}|\[\]|(?:\w+\.)*(?:set|list|dict|deque|defaultdict|OrderedDict)(?:\[[^\n()]*\])?"
+    r"\([\w., ]*\)|(?:\w+\.)*field\(\s*default_factory\s*=\s*(?:set|list|dict|deque)\s*\))"
 )
 # What a function is called that an outside event runs, again and again.
 _RECURRING: Final = re.compile(
@@ -31,12 +31,37 @@ _RECURRING: Final = re.compile(
 )
 _SET_UP: Final = re.compile(
     r"__init__|__post_init__|__aenter__|__enter__|_*(?:async_)?(?:start|setup|set_up|startup|run|main|init|initialize|"
-    r"connect|open|boot|bootstrap|begin|prepare|launch_all|lifespan|on_start|on_startup|on_ready|setup_hook)"
-    r"(?:_\w+)?\Z"
+    r"connect|open|boot|bootstrap|begin|prepare|launch_all|lifespan|on_start|on_startup|on_ready|setup_hook|on_load|"
+    r"cog_load)(?:_\w+)?\Z"
 )
 _ROUTE: Final = re.compile(
     r"\.(?:get|post|put|patch|delete|websocket|route|api_route|event|on|command|listener|message_handler|middleware)\b"
 )
+# What a function is called that ends its object: what it does to a container comes too late.
+_CLOSING: Final = re.compile(
+    r"_*(?:async_|on_|a)?(?:close|stop|shut_?down|disconnect|clean_?up|tear_?down|terminate|unload|dispose)"
+    r"(?:_\w+)?\Z"
+)
+# A key that no two tasks share; one of a device or a user is used again.
+_UNIQUE_KEY: Final = re.compile(
+    r"(?:\w+_)?(?:task|job|request|req|message|msg|event|call|command|operation|transaction|correlation|run|query|"
+    r"interaction|invocation|execution|research)(?:_?(?:id|uuid|key|number|no))?\Z"
+    r"|(?:\w+_)?(?:uuid|counter|nonce|sequence|seq)\Z",
+    re.IGNORECASE,
+)
+_MAKES_UNIQUE: Final = frozenset({"id", "uuid4", "uuid1", "next", "token_hex", "get_name"})
+# Uses of a container that leave its elements in it, by what stands after its name, and before.
+_FILLING: Final = re.compile(
+    rf"[ \t]*(?::[^=\n]+)?=[ \t]*{_NEW}|[ \t]*[+|]=|\[[^\]\n:]+\][ \t]*=(?!=|[ \t]*None\b)"
+    r"|\.(?:add|append|appendleft|extend|insert|update|setdefault)\("
+)
+_READING: Final = re.compile(r"\.(?:values|items|keys)\(\)|\.(?:get|copy|__len__)\(")
+_HARMLESS_COPY: Final = re.compile(
+    r"\b(?:len|list|tuple|set|frozenset|sorted|enumerate|iter|any|all|reversed|bool)\((?:\w+\.)*\Z"
+)
+_HARMLESS_TEST: Final = re.compile(r"\b(?:in|if|elif|not|and|or)[ \t]+(?:\w+\.)*\Z")
+_HARMLESS_STAR: Final = re.compile(r"\*(?:\w+\.)*\Z")
+_AWAITING: Final = re.compile(r"\b(?:gather|wait|as_completed|gracefully_\w+)\(")
 
 
 class Containers:
@@ -65,8 +90,9 @@ class Containers:
         return (
             self._is_declared(name, attribute="." in path)
             and not self._is_emptied(name)
+            and not self._uses_slots(tree, function, path)
             and not self._is_awaited(ownership, call, name)
-            and self._runs_again(ownership, call, function)
+            and self._runs_again(ownership, call, function, name)
         )
 
     def _is_declared(self, name: str, *, attribute: bool) -> bool:
@@ -80,64 +106,120 @@ class Containers:
 
     def _is_emptied(self, name: str) -> bool:
         """Tell whether anything may take tasks out: any use that is not known to leave them in."""
-        harmless = re.compile(
-            rf"{name}[ \t]*(?::[^=\n]+)?=[ \t]*{_NEW}"
-            rf"|{name}\.(?:add|append|appendleft|extend|insert|update|setdefault)\("
-            rf"|(?<=len\(self\.){name}\)|(?<=len\(){name}\)"
-            rf"|(?<=in self\.){name}[ \t]*(?=[:\n\]])|(?<=in ){name}[ \t]*(?=[:\n\]])"
-            rf"|(?<=\*self\.){name}\b(?!\.)|(?<=\*){name}\b(?!\.)"
-            rf"|(?<=if self\.){name}:|(?<=if ){name}:"
-            rf"|{name}\[[^\]\n:]+\][ \t]*=(?!=)|{name}[ \t]*[+|]="
+        return not all(
+            self._leaves_in(use.start(), use.end())
+            for use in re.finditer(rf"\b{name}\b", self.code)
         )
-        uses = {match.start() for match in re.finditer(rf"\b{name}\b", self.code)}
-        known = {match.start() for match in harmless.finditer(self.code)}
-        return bool(uses - known)
+
+    def _leaves_in(self, start: int, end: int) -> bool:
+        """Tell whether the use of a container at ``start`` to ``end`` takes nothing out of it."""
+        code = self.code
+        if _FILLING.match(code, end) or _READING.match(code, end):
+            return True
+        line = code.rfind("\n", 0, start) + 1
+        before = code[line:start]
+        after = code[end : end + 1]
+        if _HARMLESS_COPY.search(before) or _HARMLESS_STAR.search(before):
+            return after in "),\n"
+        if _HARMLESS_TEST.search(before):
+            return after in ":)],\n" or code.startswith((" and ", " or ", " if ", " else "), end)
+        if not before.strip() and re.match(r"[ \t]*:[^=\n]*\n", code[end : end + 200]):
+            return True  # a bare annotation
+        if re.search(r"\bdel\b", before) or after in ".[=" or re.match(r"\s*=(?!=)", code[end:]):
+            return False
+        return self._is_closing(start)
+
+    def _is_closing(self, offset: int) -> bool:
+        """Tell whether ``offset`` lies in a function that ends its object."""
+        homes = self.outline.enclosing(offset)
+        name = homes[-1].name if homes else ""
+        return name in CLOSERS or _CLOSING.match(name) is not None
+
+    def _uses_slots(self, tree: Tree, function: cst.FunctionDef, path: str) -> bool:
+        """Tell whether ``function`` stores under keys that may be used again."""
+        for node in tree.walk(function.body):
+            if not isinstance(node, cst.Subscript) or dotted_text(node.value) != path:
+                continue
+            if isinstance(tree.parent[node], cst.AssignTarget):
+                index = node.slice[0].slice
+                return not (isinstance(index, cst.Index) and _is_unique(index.value))
+        return False
 
     def _is_awaited(self, ownership: Ownership, call: cst.Call, name: str) -> bool:
         """Tell whether the container is awaited as a whole, time and again.
 
         An await after an endless loop that fills it, or when its owner closes, comes too late.
         """
-        awaited = re.compile(rf"\b(?:gather|wait|gracefully_\w+)\([^()]*\b{name}\b")
         tree = ownership.tree
-        for loop in _unbounded(ownership.flow.loops(call)):
-            return awaited.search(tree.module.code_for_node(loop)) is not None
-        homes = [tree.outline.enclosing(match.start()) for match in awaited.finditer(self.code)]
-        return any(not home or home[-1].name not in CLOSERS for home in homes)
+        for loop in _unbounded(tree, ownership.flow.loops(call), name):
+            return _awaits(tree.module.code_for_node(loop), name) != []
+        return any(not self._is_closing(at) for at in _awaits(self.code, name))
 
-    def _runs_again(self, ownership: Ownership, call: cst.Call, function: cst.FunctionDef) -> bool:
+    def _runs_again(
+        self, ownership: Ownership, call: cst.Call, function: cst.FunctionDef, container: str
+    ) -> bool:
         """Tell whether ``function`` surely runs again and again for one container.
 
         Set-up code, guarded single starts and dictionary slots that are used again are not.
         """
         tree = ownership.tree
-        if _unbounded(ownership.flow.loops(call)):
+        loops = ownership.flow.loops(call)
+        if _unbounded(tree, loops, container):
             return True
-        if self._is_guarded(tree, call):
+        if any(
+            isinstance(loop, cst.While) and _names(tree, loop.test, container) for loop in loops
+        ):
+            return False  # `while len(tasks) < 3`
+        given = {param.name.value for param in _parameters(function)} - {"self", "cls"}
+        if self._is_guarded(tree, call, given):
             return False
         outer = function
         while isinstance(around := tree.function_around(outer), cst.FunctionDef):
             outer = around
-        if call.args and isinstance(call.args[0].value, cst.Name):
-            handed = call.args[0].value.value
-            if any(param.name.value == handed for param in _parameters(function)):
-                return True  # a spawner: it is given the coroutine
+        first = call.args[0].value if call.args else None
+        if isinstance(first, cst.Name) and first.value in given:
+            return True  # a spawner: it is given the coroutine
         if any(_ROUTE.search(tree.module.code_for_node(d.decorator)) for d in outer.decorators):
             return True
         name = outer.name.value
-        return _SET_UP.match(name) is None and _RECURRING.match(name) is not None
+        if _SET_UP.match(name) or _CLOSING.match(name):
+            return False
+        if _RECURRING.match(name):
+            return True
+        return bool(given) and (self._is_callback(name) or self._is_never_read(container))
+
+    def _is_never_read(self, container: str) -> bool:
+        """Tell whether the module only ever puts something into ``container``."""
+        uses = re.finditer(rf"\b{container}\b", self.code)
+        return all(_FILLING.match(self.code, use.end()) for use in uses)
+
+    def _is_callback(self, function: str) -> bool:
+        """Tell whether the module hands ``function`` to something that may call it any time."""
+        handed = rf"[(,=][ \t\n]*(?:self\.)?{function}[ \t\n]*[,)]"
+        return re.search(handed, self.code) is not None
 
     @staticmethod
-    def _is_guarded(tree: Tree, call: cst.Call) -> bool:
-        """Tell whether an ``if not started:`` or an early return lets only one start happen."""
+    def _is_guarded(tree: Tree, call: cst.Call, given: set[str]) -> bool:
+        """Tell whether an ``if not started:`` or an early return lets only one start happen.
+
+        A condition on nothing but what the function is ``given`` says nothing of earlier calls.
+        """
         for block, statement in tree.blocks(call):
             outer = tree.parent[block]
-            if isinstance(outer, cst.If) and _is_negative(outer.test):
+            if (
+                isinstance(outer, cst.If)
+                and _is_negative(outer.test)
+                and not _asks_only(tree, outer.test, given)
+            ):
                 return True
             for earlier in getattr(block, "body", ()):
                 if earlier is statement:
                     break
-                if isinstance(earlier, cst.If) and _returns(earlier):
+                if (
+                    isinstance(earlier, cst.If)
+                    and _returns(earlier)
+                    and not _asks_only(tree, earlier.test, given)
+                ):
                     return True
         return False
 
@@ -154,9 +236,59 @@ class Containers:
         return re.search(pattern, text) is not None
 
 
-def _unbounded(loops: list[cst.While | cst.For]) -> list[cst.While | cst.For]:
-    """Return the loops that no list bounds: ``while`` and ``async for``."""
-    return [loop for loop in loops if isinstance(loop, cst.While) or loop.asynchronous is not None]
+def _unbounded(
+    tree: Tree, loops: list[cst.While | cst.For], container: str
+) -> list[cst.While | cst.For]:
+    """Return the loops that nothing bounds: ``async for``, and ``while`` without a comparison."""
+    return [
+        loop
+        for loop in loops
+        if (
+            not _compares(tree, loop.test) and not _names(tree, loop.test, container)
+            if isinstance(loop, cst.While)
+            else loop.asynchronous is not None
+        )
+    ]
+
+
+def _compares(tree: Tree, test: cst.BaseExpression) -> bool:
+    return any(isinstance(node, cst.Comparison) for node in tree.walk(test))
+
+
+def _names(tree: Tree, test: cst.BaseExpression, name: str) -> bool:
+    return any(isinstance(node, cst.Name) and node.value == name for node in tree.walk(test))
+
+
+def _awaits(code: str, name: str) -> list[int]:
+    """Return where ``code`` waits for everything in the container ``name``."""
+    found: list[int] = []
+    word = re.compile(rf"\b{name}\b")
+    for match in _AWAITING.finditer(code):
+        depth, end = 1, match.end()
+        while depth and end < len(code):
+            depth += {"(": 1, ")": -1}.get(code[end], 0)
+            end += 1
+        if word.search(code, match.end(), end):
+            found.append(match.start())
+    return found
+
+
+def _is_unique(key: cst.BaseExpression) -> bool:
+    """Tell whether no two tasks share ``key``: the number of a request, an ``id()``."""
+    if isinstance(key, cst.Call):
+        name = last_name(key.func)
+        if name == "str" and key.args:
+            return _is_unique(key.args[0].value)
+        return name in _MAKES_UNIQUE
+    return _UNIQUE_KEY.match(last_name(key)) is not None
+
+
+def _asks_only(tree: Tree, test: cst.BaseExpression, given: set[str]) -> bool:
+    """Tell whether a condition looks at nothing but the parameters ``given``."""
+    nodes = list(tree.walk(test))
+    attributes = [node.attr for node in nodes if isinstance(node, cst.Attribute)]
+    names = {node.value for node in nodes if isinstance(node, cst.Name) and node not in attributes}
+    return bool(names) and names <= given | {"None", "True", "False", "isinstance", "len", "str"}
 
 
 def _parameters(function: cst.FunctionDef) -> list[cst.Param]:
