@@ -29,10 +29,11 @@ _ASSIGNMENT = re.compile(r"^[ \t]*(\w+)[ \t]*(?::[^=\n]+)?=(?!=)[ \t]*", re.MULT
 _LOOP_NAME = re.compile(r"_*(?:\w+_)?(?:loop|LOOP)\Z")
 # Right-hand sides, as text: asyncio's getters, and those of other objects.
 _LOOP_SOURCE = re.compile(
-    r"(?:(?:asyncio|aio|uvloop)(?:\.events)?\.)?(?:get_running_loop|get_event_loop|new_event_loop)\("
+    r"(?:(?:asyncio|aio|uvloop)(?:\.events)?\.)?(?:get_event_loop|new_event_loop)\("
+    r"|(?:\w+\.)*get_running_loop\("  # a name that nothing else than asyncio's loop goes by
 )
 _OTHER_LOOP = re.compile(
-    r"(?!asyncio\b|uvloop\b|aio\b)\w[\w.]*\.(?:get_(?:\w+_)?loop|new_event_loop)\("
+    r"(?!asyncio\b|uvloop\b|aio\b)\w[\w.]*\.(?:get_(?!running_loop\b)(?:\w+_)?loop|new_event_loop)\("
 )
 _LOOP_GETTER = re.compile(r"_*get_(?:\w+_)?loop\Z|new_event_loop\Z")
 _LOOP_CALLS: Final = {
@@ -188,17 +189,30 @@ class Names:
 
     def _makes_loop(self, tree: Tree, call: cst.Call) -> bool:
         """Tell whether ``call`` returns an event loop; other objects have getters of that name."""
+        if last_name(call.func) == "get_running_loop":
+            return True
         path = self.canonical(tree, call.func)
         if path is not None:
             return path in _LOOP_CALLS or path == "uvloop.new_event_loop"
-        if not _LOOP_GETTER.match(last_name(call.func)):
+        name = last_name(call.func)
+        if self._returns_loop(name):
+            return True
+        if not _LOOP_GETTER.match(name):
             return False
         base = call.func.value if isinstance(call.func, cst.Attribute) else None
         if isinstance(base, cst.Call):  # get_event_loop_policy().get_event_loop()
             return (self.canonical(tree, base.func) or "").startswith("asyncio.")
         return isinstance(base, cst.Name) and base.value in ("self", "cls")
 
+    def _returns_loop(self, function: str) -> bool:
+        """Tell whether a function or property of this module says that it returns a loop."""
+        source = self.outline.source
+        says = rf"\bdef[ \t]+{function}\([^()]*\)\s*->[^:\n]*\bAbstractEventLoop\b"
+        return "AbstractEventLoop" in source and re.search(says, source) is not None
+
     def _attribute_is_loop(self, attribute: str) -> bool:
+        if self._returns_loop(attribute):
+            return True
         code = self.outline.code
         pattern = rf"\b{attribute}[ \t]*(?::([^=\n#]*))?=(?!=)[ \t]*([^\n]*)"
         bound = re.findall(rf"\.{pattern}", code) if attribute in code else []
