@@ -61,6 +61,12 @@ _HARMLESS_COPY: Final = re.compile(
 )
 _HARMLESS_TEST: Final = re.compile(r"\b(?:in|if|elif|not|and|or)[ \t]+(?:\w+\.)*\Z")
 _HARMLESS_STAR: Final = re.compile(r"\*(?:\w+\.)*\Z")
+# What a loop's condition is called that only says whether to go on.
+_FLAG: Final = re.compile(
+    r"True\Z|running|clos(?:ed|ing)|stop|alive|active|shut_?down|connected|exit|done|terminat|enabled|"
+    r"finished|is_set|cancel|quit|started|should|keep",
+    re.IGNORECASE,
+)
 _AWAITING: Final = re.compile(r"\b(?:gather|wait|as_completed|gracefully_\w+)\(")
 
 
@@ -151,7 +157,7 @@ class Containers:
         An await after an endless loop that fills it, or when its owner closes, comes too late.
         """
         tree = ownership.tree
-        for loop in _unbounded(tree, ownership.flow.loops(call), name):
+        for loop in _unbounded(ownership.flow.loops(call)):
             return _awaits(tree.module.code_for_node(loop), name) != []
         return any(not self._is_closing(at) for at in _awaits(self.code, name))
 
@@ -164,7 +170,7 @@ class Containers:
         """
         tree = ownership.tree
         loops = ownership.flow.loops(call)
-        if _unbounded(tree, loops, container):
+        if _unbounded(loops):
             return True
         if any(
             isinstance(loop, cst.While) and _names(tree, loop.test, container) for loop in loops
@@ -236,23 +242,28 @@ class Containers:
         return re.search(pattern, text) is not None
 
 
-def _unbounded(
-    tree: Tree, loops: list[cst.While | cst.For], container: str
-) -> list[cst.While | cst.For]:
-    """Return the loops that nothing bounds: ``async for``, and ``while`` without a comparison."""
+def _unbounded(loops: list[cst.While | cst.For]) -> list[cst.While | cst.For]:
+    """Return the loops that go on until somebody stops them: ``while True``, ``async for``."""
     return [
         loop
         for loop in loops
         if (
-            not _compares(tree, loop.test) and not _names(tree, loop.test, container)
+            _waits_for_a_sign(loop.test)
             if isinstance(loop, cst.While)
             else loop.asynchronous is not None
         )
     ]
 
 
-def _compares(tree: Tree, test: cst.BaseExpression) -> bool:
-    return any(isinstance(node, cst.Comparison) for node in tree.walk(test))
+def _waits_for_a_sign(test: cst.BaseExpression) -> bool:
+    """Tell whether a loop's condition is a constant, or a flag: ``not self.closed``."""
+    if isinstance(test, cst.UnaryOperation):
+        test = test.expression
+    if isinstance(test, cst.BooleanOperation):
+        return _waits_for_a_sign(test.left) and _waits_for_a_sign(test.right)
+    if isinstance(test, cst.Integer):
+        return True
+    return _FLAG.search(last_name(test.func if isinstance(test, cst.Call) else test)) is not None
 
 
 def _names(tree: Tree, test: cst.BaseExpression, name: str) -> bool:
@@ -270,7 +281,10 @@ def _awaits(code: str, name: str) -> list[int]:
             end += 1
         if word.search(code, match.end(), end):
             found.append(match.start())
-    return found
+    each = (
+        rf"\bfor (\w+) in [^\n]*\b{name}\b[^\n]*:\n(?:[^\n]*\n){{0,5}}?[^\n]*\bawait\b[^\n]*\b\1\b"
+    )
+    return found + [match.start() for match in re.finditer(each, code)]
 
 
 def _is_unique(key: cst.BaseExpression) -> bool:
