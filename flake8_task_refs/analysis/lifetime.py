@@ -23,9 +23,9 @@ _DRIVERS: Final = ("coroutine", "inlineCallbacks")
 def locals_outlive(flow: Flow, scope: Scope, start: cst.CSTNode, name: str) -> bool:
     """Tell whether local ``name`` of ``scope`` lives as long as a task bound at ``start`` matters.
 
-    They do in a function that cannot end after ``start``, in a generator that is suspended later
-    (a lifespan, a fixture), in the coroutine that this file runs as its main program, and
-    wherever ``locals()`` may hand them on.
+    They do in a function that cannot end after ``start``, in one that runs the event loop, in a
+    generator that is suspended later (a lifespan, a fixture), in the coroutine that this file runs
+    as its main program, and wherever ``locals()`` may hand them on.
     """
     function = scope.function.node
     if scope.loads.get("locals") or scope.loads.get("vars"):
@@ -36,6 +36,7 @@ def locals_outlive(flow: Flow, scope: Scope, start: cst.CSTNode, name: str) -> b
         # Whoever calls it `_` does not mean to hold it until the generator ends.
         (name != "_" and _yields_after(flow.tree, function, start))
         or flow.never_leaves(start)
+        or (name != "_" and _runs_the_loop(flow.tree, function, start))
         or is_main(flow.tree, function)
     )
 
@@ -47,6 +48,20 @@ def _yields_after(tree: Tree, function: cst.FunctionDef, start: cst.CSTNode) -> 
     after = tree.order[start]
     return any(
         isinstance(node, cst.Yield) and tree.order[node] > after
+        for node in tree.walk(function.body)
+    )
+
+
+def _runs_the_loop(tree: Tree, function: cst.FunctionDef, start: cst.CSTNode) -> bool:
+    """Tell whether a plain function runs the loop itself: its locals outlive what runs in there."""
+    if function.asynchronous is not None:
+        return False
+    after = tree.order[start]
+    return any(
+        isinstance(node, cst.Call)
+        and isinstance(node.func, cst.Attribute)
+        and node.func.attr.value in ("run_until_complete", "run_forever", "run_app")
+        and tree.order[node] > after
         for node in tree.walk(function.body)
     )
 

@@ -302,16 +302,20 @@ class Ownership:
         return [Hold(How.AWAITED, call)]
 
     def _as_callback(self, node: cst.CSTNode, func: cst.BaseExpression) -> list[Hold]:
-        """Judge a done-callback: only its future holds it, so one of our own handles does not."""
+        """Judge a done-callback, which only its future holds: another handle may do, if held."""
         base = func.value if isinstance(func, cst.Attribute) else func
+        kept = [Hold(How.PASSED, node)]
         if isinstance(base, cst.Call):
-            return [] if self.sites.creator(self.tree, base.func) else [Hold(How.PASSED, node)]
-        if isinstance(base, cst.Name):
-            scope = self.tree.scope[base].owner(base.value)
-            stores = scope.stores.get(base.value, ()) if scope is not None else ()
-            if any(self._binds_handle(store) for store in stores):
-                return []
-        return [Hold(How.PASSED, node)]
+            return [] if self.sites.creator(self.tree, base.func) else kept
+        if not isinstance(base, cst.Name):
+            return kept
+        scope = self.tree.scope[base].owner(base.value)
+        stores = scope.stores.get(base.value, ()) if scope is not None else ()
+        if scope is None or not any(self._binds_handle(store) for store in stores):
+            return kept
+        if any(name == base.value for name, _ in self._following):
+            return []
+        return kept if any(self._follow(base.value, scope, store) for store in stores) else []
 
     def _binds_handle(self, store: cst.Name) -> bool:
         """Tell whether ``store`` binds a task made here (directly, or out of a loop)."""
