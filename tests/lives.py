@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -25,6 +26,10 @@ from commands import ROOT
 # Seconds for an application to start, to answer or to stop. It needs a tenth of that.
 PATIENCE = 20
 _ADDRESS = re.compile(r"running on (http://[\d.:]+\d)", re.IGNORECASE)
+_FORMS = ("before.py", "after.py")
+# Applications in the order of the tests, and what runs them.
+_ORDER: list[Path] = []
+_THREADS = ThreadPoolExecutor(max_workers=4)
 _PATH = re.compile(r"""(?:get|Route)\("(/\w*)\"""")
 
 
@@ -63,13 +68,21 @@ def source(app: Path) -> str:
 
 def each(apps: list[Path]) -> pytest.MarkDecorator:
     """Run a test for each of ``apps``."""
+    _ORDER.extend(app for app in apps if app not in _ORDER)
     return pytest.mark.parametrize("app", apps, ids=lambda path: path.name)
 
 
-@lru_cache
 def before_and_after(app: Path) -> tuple[Life, Life]:
-    """Run ``app`` as it was written and as the fixer left it."""
-    return _live(app / "before.py"), _live(app / "after.py")
+    """Run ``app`` as it was written and as the fixer left it, each at most once."""
+    # The next one starts meanwhile: most of a life is waiting.
+    following = _ORDER[_ORDER.index(app) + 1 :][:1] if app in _ORDER else []
+    lives = [_begun(one / name) for one in (app, *following) for name in _FORMS]
+    return lives[0].result(), lives[1].result()
+
+
+@lru_cache
+def _begun(module: Path) -> Future[Life]:
+    return _THREADS.submit(_live, module)
 
 
 def _live(module: Path) -> Life:

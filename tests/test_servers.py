@@ -128,3 +128,21 @@ def test_only_a_worker_that_swallows_its_cancellation_is_declined() -> None:
     # Cancelled, it would have saved something at once.
     [teardown] = after.all("teardown: saved")
     assert "at once" not in after.lines[teardown], after.lines
+
+
+def test_a_shutdown_that_closes_and_then_waits_is_left_as_it_is() -> None:
+    app = ROOT / "fixtures" / "apps" / "fastapi_closes_then_waits"
+    [refusal] = fix_source(source(app), FixSettings()).declined
+    assert "both closes a resource and, later, waits for the worker" in refusal.reason
+    for life in before_and_after(app):
+        # The worker gets its last job when the pool is closed, and the shutdown waits for it.
+        assert life.first("teardown: the pool is closed") >= 0, life.lines
+        [job] = life.all("job: done, the last, pool open: False")
+        assert job > life.first("teardown:"), life.lines
+
+
+def test_unsafe_fixes_cancel_after_the_wait_where_a_shutdown_closes_first() -> None:
+    app = ROOT / "fixtures" / "apps" / "fastapi_closes_then_waits"
+    result = fix_source(source(app), FixSettings(unsafe_fixes=True))
+    assert not result.declined
+    assert result.text.index("await jobs.join()") < result.text.index(".cancel()")
