@@ -84,7 +84,6 @@ STATEMENTS: Final = (
     "if flag: {}",
     "asyncio.get_running_loop().call_soon(lambda: {})",
     "asyncio.get_running_loop().call_soon(asyncio.create_task, worker())",
-    "made = {}\ndel made",
     "made = [{}, {}]",
     "first = second = {}",
     "(walrus := {})",
