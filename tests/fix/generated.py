@@ -109,7 +109,6 @@ ASYNC_BLOCKS: Final = (
     *BLOCKS,
     "async with Nothing():\n\t{}",
     "async def inner():\n\t{}\nawait inner()",
-    "async def inner():\n\t{}\n\tyield\nasync for _ in inner():\n\tnote()",
 )
 FILLERS: Final = (
     "note()  # kept",
