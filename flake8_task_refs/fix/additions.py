@@ -6,27 +6,14 @@ from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
-from flake8_task_refs.analysis.tree import last_name
 from flake8_task_refs.fix.edits import Edit, Place
 from flake8_task_refs.fix.imports import add_imports, docstring_end
 from flake8_task_refs.fix.names import FileNames, fresh
-from flake8_task_refs.fix.source import SourceFile, Statement, statement_expression
 
 if TYPE_CHECKING:
     from flake8_task_refs.fix.layout import Layout
+    from flake8_task_refs.fix.source import SourceFile, Statement
 
-_PLAIN_CALLS: Final = frozenset(
-    {
-        "ContextVar",
-        "TypeVar",
-        "compile",
-        "dict",
-        "frozenset",
-        "getLogger",
-        "get_logger",
-        "set",
-    }
-)
 REASON: Final = "# Strong references: the event loop keeps only weak ones."
 
 
@@ -214,7 +201,7 @@ class Additions:
         return Edit(offset, offset, text, Place.HEADER)
 
     def _head_statement(self) -> Statement | None:
-        """Return the last of the module's imports and constants, before anything uses them."""
+        """Return the last import or simple statement before the first block and the first use."""
         file = self._file
         limit = min((file.span(top).start for top in self._before), default=len(file.text))
         last_import = -1
@@ -227,9 +214,10 @@ class Additions:
             body.append(statement)
             if _is_import(file, statement):
                 last_import = len(body) - 1
+        # No function of the file can run before the first block: all of that may stand above.
         end = last_import
         for number in range(last_import + 1, len(body)):
-            if not (_is_constant(body[number]) or (number == 0 and _is_docstring(body[0]))):
+            if not isinstance(body[number], cst.SimpleStatementLine):
                 break
             end = number
         return body[end] if end >= 0 else None
@@ -275,23 +263,6 @@ def _is_import(file: SourceFile, statement: Statement) -> bool:
         )
     return isinstance(statement, cst.SimpleStatementLine) and any(
         isinstance(part, (cst.Import, cst.ImportFrom)) for part in statement.body
-    )
-
-
-def _is_constant(statement: Statement) -> bool:
-    """Tell whether ``statement`` gives a name a value and does nothing else, or makes a logger."""
-    small = statement_expression(statement)
-    if not isinstance(small, (cst.Assign, cst.AnnAssign)) or small.value is None:
-        return False
-    if isinstance(small.value, cst.Call):
-        return last_name(small.value.func) in _PLAIN_CALLS
-    return not isinstance(small.value, cst.Await)
-
-
-def _is_docstring(statement: Statement) -> bool:
-    small = statement_expression(statement)
-    return isinstance(small, cst.Expr) and isinstance(
-        small.value, (cst.SimpleString, cst.ConcatenatedString)
     )
 
 

@@ -42,12 +42,12 @@ class Layout:
         statement = _parse(code)
         reserved = 0 if _PRAGMA.match(comment.strip()) else len(comment.rstrip())
         prefix, value, suffix = _parts(statement)
-        if suffix and not self._fits(f"{indent}{prefix}{_flat(value)}{suffix}", reserved):
+        if suffix and not self.fits(f"{indent}{prefix}{_flat(value)}{suffix}", reserved):
             # Before it opens the annotation, a formatter puts the value in parentheses.
             first = f"{indent}{prefix}{_flat(value)} = ("
             if comment.strip():
                 raise Unknown
-            if self._fits(first):
+            if self.fits(first):
                 return [first, f"{indent}{self.step}{suffix.removeprefix(' = ')}", f"{indent})"]
         try:
             lines = self._lines(value, indent, prefix, suffix, reserved)
@@ -62,7 +62,7 @@ class Layout:
         value = getattr(statement, "value", None)
         if isinstance(statement, cst.Expr) and not isinstance(value, cst.Await):
             return True
-        return self._fits(first) and not isinstance(value, (cst.Subscript, cst.Lambda))
+        return self.fits(first) and not isinstance(value, (cst.Subscript, cst.Lambda))
 
     def is_formatted(self, code: str, indent: str, comment: str = "") -> bool:
         """Tell whether ``code``, a statement that stands at ``indent``, is laid out like this."""
@@ -78,7 +78,8 @@ class Layout:
         except Unknown:
             return [indent + code]
 
-    def _fits(self, line: str, reserved: int = 0) -> bool:
+    def fits(self, line: str, reserved: int = 0) -> bool:
+        """Tell whether ``line`` is short enough, with ``reserved`` characters more."""
         return len(line.expandtabs(_TAB_WIDTH)) + reserved <= self.line_length
 
     def _lines(
@@ -86,7 +87,7 @@ class Layout:
     ) -> list[str]:
         if not _is_exploded(node):
             line = f"{indent}{prefix}{_flat(node)}{suffix}"
-            if self._fits(line, reserved):
+            if self.fits(line, reserved):
                 return [line]
         if isinstance(node, cst.Await):
             return self._lines(node.expression, indent, f"{prefix}await ", suffix, reserved)
@@ -107,7 +108,7 @@ class Layout:
         magic = isinstance(items[-1].comma, cst.Comma)
         if not magic and not any(_is_exploded(_item_parts(item)[1]) for item in items):
             body = inner + ", ".join(_flat_item(item) for item in items)
-            if self._fits(body):
+            if self.fits(body):
                 return [first, body, last]
         lines = [first]
         # A single item gets no comma: there is nothing to separate.

@@ -78,7 +78,9 @@ class Writer:
         rest = "" if site.form == "discard" else self.file.text[call.end : whole.end]
         original = self.file.text[whole.start : whole.end]
         comment = self.comment_after(statement)
-        one_line = "\n" not in original
+        one_line = "\n" not in original or self._grows_too_long(
+            f"{indent}{original}{comment}", f"{indent}{task} = {named}{comment}"
+        )
         if one_line or self.layout.is_formatted(original, self.file.indent(statement), comment):
             lines = self.layout.best(f"{task} = {named}", indent, comment)
             return [self.replace(whole, lines, indent)], rest
@@ -115,13 +117,22 @@ class Writer:
         return apply(text, edits)
 
     def _name_edit(self, site: Site) -> list[Edit]:
-        callee = named_callee(self.file, site)
+        callee = self._name_of(site)
         if not callee or not takes_name(self.file, self.names.analysis, site):
             return []
         if any(isinstance(outer, cst.FormattedString) for outer in self.file.ancestors(site.call)):
             return []  # its quotes could not be told from the string's before Python 3.12
         quote = self.names.quote
         return self.added_argument(site.call, site.call.args[-1], f"name={quote}{callee}{quote}")
+
+    def _name_of(self, site: Site) -> str:
+        """Return what to call the task: as much of the coroutine's path as fits on a line."""
+        path = named_callee(self.file, self.names.analysis, site)
+        line = self.file.line_text(self.file.line_of(self.file.span(site.call).start))
+        indent = line[: len(line) - len(line.lstrip())] + 3 * self.layout.step
+        parts = path.split(".")
+        names = (".".join(parts[-count:]) for count in (len(parts), 2, 1))
+        return next((n for n in names if self.layout.fits(f'{indent}name="{n}",')), "")
 
     def added_argument(self, call: cst.Call, after: cst.Arg, argument: str) -> list[Edit]:
         """Return the edits that give ``call`` one more argument; none where a comment is."""
@@ -185,15 +196,24 @@ class Writer:
         span = self.file.span(statement)
         original = self.file.text[span.start : span.end]
         indent, comment = self.file.indent(statement), self.comment_after(statement)
-        if not self.layout.is_formatted(original, indent, comment):
-            return edits
         local = [Edit(e.start - span.start, e.end - span.start, e.text, e.place) for e in edits]
         changed = apply(original, in_order(local))
+        if not self.layout.is_formatted(original, indent, comment) and not self._grows_too_long(
+            f"{indent}{original}{comment}", f"{indent}{deeper}{changed}{comment}"
+        ):
+            return edits
         try:
             lines = self.layout.statement(changed, indent + deeper, comment)
         except Unknown:
             return edits
         return [self.replace(span, lines, indent + deeper)]
+
+    def _grows_too_long(self, before: str, after: str) -> bool:
+        """Tell whether ``after`` has lines that are too long, and ``before`` has none."""
+        lines = after.split("\n")
+        return not all(map(self.layout.fits, lines)) and all(
+            map(self.layout.fits, before.split("\n"))
+        )
 
     def replace(self, span: Span, lines: Sequence[str], indent: str) -> Edit:
         """Replace ``span``, which begins after its indentation, by ``lines`` that have theirs."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from flake8_task_refs.analysis.verdict import Verdict
 
 _ON_THE_TASK: Final = frozenset({"add_done_callback", "set_name"})
+_COMBINATORS: Final = frozenset({"asyncio.wait_for", "asyncio.shield"})
 _NAMED_CREATORS: Final = frozenset({"asyncio.create_task", "asyncio.Task"})
 
 
@@ -103,14 +104,19 @@ def _form(file: SourceFile, call: cst.Call, statement: Statement | None) -> tupl
     return "expression", ""
 
 
-def named_callee(file: SourceFile, site: Site) -> str:
-    """Return the dotted name of the coroutine function that ``site`` calls, or ``""``.
+def named_callee(file: SourceFile, names: Names, site: Site) -> str:
+    """Return the dotted name of the coroutine function that ``site`` runs, or ``""``.
 
     For a method of ``self`` that is the class's: ``self.run`` of a class ``Server`` gives
-    ``Server.run``.
+    ``Server.run``. What a combinator (``wait_for``) runs counts, not the combinator; a variable
+    that holds a function says nothing about which.
     """
     coroutine = site.coroutine
-    if not isinstance(coroutine, cst.Call):
+    while isinstance(coroutine, cst.Call):
+        if names.canonical(file.tree, coroutine.func) not in _COMBINATORS or not coroutine.args:
+            break
+        coroutine = coroutine.args[0].value
+    if not isinstance(coroutine, cst.Call) or _is_variable(file, coroutine.func):
         return ""
     path = dotted(coroutine.func)
     head, dot, rest = path.partition(".")
@@ -119,6 +125,17 @@ def named_callee(file: SourceFile, site: Site) -> str:
         if around is not None:
             return f"{around.name.value}{dot}{rest}"
     return path
+
+
+def _is_variable(file: SourceFile, callee: cst.BaseExpression) -> bool:
+    """Tell whether ``callee`` is a parameter or a local, and no function that is defined here."""
+    if not isinstance(callee, cst.Name):
+        return False
+    scope = file.tree.scope[callee].owner(callee.value)
+    if scope is None or scope.kind == "module":
+        return False
+    stores = scope.stores.get(callee.value, ())
+    return any(not isinstance(file.parent(store), cst.FunctionDef) for store in stores)
 
 
 def takes_name(file: SourceFile, names: Names, site: Site) -> bool:

@@ -149,10 +149,9 @@ def test_an_import_stands_below_the_heading(heading: str) -> None:
 
 def test_a_task_without_an_end_is_kept_all_the_same() -> None:
     source = (
-        "import asyncio\n\nfrom aiohttp import web\n\n\nasync def on_startup(app):\n"
-        "    asyncio.create_task(poll())\n\n\nasync def poll():\n    while True:\n"
-        "        await asyncio.sleep(1)\n\n\napp = web.Application()\n"
-        "app.on_startup.append(on_startup)\n"
+        "import asyncio\n\nfrom quart import Quart\n\napp = Quart(__name__)\n\n\n"
+        "@app.before_serving\nasync def start():\n    asyncio.create_task(poll())\n\n\n"
+        "async def poll():\n    while True:\n        await asyncio.sleep(1)\n"
     )
     result = fix(source)
     assert [finding.code for finding in result.fixed] == ["TSK001"]

@@ -677,3 +677,58 @@ def test_each_line_keeps_its_own_end() -> None:
     assert text.replace("\r\n", "\n").replace("\r", "\n") == (
         fix(source.replace("\r\n", "\n").replace("\r", "\n")).text
     )
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        ("asyncio.wait_for(self.clean(1), timeout=30)", "C.clean"),
+        ("asyncio.shield(g())", "g"),
+        ("function()", ""),
+        ("local(1)", ""),
+        ("nested()", "nested"),
+        ("self.client.send(1)", "C.client.send"),
+        (
+            "self.a_client_of_some_length.and_its_dispatcher_of_messages.send_all()",
+            "and_its_dispatcher_of_messages.send_all",
+        ),
+    ],
+)
+def test_the_name_says_what_runs(call: str, name: str) -> None:
+    text = fix(
+        f"""import asyncio
+
+
+class C:
+    async def f(self, function):
+        local = make()
+
+        async def nested():
+            pass
+
+        asyncio.create_task({call})
+"""
+    ).text
+    assert (f'name="{name}"' in text) if name else ("name=" not in text)
+    assert all(len(line) <= 88 for line in text.splitlines())
+
+
+def test_the_registry_does_not_part_what_stands_together() -> None:
+    head = "import logging\n\nlog = logging.getLogger()\nlog.addFilter(F())\n\nSIZE = measure(1)\n"
+    text = fix(f"import asyncio\n{head}\n\nasync def f():\n    asyncio.create_task(g())\n").text
+    assert text.startswith(f"import asyncio\n{head}\n# Strong references")
+
+
+def test_a_line_that_grows_too_long_is_laid_out() -> None:
+    text = fix(
+        """import asyncio
+
+
+def install(loop):
+    loop.add_signal_handler(
+        SIGQUIT, lambda: asyncio.create_task(exit_gracefully())
+    )
+""",
+        line_length=70,
+    ).text
+    assert max(map(len, text.splitlines())) <= 70
