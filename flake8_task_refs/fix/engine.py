@@ -82,10 +82,13 @@ def fix_source(source: str, settings: FixSettings | None = None) -> FixResult:
             break
         judged = judge_source(done.text, settings.analysis)
         found = {_place(finding): finding for finding in (judged.verdicts if judged else ())}
-        now = {
-            found[_place(there)]: now[finding]
-            for finding, there in zip(left, done.moved(left), strict=True)
-        }
+        still: dict[Finding, Finding] = {}
+        for finding, there in zip(left, done.moved(left), strict=True):
+            if _place(there) in found:
+                still[found[_place(there)]] = now[finding]
+            else:  # another's repair was its own, too
+                fixed.add(now[finding])
+        now = still
     return FixResult(
         text,
         tuple(sorted(fixed)),
@@ -174,7 +177,7 @@ class _Repair:
         return done
 
     def _verify(self, done: _Done) -> None:
-        """Check that the new text compiles if the old one did, and has the findings left over."""
+        """Check that the new text compiles if the old one did, and has only findings left over."""
         if not _compiles(done.text) and _compiles(done.before):
             raise _RefusedError(BROKEN)
         try:
@@ -186,12 +189,9 @@ class _Repair:
         left = [finding for finding in self._judged.verdicts if finding not in gone]
         wanted = Counter(map(_place, done.moved(left)))
         # A task that is kept may now be told to have no end; that is another fault, and was there.
-        for place in list(places):
-            if place[2] in _ENDINGS and place not in wanted:
-                del places[place]
-        if places != wanted:
-            new = sorted({code for _, _, code in places - wanted})
-            raise _RefusedError(f"{WORSE} ({', '.join(new)}): repair it by hand" if new else WORSE)
+        new = sorted({code for _, _, code in places - wanted} - _ENDINGS)
+        if new:
+            raise _RefusedError(f"{WORSE} ({', '.join(new)}): repair it by hand")
 
 
 def _place(finding: Finding) -> tuple[int, int, str]:

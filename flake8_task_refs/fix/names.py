@@ -175,6 +175,7 @@ class Locals:
         """Start with no name handed out."""
         self._file = file
         self._given: list[tuple[cst.CSTNode, str]] = []
+        self._again: dict[tuple[cst.CSTNode, str, str], str] = {}
         self._used: dict[cst.CSTNode, frozenset[str]] = {}
 
     def taken(self, node: cst.CSTNode) -> set[str]:
@@ -194,6 +195,16 @@ class Locals:
         if isinstance(node, cst.FunctionDef):
             return node
         return self._file.function(node) or self._file.module
+
+    def again(self, wanted: str, node: cst.CSTNode, kind: str) -> str:
+        """Return the name handed out in the same function for ``kind``; ``free`` if none was.
+
+        An empty ``kind`` is like no other.
+        """
+        key = self._function(node), wanted, kind
+        if key not in self._again or not kind:
+            self._again[key] = self.free(wanted, node)
+        return self._again[key]
 
     def free(self, wanted: str, node: cst.CSTNode) -> str:
         """Return ``wanted`` or a numbered form of it that is free around ``node``."""

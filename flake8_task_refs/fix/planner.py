@@ -45,9 +45,12 @@ def plan(context: Context, verdicts: Mapping[Finding, Verdict]) -> Plan:
             found.declined.append(Declined(finding, reason or NO_FIX))
         else:
             taker.append(site)
+    kept = {site.call for _, taken in homes for site in taken if site.code in _CREATIONS}
     for home, taken in homes:
-        if taken:
-            found.take(home.plan(taken))
+        # Whoever keeps a task names it, too: what is left is for the next pass.
+        alone = [site for site in taken if site.code in _CREATIONS or site.call not in kept]
+        if alone:
+            found.take(home.plan(alone))
     return found
 
 

@@ -87,7 +87,7 @@ class Writer:
         head = Edit(whole.start, call.start, f"{task} = ")
         if whole.start == call.start:
             head = Edit(whole.start, whole.start, f"{task} = ")
-        edits = [head, *self._name_edit(site), *self._shift(site.call, head)]
+        edits = [head, *self.name_edit(site), *self._shift(site.call, head)]
         if call.end < whole.end:
             edits.append(Edit(call.end, whole.end, ""))
         return edits, rest
@@ -112,11 +112,12 @@ class Writer:
         text = self.file.text[span.start : span.end]
         edits = [
             Edit(edit.start - span.start, edit.end - span.start, edit.text)
-            for edit in self._name_edit(site)
+            for edit in self.name_edit(site)
         ]
         return apply(text, edits)
 
-    def _name_edit(self, site: Site) -> list[Edit]:
+    def name_edit(self, site: Site) -> list[Edit]:
+        """Return the edit that gives the task of ``site`` a name, none if it can have none."""
         callee = self._name_of(site)
         if not callee or not takes_name(self.file, self.names.analysis, site):
             return []
@@ -175,7 +176,7 @@ class Writer:
         for site in sites:
             span = self.file.span(site.call)
             edits.append(Edit(span.start, span.start, f"{before}("))
-            edits += self._name_edit(site)
+            edits += self.name_edit(site)
             edits.append(Edit(span.end, span.end, ")"))
         return self.laid_out(sites[0].statement, edits, deeper)
 

@@ -28,6 +28,27 @@ def worker_of(context: Context, site: Site) -> cst.FunctionDef | None:
     return likely_function(context.tree, coroutine)
 
 
+def task_name(context: Context, site: Site) -> str:
+    """Return the local that is to hold the task of ``site``: the user's, or a free one.
+
+    One of ours is bound again where a type checker does not mind: nobody reads it in between.
+    """
+    return site.target or context.locals.again("task", site.call, _type_of_task(context, site))
+
+
+def _type_of_task(context: Context, site: Site) -> str:
+    """Return what tells the type of the task from others in the function, ``""`` if nothing."""
+    around = site.function
+    if isinstance(around, cst.FunctionDef) and around.returns is None:
+        params = around.params
+        if not any(p.annotation for p in (*params.params, *params.kwonly_params)):
+            return "untyped"  # its body is not checked
+    worker = worker_of(context, site)
+    if worker is None or worker.returns is None or worker.asynchronous is None:
+        return ""
+    return context.file.code(worker.returns.annotation)
+
+
 def unstoppable(context: Context, site: Site) -> str:
     """Return why no shutdown could end the task of ``site`` by cancelling it, or ``""``."""
     worker = worker_of(context, site)

@@ -7,6 +7,7 @@ from transform import check_declined, check_fixed, check_unchanged, fix
 
 from flake8_task_refs.analysis.finding import SourceError
 from flake8_task_refs.fix.engine import fix_source
+from flake8_task_refs.options import Settings
 
 # A file with one fault after one line of code, to see how the text around it is treated.
 ONE = "import asyncio\n\n\nasync def f():\n    {}\n"
@@ -732,3 +733,34 @@ def install(loop):
         line_length=70,
     ).text
     assert max(map(len, text.splitlines())) <= 70
+
+
+def test_a_local_is_bound_again_where_the_types_agree() -> None:
+    source = """import asyncio
+
+
+async def f() -> None:
+    asyncio.create_task(one())
+    asyncio.create_task(two())
+
+
+async def one() -> None: ...
+
+
+async def two() -> {}: ...
+"""
+    assert "task_2" not in fix(source.format("None")).text
+    assert "task_2 = asyncio.create_task(two()" in fix(source.format("int")).text
+
+
+def test_a_task_is_named_alone_and_beside_another_repair() -> None:
+    result = fix(
+        ONE.format("asyncio.create_task(g())\n    await asyncio.create_task(self.h())"),
+        analysis=Settings(enabled_codes=frozenset({"TSK303"})),
+    )
+    assert [finding.code for finding in result.fixed] == ["TSK001", "TSK303", "TSK303"]
+    assert '    await asyncio.create_task(self.h(), name="self.h")\n' in result.text
+    source = ONE.format("await asyncio.create_task(coroutine)")
+    check_declined(
+        source, "no name follows", analysis=Settings(enabled_codes=frozenset({"TSK303"}))
+    )

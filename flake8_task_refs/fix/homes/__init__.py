@@ -13,6 +13,7 @@ from flake8_task_refs.fix.homes.lifespan import Lifespans
 from flake8_task_refs.fix.homes.module import ModuleRegistry
 from flake8_task_refs.fix.homes.reuse import Reuse
 from flake8_task_refs.fix.homes.startup import StartupHandlers
+from flake8_task_refs.fix.homes.unnamed import Unnamed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 HOMES: Final[Sequence[Callable[[Context], Home]]] = (
     BrokenCallbacks,
     GrowingContainers,
+    Unnamed,
     Aggregates,
     HandedOver,
     Reuse,

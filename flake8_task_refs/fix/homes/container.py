@@ -10,6 +10,7 @@ from flake8_task_refs.analysis.tree import last_name
 from flake8_task_refs.fix.plan import Context, Plan
 from flake8_task_refs.fix.registration import Registry
 from flake8_task_refs.fix.source import dotted, statement_expression
+from flake8_task_refs.fix.workers import task_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,7 +89,7 @@ def _split(context: Context, site: Site, registry: Registry) -> Plan:
         return _declined(site)
     writer, file = context.writer, context.file
     indent = file.indent(statement)
-    task = context.locals.free("task", site.call)
+    task = task_name(context, site)
     code = f"{task} = {writer.with_name(site)}"
     lines = writer.layout.best(code, indent, writer.comment_after(statement))
     after = [line for text in registry.lines(task) for line in writer.layout.best(text, indent)]

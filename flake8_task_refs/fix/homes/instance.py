@@ -16,7 +16,7 @@ from flake8_task_refs.fix.plan import Context, Plan
 from flake8_task_refs.fix.registration import Registry
 from flake8_task_refs.fix.shutdown import CONFLICT, GRACEFUL, Cancellation, events, place
 from flake8_task_refs.fix.source import body_of, dotted, last_part, statement_expression
-from flake8_task_refs.fix.workers import unstoppable, used_names, worker_of
+from flake8_task_refs.fix.workers import task_name, unstoppable, used_names, worker_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -223,7 +223,7 @@ def _plan(
         found.edits.append(_cancellation(context, close, number, attribute))
     found.edits.append(_declaration(context, init, attribute))
     for site in sites:
-        task = site.target or context.locals.free("task", site.call)
+        task = task_name(context, site)
         found.edits += context.writer.register(site, task, Registry(attribute))
     return found
 

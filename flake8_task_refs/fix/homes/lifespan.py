@@ -19,7 +19,7 @@ from flake8_task_refs.fix.plan import Context, Plan
 from flake8_task_refs.fix.registration import Registry
 from flake8_task_refs.fix.shutdown import CLOSE, CONFLICT, GRACEFUL, Cancellation, events, place
 from flake8_task_refs.fix.source import Statement, body_of, dotted, last_part
-from flake8_task_refs.fix.workers import unstoppable, used_names
+from flake8_task_refs.fix.workers import task_name, unstoppable, used_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -345,7 +345,7 @@ def _write(
     edits: list[Edit] = []
     for site in sites:
         inside = first_line <= file.line_of(file.span(site.call).start) <= last_line
-        task = site.target or context.locals.free("task", site.call)
+        task = task_name(context, site)
         edits += writer.register(site, task, Registry(name), log_failed, step if inside else "")
     first = first_statement(function)
     opens = bool(shape.wrapped and shape.wrapped[0] is first)

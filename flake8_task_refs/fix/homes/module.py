@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from flake8_task_refs.fix.plan import Context, Plan
 from flake8_task_refs.fix.registration import Registry
 from flake8_task_refs.fix.sites import by_statement
+from flake8_task_refs.fix.workers import task_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,6 +53,6 @@ def _plan(context: Context, sites: Sequence[Site]) -> Plan:
     registry = Registry(context.additions.registry()) if rest else None
     for site in rest:
         if registry is not None:
-            task = site.target or context.locals.free("task", site.call)
+            task = task_name(context, site)
             found.edits += context.writer.register(site, task, registry)
     return found

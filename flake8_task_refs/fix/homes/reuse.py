@@ -15,6 +15,7 @@ from flake8_task_refs.fix.plan import Context, Plan
 from flake8_task_refs.fix.registration import Registry
 from flake8_task_refs.fix.sites import by_statement
 from flake8_task_refs.fix.source import SourceFile, dotted, last_part
+from flake8_task_refs.fix.workers import task_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -94,7 +95,7 @@ class Reuse:
                 helpers[helper].append(site)
             elif registry is not None:
                 where, logs = registry
-                task = site.target or context.locals.free("task", site.call)
+                task = task_name(context, site)
                 log_failed = LOG_FAILED if logs else ""
                 found.edits += context.writer.register(site, task, where, log_failed)
         for helper, users in helpers.items():

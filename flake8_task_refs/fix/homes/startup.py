@@ -29,7 +29,7 @@ from flake8_task_refs.fix.plan import Context, Plan
 from flake8_task_refs.fix.registration import Registry
 from flake8_task_refs.fix.shutdown import CONFLICT, GRACEFUL, Cancellation, events, place
 from flake8_task_refs.fix.source import body_of, last_part
-from flake8_task_refs.fix.workers import unstoppable, used_names
+from flake8_task_refs.fix.workers import task_name, unstoppable, used_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -175,7 +175,7 @@ class _Startup:
             if function not in names:
                 names[function] = context.locals.free(context.registry_name, function)
                 found.edits.append(self._registry(function, names[function], first=len(names) == 1))
-            task = site.target or context.locals.free("task", site.call)
+            task = task_name(context, site)
             registry = Registry(names[function])
             found.edits += context.writer.register(site, task, registry, log_failed)
         found.fixed += [site.finding for site in good]
