@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.fix.homes.aggregate import Aggregates
 from flake8_task_refs.fix.homes.callback import BrokenCallbacks
+from flake8_task_refs.fix.homes.cancelled import Cancelled
 from flake8_task_refs.fix.homes.container import GrowingContainers
 from flake8_task_refs.fix.homes.handed_over import HandedOver
 from flake8_task_refs.fix.homes.instance import Instances
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 HOMES: Final[Sequence[Callable[[Context], Home]]] = (
     BrokenCallbacks,
     GrowingContainers,
+    Cancelled,
     Unnamed,
     Aggregates,
     HandedOver,

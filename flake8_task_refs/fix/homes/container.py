@@ -2,31 +2,49 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
 from flake8_task_refs.analysis.tree import last_name
 from flake8_task_refs.fix.plan import Context, Plan
-from flake8_task_refs.fix.registration import Registry
 from flake8_task_refs.fix.source import dotted, statement_expression
 from flake8_task_refs.fix.workers import task_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from flake8_task_refs.fix.edits import Edit
     from flake8_task_refs.fix.sites import Site
     from flake8_task_refs.fix.source import Statement
 
 _DISCARDS: Final = {"add": "discard", "append": "remove"}
 
 OTHER_STORE: Final = (
-    "the task is stored in another way than by add() or append(): take it out when it is done"
+    "the task is stored in another way than by add(), append() or under a key: "
+    "take it out when it is done"
+)
+CHANGING_KEY: Final = (
+    "the key of this task may be another by the time the task is done: take it out when it is done"
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Store:
+    """The statement that puts a task into ``container``: by ``method``, or under ``key``.
+
+    A ``key`` of None without a method is the task itself.
+    """
+
+    statement: Statement
+    container: str
+    method: str = ""
+    key: cst.BaseExpression | None = None
+
+
 class GrowingContainers:
-    """Registers the discard callback next to where a task is stored."""
+    """Registers the callback that takes a task out, next to where it is stored."""
 
     def __init__(self, context: Context) -> None:
         """Repair in ``context``."""
@@ -40,85 +58,115 @@ class GrowingContainers:
         """Add the callbacks."""
         found = Plan()
         for site in sites:
-            found.take(_add_discard(self._context, site))
+            direct = self._store(site.call) if site.function is not None else None
+            store = direct or self._later_store(site)
+            if store is None:
+                found.decline([site], OTHER_STORE)
+            elif store.key is not None and self._is_bound_anew(site, store.key):
+                found.decline([site], CHANGING_KEY)
+            else:
+                found.edits += self._edits(site, store, split=store is direct)
+                found.fixed.append(site.finding)
         return found
 
+    def _store(self, node: cst.CSTNode) -> _Store | None:
+        """Return what stores ``node``, a task, if that is all that its statement does."""
+        file = self._context.file
+        statement = file.statement(node)
+        small = statement_expression(statement) if statement is not None else None
+        if statement is None or small is None:
+            return None
+        if isinstance(small, cst.Expr):
+            call = small.value
+            if not isinstance(call, cst.Call) or not isinstance(call.func, cst.Attribute):
+                return None
+            method, container = last_name(call.func), dotted(call.func.value)
+            if method in _DISCARDS and container and [arg.value for arg in call.args] == [node]:
+                return _Store(statement, container, method=method)
+            return None
+        if not isinstance(small, cst.Assign) or len(small.targets) != 1:
+            return None
+        target = small.targets[0].target
+        if not isinstance(target, cst.Subscript) or len(target.slice) != 1:
+            return None
+        index, container = target.slice[0].slice, dotted(target.value)
+        if not container or not isinstance(index, cst.Index):
+            return None
+        if small.value is node:
+            return _Store(statement, container, key=index.value)
+        return _Store(statement, container) if index.value is node else None
 
-def _add_discard(context: Context, site: Site) -> Plan:
-    found = Plan(fixed=[site.finding])
-    direct = _store_around(context, site.call)
-    if direct is not None and site.statement is not None and site.function is not None:
-        return _split(context, site, direct)
-    store = _store_of(context, site) if site.form == "assign" else None
-    if store is None:
-        return _declined(site)
-    statement, registry = store
-    indent = context.file.indent(statement)
-    line = f"{site.target}.add_done_callback({registry.expression}.{registry.discard})"
-    lines = context.writer.layout.best(line, indent)
-    found.edits.append(context.writer.insert_after(statement, lines))
-    return found
-
-
-def _store_around(context: Context, node: cst.CSTNode) -> Registry | None:
-    """Return the container if ``node`` is the argument of ``container.add(…)``, a statement."""
-    argument = context.file.parent(node)
-    call = context.file.parent(argument)
-    if (
-        not isinstance(argument, cst.Arg)
-        or not isinstance(call, cst.Call)
-        or not isinstance(context.file.parent(call), cst.Expr)
-        or len(call.args) != 1
-    ):
+    def _later_store(self, site: Site) -> _Store | None:
+        """Return the statement that stores the local task in the function of ``site``."""
+        if site.form != "assign" or site.function is None:
+            return None
+        file = self._context.file
+        after = file.span(site.call).end
+        for node in self._context.tree.walk(site.function):
+            if isinstance(node, cst.Name) and node.value == site.target:
+                store = self._store(node)
+                if store is not None and file.span(node).start > after:
+                    return store
         return None
-    return _registry(call)
 
+    def _is_bound_anew(self, site: Site, key: cst.BaseExpression) -> bool:
+        """Tell whether a name in ``key`` may mean something else by the time the task is done."""
+        tree = self._context.tree
+        names = [node for node in tree.walk(key) if isinstance(node, cst.Name)]
+        if names and self._context.judge.ownership.flow.loops(site.call):
+            return True
+        for node in names:
+            scope = tree.scope[node].owner(node.value)
+            if scope is not None and len(scope.stores.get(node.value, ())) > 1:
+                return True
+        return False
 
-def _registry(call: cst.Call) -> Registry | None:
-    method = last_name(call.func)
-    if method not in _DISCARDS or not isinstance(call.func, cst.Attribute):
-        return None
-    container = dotted(call.func.value)
-    return Registry(container, method, _DISCARDS[method]) if container else None
+    def _edits(self, site: Site, store: _Store, *, split: bool) -> list[Edit]:
+        """Return the edits; ``split`` makes the creation a statement of its own first."""
+        writer, file = self._context.writer, self._context.file
+        indent, comment = file.indent(store.statement), writer.comment_after(store.statement)
+        task, made = site.target, list[str]()
+        if split:
+            task = task_name(self._context, site)
+            made = writer.layout.best(f"{task} = {writer.with_name(site)}", indent, comment)
+        key, bound = file.code(store.key) if store.key is not None else "", list[str]()
+        if store.key is not None and not isinstance(store.key, (cst.Name, cst.SimpleString)):
+            # What is computed is computed once.
+            local = self._context.locals.free("key", site.call)
+            bound = writer.layout.best(f"{local} = {key}", indent)
+            key = local
+        put = f"{store.container}.{store.method}({task})"
+        if store.key is not None:
+            put = f"{store.container}[{key}] = {task}"
+        release = self._release(store, key, site, task)
+        if split:
+            first, rest = made, [*bound, *writer.layout.best(put, indent), *release]
+        elif bound:
+            first, rest = [*bound, *writer.layout.best(put, indent, comment)], release
+        else:
+            return [writer.insert_after(store.statement, release)]
+        return [
+            writer.replace(file.span(store.statement), first, indent),
+            writer.insert_after(store.statement, rest),
+        ]
 
-
-def _split(context: Context, site: Site, registry: Registry) -> Plan:
-    """Make ``container.add(create_task(…))`` three statements."""
-    statement = site.statement
-    if statement is None or statement_expression(statement) is None:
-        return _declined(site)
-    writer, file = context.writer, context.file
-    indent = file.indent(statement)
-    task = task_name(context, site)
-    code = f"{task} = {writer.with_name(site)}"
-    lines = writer.layout.best(code, indent, writer.comment_after(statement))
-    after = [line for text in registry.lines(task) for line in writer.layout.best(text, indent)]
-    edits = [
-        writer.replace(file.span(statement), lines, indent),
-        writer.insert_after(statement, after),
-    ]
-    return Plan(edits=edits, fixed=[site.finding])
-
-
-def _store_of(context: Context, site: Site) -> tuple[Statement, Registry] | None:
-    """Return the statement ``container.add(task)`` in the function of ``site``."""
-    if site.function is None:
-        return None
-    after = context.file.span(site.call).end
-    for node in context.file.inside(site.function, into_scopes=False):
-        if (
-            isinstance(node, cst.Name)
-            and node.value == site.target
-            and context.file.span(node).start > after
-        ):
-            registry = _store_around(context, node)
-            statement = context.file.statement(node)
-            if registry is not None and statement is not None:
-                return statement, registry
-    return None
-
-
-def _declined(site: Site) -> Plan:
-    found = Plan()
-    found.decline([site], OTHER_STORE)
-    return found
+    def _release(self, store: _Store, key: str, site: Site, task: str) -> list[str]:
+        """Return the lines that have ``task`` taken out when it is done."""
+        layout, indent = self._context.writer.layout, self._context.file.indent(store.statement)
+        if store.method:
+            callback = f"{store.container}.{_DISCARDS[store.method]}"
+            return layout.best(f"{task}.add_done_callback({callback})", indent)
+        if store.key is None:
+            callback = f"lambda done: {store.container}.pop(done, None)"
+            return layout.best(f"{task}.add_done_callback({callback})", indent)
+        asyncio = self._context.additions.module("asyncio")
+        forget, step = self._context.locals.free("forget", site.call), layout.step
+        # Another task may have the key by then.
+        return [
+            "",
+            f"{indent}def {forget}(done: {asyncio}.Task[object]) -> None:",
+            f"{indent}{step}if {store.container}.get({key}) is done:",
+            f"{indent}{step * 2}del {store.container}[{key}]",
+            "",
+            *layout.best(f"{task}.add_done_callback({forget})", indent),
+        ]

@@ -1,0 +1,103 @@
+"""A shutdown that cancels its task and goes on: it waits, for as long as any shutdown may."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import libcst as cst
+
+from flake8_task_refs.analysis.tree import last_name
+from flake8_task_refs.fix.plan import Context, Plan
+from flake8_task_refs.fix.source import body_of, dotted, statement_expression
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from flake8_task_refs.fix.edits import Edit
+    from flake8_task_refs.fix.sites import Site
+
+NOT_ALONE: Final = (
+    "what is cancelled here has no name to wait for it by, or more is done with it at once: "
+    "await it by hand"
+)
+
+
+class Cancelled:
+    """Waits for the task after ``task.cancel()``, or for all after the loop that cancels them."""
+
+    def __init__(self, context: Context) -> None:
+        """Repair in ``context``."""
+        self._context = context
+
+    def accepts(self, site: Site) -> bool:
+        """Take every task that is cancelled and not awaited."""
+        return site.code == "TSK202"
+
+    def plan(self, sites: Sequence[Site]) -> Plan:
+        """Await what was cancelled."""
+        found = Plan()
+        for site in sites:
+            edit = self._wait(site)
+            if edit is None:
+                found.decline([site], NOT_ALONE)
+            else:
+                found.edits.append(edit)
+                found.fixed.append(site.finding)
+        return found
+
+    def _wait(self, site: Site) -> Edit | None:
+        statement, file, writer = site.statement, self._context.file, self._context.writer
+        task = dotted(site.call.func.value) if isinstance(site.call.func, cst.Attribute) else ""
+        if not task or statement is None or site.form != "discard":
+            return None
+        loop = self._loop(site, task)
+        if loop is None:
+            line = self._call(f"[{task}]")
+            lines = writer.layout.best(line, file.indent(statement))
+            return writer.insert_after(statement, lines)
+        tasks = _iterated(loop.iter)
+        if not tasks or not _only_cancels(loop, statement):
+            return None
+        indent = file.indent(loop)
+        lines = [f"{indent}if {tasks.removesuffix('.values()')}:"]
+        lines += writer.layout.best(self._call(tasks), indent + writer.layout.step)
+        return writer.insert_after(loop, lines)
+
+    def _call(self, tasks: str) -> str:
+        asyncio = self._context.additions.module("asyncio")
+        timeout = self._context.settings.shutdown_timeout
+        bound = "" if timeout is None else f", timeout={timeout:g}"
+        return f"await {asyncio}.wait({tasks}{bound})"
+
+    def _loop(self, site: Site, task: str) -> cst.For | None:
+        """Return the loop that goes over the tasks that are cancelled."""
+        for outer in self._context.tree.ancestors(site.call):
+            if isinstance(outer, (cst.FunctionDef, cst.Lambda)):
+                return None
+            if isinstance(outer, cst.For) and any(
+                last_name(node) == task for node in self._context.tree.walk(outer.target)
+            ):
+                return outer
+        return None
+
+
+def _iterated(node: cst.BaseExpression) -> str:
+    """Return what a loop goes over, as it can be waited for: ``x`` or ``x.values()``."""
+    if isinstance(node, cst.Call) and len(node.args) == 1 and not node.args[0].star:
+        return _iterated(node.args[0].value) if dotted(node.func) in {"list", "tuple"} else ""
+    if isinstance(node, cst.Call) and not node.args and last_name(node.func) == "values":
+        path = dotted(node.func)
+        return f"{path}()" if path else ""
+    return dotted(node)
+
+
+def _only_cancels(loop: cst.For, statement: cst.CSTNode) -> bool:
+    """Tell whether the loop does nothing but to cancel, on condition or not."""
+    body = body_of(loop)
+    if loop.orelse is not None or len(body) != 1:
+        return False
+    inner = body[0]
+    if isinstance(inner, cst.If) and inner.orelse is None:
+        inside = body_of(inner)
+        return len(inside) == 1 and inside[0] is statement
+    return inner is statement and statement_expression(inner) is not None

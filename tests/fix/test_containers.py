@@ -1,0 +1,160 @@
+"""Containers that grow lose their done tasks; a shutdown that cancels waits."""
+
+from __future__ import annotations
+
+import asyncio
+from textwrap import dedent, indent
+from typing import Any
+
+import pytest
+from transform import check_declined, check_fixed, fix
+
+from flake8_task_refs.options import Settings
+
+DICT = """\
+import asyncio
+
+
+class Dispatcher:
+    def __init__(self) -> None:
+        self.tasks: dict[str, asyncio.Task[None]] = {{}}
+
+    async def on_message(self, job_id: str) -> None:
+{}
+
+    async def handle(self, job_id: str) -> None:
+        await asyncio.sleep(float(job_id))
+"""
+
+
+def dispatcher(body: str) -> str:
+    return DICT.format(indent(dedent(body).strip(), " " * 8))
+
+
+FORGET = """
+    task = asyncio.create_task(self.handle(job_id), name="Dispatcher.handle")
+    self.tasks[job_id] = task
+
+    def forget(done: asyncio.Task[object]) -> None:
+        if self.tasks.get(job_id) is done:
+            del self.tasks[job_id]
+
+    task.add_done_callback(forget)
+    """
+
+
+def test_an_entry_of_a_dictionary_is_taken_out() -> None:
+    source = dispatcher("self.tasks[job_id] = asyncio.create_task(self.handle(job_id))")
+    check_fixed(source, dispatcher(FORGET))
+
+
+def test_the_users_own_local_is_used() -> None:
+    before, _, after = dedent(FORGET).strip().partition("\n\n")
+    before = before.replace(', name="Dispatcher.handle"', "")
+    check_fixed(
+        dispatcher(f"{before}\nprint(job_id)"), dispatcher(f"{before}\n\n{after}\nprint(job_id)")
+    )
+
+
+def test_only_its_own_entry_is_taken_out() -> None:
+    text = fix(dispatcher("self.tasks[job_id] = asyncio.create_task(self.handle(job_id))")).text
+    names: dict[str, Any] = {}
+    exec(compile(text, "sample.py", "exec"), names)  # noqa: S102 (it is what we test)
+
+    async def run() -> None:
+        service = names["Dispatcher"]()
+        await service.on_message("0.01")
+        first = service.tasks["0.01"]
+        await service.on_message("0.01")
+        second = service.tasks["0.01"]
+        first.cancel()
+        await asyncio.sleep(0.005)
+        assert service.tasks == {"0.01": second}
+        await second
+        await asyncio.sleep(0)
+        assert service.tasks == {}
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "while job_id:\n    self.tasks[job_id] = asyncio.create_task(self.handle(job_id))",
+        "self.tasks[job_id] = asyncio.create_task(self.handle(job_id))\njob_id = ''",
+    ],
+)
+def test_a_key_that_changes_is_declined(body: str) -> None:
+    check_declined(dispatcher(body), "the key of this task may be another")
+
+
+def test_a_key_is_computed_once() -> None:
+    text = fix(dispatcher("self.tasks[id(job_id)] = asyncio.create_task(self.handle(job_id))")).text
+    assert "        key = id(job_id)\n        self.tasks[key] = task\n" in text
+    assert "            if self.tasks.get(key) is done:\n" in text
+    stored = "task = asyncio.create_task(self.handle(job_id))\nself.tasks[id(job_id)] = task  # why"
+    text = fix(dispatcher(stored)).text
+    assert "        key = id(job_id)\n        self.tasks[key] = task  # why\n" in text
+
+
+def test_a_task_that_is_the_key_is_taken_out() -> None:
+    text = fix(
+        dispatcher("task = asyncio.create_task(self.handle(job_id))\nself.tasks[task] = job_id")
+    ).text
+    assert "    task.add_done_callback(lambda done: self.tasks.pop(done, None))\n" in text
+
+
+SHUTDOWN = """\
+import asyncio
+
+
+class Service:
+    def __init__(self) -> None:
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self.task = asyncio.create_task(run())
+        self.tasks.add(asyncio.create_task(run()))
+
+    async def close(self) -> None:
+{}
+
+
+async def run() -> None:
+    await asyncio.sleep(3600)
+"""
+ASKED = Settings(enabled_codes=frozenset({"TSK202"}))
+
+
+ONE = """\
+if self.task:
+    self.task.cancel()
+    await asyncio.wait([self.task], timeout=10)
+    self.task = None"""
+ALL = """\
+for task in list(self.tasks):
+    if not task.done():
+        task.cancel()
+if self.tasks:
+    await asyncio.wait(self.tasks, timeout=10)
+print()"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (ONE.replace("    await asyncio.wait([self.task], timeout=10)\n", ""), ONE),
+        (ALL.replace(ALL[ALL.index("if self.tasks") : ALL.index("print")], ""), ALL),
+    ],
+)
+def test_what_is_cancelled_is_awaited(before: str, after: str) -> None:
+    def service(body: str) -> str:
+        return SHUTDOWN.format(indent(body, " " * 8))
+
+    check_fixed(service(before), service(after), analysis=ASKED)
+
+
+def test_a_loop_that_does_more_than_to_cancel_is_left_alone() -> None:
+    body = "        for task in self.tasks:\n            task.cancel()\n            self.count += 1"
+    check_declined(SHUTDOWN.format(body), "await it by hand", analysis=ASKED)
