@@ -35,7 +35,8 @@ class Additions:
         self._registry = ""
         self._futures: dict[str, str] = {}
         self._track = ""
-        self._track_future = ""
+        self._spawn = ""
+        self._coroutine = ""
         self._log_failed = ""
         self._app_key = ""
         self._web = ""
@@ -90,6 +91,15 @@ class Additions:
             self._track = fresh("_track", self._names.all_names)
         return self._track
 
+    def spawn(self) -> str:
+        """Return the helper that makes a task of a coroutine, registers it and returns it."""
+        if not self._spawn:
+            self.track()
+            self._typing("Any")
+            self._coroutine = self._member("collections.abc", "Coroutine")
+            self._spawn = fresh("_spawn", self._names.all_names)
+        return self._spawn
+
     def log_failed_task(self, before: cst.CSTNode) -> str:
         """Return the callback that logs what made a task fail; it will stand before ``before``."""
         top = self._file.top_statement(before)
@@ -119,14 +129,18 @@ class Additions:
             self._before.append(top)
 
     def _typing(self, name: str) -> str:
+        return self._member("typing", name)
+
+    def _member(self, module: str, name: str) -> str:
+        """Return how ``name`` of ``module`` is written here, and import it if it must be."""
         for local, origin in self._names.module_imports.items():
-            if origin == f"typing.{name}":
+            if origin == f"{module}.{name}":
                 return local
-        alias = self._names.module_alias("typing")
+        alias = self._names.module_alias(module)
         if alias:
             return f"{alias}.{name}"
-        if ("typing", name) not in self._members:
-            self._members.append(("typing", name))
+        if (module, name) not in self._members:
+            self._members.append((module, name))
         return name
 
     def edits(self) -> list[Edit]:
@@ -165,6 +179,8 @@ class Additions:
             simple.append([*reason, *self._layout.best(line, "")])
         if self._track:
             functions.append(self._track_function(variable))
+        if self._spawn:
+            functions.append(self._spawn_function(variable))
         if not simple and not functions:
             return []
         return [self._insert_head(simple, functions)]
@@ -179,6 +195,14 @@ class Additions:
             f"{step}return task",
         ]
 
+    def _spawn_function(self, variable: str) -> list[str]:
+        asyncio = self.module("asyncio")
+        given = f"{self._coroutine}[{self._typing('Any')}, {self._typing('Any')}, {variable}]"
+        return [
+            f"def {self._spawn}(coroutine: {given}) -> {asyncio}.Task[{variable}]:",
+            f"{self._layout.step}return {self._track}({asyncio}.create_task(coroutine))",
+        ]
+
     def _insert_head(self, simple: list[list[str]], functions: list[list[str]]) -> Edit:
         file = self._file
         after = self._head_statement()
@@ -187,7 +211,7 @@ class Additions:
         for number, block in enumerate(simple):
             lines += [""] * bool(number) + block
         for block in functions:
-            lines += ["", ""] * bool(simple) + block
+            lines += ["", "", *block] if simple or block is not functions[0] else block
         offset = file.line_start(line)
         lead = "" if offset == 0 or file.text[offset - 1] == "\n" else "\n"
         text = lead + "\n".join(lines) + "\n"

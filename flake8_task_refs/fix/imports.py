@@ -84,12 +84,13 @@ def add_imports(
     stdlib = [entry for entry in entries if entry.is_stdlib and not entry.is_future]
     edits: list[Edit] = []
     new: list[tuple[str, bool]] = [(module, False) for module in sorted(modules)]
-    for module, name in sorted(members):
+    for module in sorted({module for module, _ in members}):
+        names = sorted((name for m, name in members if m == module), key=_member_key)
         existing = next((e for e in stdlib if e.is_from and e.module == module), None)
         if existing and isinstance(existing.part, cst.ImportFrom):
-            edits.append(_with_member(file, existing, name, line_length))
+            edits += _with_members(file, existing, names, line_length)
         else:
-            new.append((f"{module} {name}", True))
+            new.append((f"{module} {', '.join(names)}", True))
     if new and not stdlib:
         edits.append(_new_section(file, entries, [_text(*item) for item in new]))
     elif new:
@@ -100,8 +101,8 @@ def add_imports(
 def _text(module: str, is_from: bool) -> str:
     if not is_from:
         return f"import {module}"
-    origin, name = module.split()
-    return f"from {origin} import {name}"
+    origin, _, names = module.partition(" ")
+    return f"from {origin} import {names}"
 
 
 def _beside(file: SourceFile, stdlib: list[_Entry], module: str, *, is_from: bool) -> Edit:
@@ -153,31 +154,41 @@ def _new_section(file: SourceFile, entries: list[_Entry], texts: list[str]) -> E
     return Edit(offset, offset, lead + text, Place.HEADER)
 
 
-def _with_member(file: SourceFile, entry: _Entry, name: str, line_length: int) -> Edit:
-    """Add ``name`` to ``from module import …``, in the order of ruff's isort."""
+def _with_members(
+    file: SourceFile, entry: _Entry, names: Sequence[str], line_length: int
+) -> list[Edit]:
+    """Add ``names`` to ``from module import …``, in the order of ruff's isort."""
     part = entry.part
     code = file.code(entry.statement)
     if not isinstance(part, cst.ImportFrom) or isinstance(part.names, cst.ImportStar):
         offset = file.line_start(file.last_line(entry.statement) + 1)
-        return Edit(offset, offset, f"from {entry.module} import {name}\n", Place.HEADER)
-    later = next((a for a in part.names if _member_key(dotted(a.name)) > _member_key(name)), None)
+        line = f"from {entry.module} import {', '.join(names)}\n"
+        return [Edit(offset, offset, line, Place.HEADER)]
     if "\n" in code:
-        if later is not None:
-            offset = file.span(later).start
-            return Edit(offset, offset, f"{name},{_gap(file, later)}")
-        last = file.span(part.names[-1])
-        gap = _gap(file, part.names[-1])
-        return Edit(last.end, last.end, f",{gap}{name}")
+        return [_inserted(file, part.names, name) for name in names]
     span = file.span(entry.statement)
-    texts = [file.code(alias) for alias in part.names]
-    texts.insert(len(texts) if later is None else list(part.names).index(later), name)
     # The aliases' spans may end in their comma.
-    texts = [text.rstrip(", ") for text in texts]
+    texts = [file.code(alias).rstrip(", ") for alias in part.names]
+    for name in names:
+        later = (
+            n for n, text in enumerate(texts) if _member_key(text.split()[0]) > _member_key(name)
+        )
+        texts.insert(next(later, len(texts)), name)
     line = f"from {entry.module} import {', '.join(texts)}"
     if len(line) > line_length:
         inner = f",\n{file.indent_unit}".join(texts)
         line = f"from {entry.module} import (\n{file.indent_unit}{inner},\n)"
-    return Edit(span.start, span.end, line)
+    return [Edit(span.start, span.end, line)]
+
+
+def _inserted(file: SourceFile, aliases: Sequence[cst.ImportAlias], name: str) -> Edit:
+    """Add ``name`` on a line of its own, or beside the others of its line."""
+    later = next((a for a in aliases if _member_key(dotted(a.name)) > _member_key(name)), None)
+    if later is not None:
+        offset = file.span(later).start
+        return Edit(offset, offset, f"{name},{_gap(file, later)}")
+    end = file.span(aliases[-1]).end
+    return Edit(end, end, f",{_gap(file, aliases[-1])}{name}")
 
 
 def _blank(text: str) -> bool:

@@ -764,3 +764,39 @@ def test_a_task_is_named_alone_and_beside_another_repair() -> None:
     check_declined(
         source, "no name follows", analysis=Settings(enabled_codes=frozenset({"TSK303"}))
     )
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("call_soon(asyncio.create_task, self.h(1))", "call_soon(_spawn, self.h(1))"),
+        ("call_later(5, asyncio.ensure_future, g(x))", "call_later(5, _spawn, g(x))"),
+        ("call_soon(loop.create_task, g(x))", "call_soon(_spawn, g(x))"),
+        ("call_soon(partial(asyncio.create_task, g(x)))", "call_soon(partial(_spawn, g(x)))"),
+        (
+            "call_soon_threadsafe(asyncio.create_task, g())",
+            "call_soon_threadsafe(lambda: _track(asyncio.create_task(g())))",
+        ),
+    ],
+)
+def test_what_is_handed_over_keeps_its_task(before: str, after: str) -> None:
+    source = "import asyncio\nfrom functools import partial\nfrom typing import cast\n\n\n{}"
+    text = fix(source.format(f"def f(loop, x):\n    loop.{before}\n")).text
+    assert text.endswith(f"\n    loop.{after}\n")
+    if "_spawn" in after:
+        assert "from collections.abc import Coroutine\n" in text
+        assert "from typing import Any, TypeVar, cast\n" in text
+        assert "def _spawn(coroutine: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:\n" in text
+
+
+def test_what_makes_tasks_of_another_loop_is_not_replaced() -> None:
+    check_declined(
+        """
+        import asyncio
+
+
+        def f(loop: asyncio.AbstractEventLoop, other: asyncio.AbstractEventLoop) -> None:
+            loop.call_soon(other.create_task, g(1))
+        """,
+        "pass a function that keeps the task",
+    )

@@ -7,15 +7,25 @@ from typing import TYPE_CHECKING, Final
 import libcst as cst
 
 from flake8_task_refs.analysis.tree import last_name
+from flake8_task_refs.fix.edits import Edit
 from flake8_task_refs.fix.plan import Context, Plan
 from flake8_task_refs.fix.source import body_of, dotted, statement_expression
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from flake8_task_refs.fix.edits import Edit
     from flake8_task_refs.fix.sites import Site
 
+# What means the same when it is written a second time.
+_REPEATABLE: Final = (
+    cst.Name,
+    cst.Attribute,
+    cst.Subscript,
+    cst.SubscriptElement,
+    cst.Index,
+    cst.SimpleString,
+    cst.Integer,
+)
 NOT_ALONE: Final = (
     "what is cancelled here has no name to wait for it by, or more is done with it at once: "
     "await it by hand"
@@ -37,31 +47,40 @@ class Cancelled:
         """Await what was cancelled."""
         found = Plan()
         for site in sites:
-            edit = self._wait(site)
-            if edit is None:
-                found.decline([site], NOT_ALONE)
-            else:
-                found.edits.append(edit)
+            edits = self._edits(site)
+            if edits:
+                found.edits += edits
                 found.fixed.append(site.finding)
+            else:
+                found.decline([site], NOT_ALONE)
         return found
 
-    def _wait(self, site: Site) -> Edit | None:
+    def _edits(self, site: Site) -> list[Edit]:
         statement, file, writer = site.statement, self._context.file, self._context.writer
-        task = dotted(site.call.func.value) if isinstance(site.call.func, cst.Attribute) else ""
-        if not task or statement is None or site.form != "discard":
-            return None
-        loop = self._loop(site, task)
+        if statement is None or not isinstance(site.call.func, cst.Attribute):
+            return []
+        small, receiver = statement_expression(statement), site.call.func.value
+        value = small.value if isinstance(small, cst.Expr) else None
+        edits = []
+        if isinstance(value, cst.Await) and value.expression is site.call:
+            # `await task.cancel()` raises: the call returns no awaitable.
+            edits.append(Edit(file.span(value).start, file.span(site.call).start, ""))
+        elif value is not site.call:
+            return []
+        loop = self._loop(site, dotted(receiver))
         if loop is None:
-            line = self._call(f"[{task}]")
+            if not all(isinstance(node, _REPEATABLE) for node in self._context.tree.walk(receiver)):
+                return []
+            line = self._call(f"[{file.code(receiver)}]")
             lines = writer.layout.best(line, file.indent(statement))
-            return writer.insert_after(statement, lines)
+            return [*edits, writer.insert_after(statement, lines)]
         tasks = _iterated(loop.iter)
         if not tasks or not _only_cancels(loop, statement):
-            return None
+            return []
         indent = file.indent(loop)
         lines = [f"{indent}if {tasks.removesuffix('.values()')}:"]
         lines += writer.layout.best(self._call(tasks), indent + writer.layout.step)
-        return writer.insert_after(loop, lines)
+        return [*edits, writer.insert_after(loop, lines)]
 
     def _call(self, tasks: str) -> str:
         asyncio = self._context.additions.module("asyncio")

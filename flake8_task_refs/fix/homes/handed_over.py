@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
+from flake8_task_refs.analysis.sites import is_scheduler
 from flake8_task_refs.fix.edits import Edit
 from flake8_task_refs.fix.plan import Context, Plan
 from flake8_task_refs.fix.source import dotted
@@ -15,15 +16,11 @@ if TYPE_CHECKING:
 
     from flake8_task_refs.fix.sites import Site
 
-LATE: Final = (
-    "create_task is handed over as a callable: a function that keeps the task would evaluate the "
-    "coroutine's arguments later (--unsafe-fixes)"
-)
 UNCLEAR: Final = "create_task is handed over as a callable: pass a function that keeps the task"
 
 
 class HandedOver:
-    """Hands over a lambda that keeps its task, instead of ``create_task`` and a coroutine."""
+    """Hands over what keeps its task: a lambda that makes the coroutine, or a helper given one."""
 
     def __init__(self, context: Context) -> None:
         """Repair in ``context``."""
@@ -37,26 +34,47 @@ class HandedOver:
         """Replace the creator and its coroutine where that changes nothing else."""
         found = Plan()
         for site in sites:
-            edits, reason = self._lambda(site)
-            if reason:
-                found.decline([site], reason)
-            else:
-                found.edits += edits
+            edits = self._edits(site)
+            if edits:
+                found.edits += self._context.writer.laid_out(site.statement, edits)
                 found.fixed.append(site.finding)
+            else:
+                found.decline([site], UNCLEAR)
         return found
 
-    def _lambda(self, site: Site) -> tuple[list[Edit], str]:
-        context, file, args = self._context, self._context.file, site.call.args
+    def _edits(self, site: Site) -> list[Edit]:
+        context, file = self._context, self._context.file
+        args = [arg for arg in site.call.args if arg.keyword is None]
         creator = context.judge.ownership.sites.creator
         at = next((n for n, arg in enumerate(args) if creator(context.tree, arg.value)), -1)
-        if at < 0 or at + 2 != len(args) or args[-1].keyword or args[-1].star:
-            return [], UNCLEAR
-        coroutine = args[-1].value
-        harmless = isinstance(coroutine, cst.Call) and not coroutine.args and dotted(coroutine.func)
-        if not harmless and not context.settings.unsafe_fixes:
-            return [], LATE
+        if at < 0 or at + 2 != len(args) or args[-1].star:
+            return []
+        maker, given = args[at].value, args[-1].value
+        if isinstance(given, cst.Call) and not given.args and dotted(given.func):
+            # Each time it is called, it makes a coroutine of its own.
+            if not is_scheduler(site.call.func) or len(args) != len(site.call.args):
+                return []
+            context.additions.defined_before(site.call)
+            text = f"{file.code(maker)}({file.code(given)})"
+            start, end = file.span(maker).start, file.span(given).end
+            return [Edit(start, end, f"lambda: {context.additions.track()}({text})")]
+        # The coroutine is made now, its arguments as they are now.
+        if not self._makes_tasks_of_coroutines(site, maker, given):
+            return []
         context.additions.defined_before(site.call)
-        maker, track = file.code(args[at].value), context.additions.track()
-        start, end = file.span(args[at].value).start, file.span(coroutine).end
-        text = f"lambda: {track}({maker}({file.code(coroutine)}))"
-        return context.writer.laid_out(site.statement, [Edit(start, end, text)]), ""
+        return [Edit(*file.span(maker), context.additions.spawn())]
+
+    @staticmethod
+    def _makes_tasks_of_coroutines(
+        site: Site, maker: cst.BaseExpression, given: cst.BaseExpression
+    ) -> bool:
+        """Tell whether ``asyncio.create_task`` in the loop's callback does what ``maker`` does."""
+        path = site.made.path if site.made is not None else ""
+        if path == "asyncio.ensure_future":
+            return isinstance(given, cst.Call)
+        if path == "loop.create_task":
+            scheduler = site.call.func
+            if not isinstance(scheduler, cst.Attribute) or not isinstance(maker, cst.Attribute):
+                return False
+            return dotted(scheduler.value) == dotted(maker.value) != ""
+        return path == "asyncio.create_task"
