@@ -107,8 +107,8 @@ def _form(file: SourceFile, call: cst.Call, statement: Statement | None) -> tupl
 def named_callee(file: SourceFile, names: Names, site: Site) -> str:
     """Return the dotted name of the coroutine function that ``site`` runs, or ``""``.
 
-    For a method of ``self`` that is the class's: ``self.run`` of a class ``Server`` gives
-    ``Server.run``. What a combinator (``wait_for``) runs counts, not the combinator; a variable
+    ``self.run`` of a class ``Server`` gives ``Server.run``, ``self.pool.run`` gives ``pool.run``.
+    What a combinator (``wait_for``) runs counts, not the combinator; a variable
     that holds a function says nothing about which.
     """
     coroutine = site.coroutine
@@ -119,12 +119,11 @@ def named_callee(file: SourceFile, names: Names, site: Site) -> str:
     if not isinstance(coroutine, cst.Call) or _is_variable(file, coroutine.func):
         return ""
     path = dotted(coroutine.func)
-    head, dot, rest = path.partition(".")
-    if head in {"self", "cls"}:
-        around = file.tree.class_around(site.call)
-        if around is not None:
-            return f"{around.name.value}{dot}{rest}"
-    return path
+    head, _, rest = path.partition(".")
+    if head not in {"self", "cls"} or not rest:
+        return path
+    around = file.tree.class_around(site.call)
+    return f"{around.name.value}.{rest}" if around is not None and "." not in rest else rest
 
 
 def _is_variable(file: SourceFile, callee: cst.BaseExpression) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import oracle
 import pytest
 from transform import fix
@@ -156,3 +159,43 @@ def test_a_task_without_an_end_is_kept_all_the_same() -> None:
     result = fix(source)
     assert [finding.code for finding in result.fixed] == ["TSK001"]
     assert "_background_tasks.add(task)" in result.text
+
+
+FAILING = """\
+import asyncio
+{head}
+
+    async def start(self=None):
+        asyncio.create_task(fail())
+
+
+async def fail():
+    raise ValueError("heard")
+
+
+{tail}
+"""
+
+
+@pytest.mark.parametrize(
+    ("head", "tail"),
+    [
+        ("if True:", "begin = start"),
+        ("class A:\n    def __init__(self):\n        self.a = 1", "a = A()\nbegin = a.start"),
+    ],
+    ids=["module", "instance"],
+)
+def test_asyncio_reports_what_fails_in_a_registry(head: str, tail: str) -> None:
+    text = fix(FAILING.format(head=head, tail=tail)).text
+    assert "_background_tasks.add(task)" in text
+    names: dict[str, Any] = {}
+    exec(compile(text, "sample.py", "exec"), names)  # noqa: S102 (it is what we test)
+    reported: list[dict[str, Any]] = []
+
+    async def run() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, said: reported.append(said))
+        await names["begin"]()
+        await asyncio.sleep(0.01)
+
+    asyncio.run(run())
+    assert [str(said["exception"]) for said in reported] == ["heard"]

@@ -688,7 +688,7 @@ def test_each_line_keeps_its_own_end() -> None:
         ("function()", ""),
         ("local(1)", ""),
         ("nested()", "nested"),
-        ("self.client.send(1)", "C.client.send"),
+        ("self.client.send(1)", "client.send"),
         (
             "self.a_client_of_some_length.and_its_dispatcher_of_messages.send_all()",
             "and_its_dispatcher_of_messages.send_all",
@@ -759,7 +759,7 @@ def test_a_task_is_named_alone_and_beside_another_repair() -> None:
         analysis=Settings(enabled_codes=frozenset({"TSK303"})),
     )
     assert [finding.code for finding in result.fixed] == ["TSK001", "TSK303", "TSK303"]
-    assert '    await asyncio.create_task(self.h(), name="self.h")\n' in result.text
+    assert '    await asyncio.create_task(self.h(), name="h")\n' in result.text
     source = ONE.format("await asyncio.create_task(coroutine)")
     check_declined(
         source, "no name follows", analysis=Settings(enabled_codes=frozenset({"TSK303"}))

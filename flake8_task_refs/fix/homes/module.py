@@ -1,4 +1,8 @@
-"""The home of last resort and of scripts: a registry of the module, with no shutdown of its own."""
+"""The home of last resort and of scripts: a registry of the module, with no shutdown of its own.
+
+Its tasks need no callback that logs their errors: the registry lets go of a task that is done, and
+asyncio then reports an exception that nobody has asked for, with its traceback.
+"""
 
 from __future__ import annotations
 
