@@ -506,6 +506,79 @@ class Poller:
         default=False,
     ),
     Rule(
+        code="TSK205",
+        name="closed-before-stopped",
+        message=(
+            "closed while the endless task{running} still uses it, which is stopped only "
+            "afterwards; cancel and await the task first"
+        ),
+        what=(
+            "Finds clean-up code that closes a client, pool or session before it cancels the "
+            "endless task whose loop, in the same file, calls it. What the loop reads from is "
+            "left alone: closing that is a way to end it."
+        ),
+        why=(
+            "The task runs on until it is cancelled. In between it calls a closed connection, and "
+            "its clean-up has nothing left to work with: the errors of an orderly shutdown."
+        ),
+        example="""\
+import asyncio
+
+
+class Poller:
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    def start(self) -> None:
+        self.task = asyncio.create_task(self.run())
+
+    async def close(self) -> None:
+        await self.client.close()
+        self.task.cancel()
+        await asyncio.wait([self.task], timeout=10)
+
+    async def run(self) -> None:
+        while True:
+            await self.client.send("ping")
+            await asyncio.sleep(1)
+
+
+class Client:
+    async def send(self, text: str) -> None: ...
+
+    async def close(self) -> None: ...
+""",
+        use_instead="""\
+import asyncio
+
+
+class Poller:
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    def start(self) -> None:
+        self.task = asyncio.create_task(self.run())
+
+    async def close(self) -> None:
+        self.task.cancel()
+        await asyncio.wait([self.task], timeout=10)
+        await self.client.close()
+
+    async def run(self) -> None:
+        while True:
+            await self.client.send("ping")
+            await asyncio.sleep(1)
+
+
+class Client:
+    async def send(self, text: str) -> None: ...
+
+    async def close(self) -> None: ...
+""",
+        fix_safety="Not fixed: the order of a shutdown is the owner's matter.",
+        default=False,
+    ),
+    Rule(
         code="TSK301",
         name="unobserved-exception",
         message=(

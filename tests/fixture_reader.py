@@ -40,6 +40,7 @@ _CALLEES: Final = {
     "TSK003": ("gather", "shield", "run_coroutine_threadsafe", "wait", "wait_for"),
     "TSK102": ("add_done_callback",),
     "TSK202": ("cancel",),
+    "TSK205": ("close", "aclose", "disconnect", "dispose"),
     "TSK302": ("add_done_callback",),
 }
 

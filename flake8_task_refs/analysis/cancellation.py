@@ -20,8 +20,11 @@ def swallower(tree: Tree, node: cst.CSTNode) -> cst.CSTNode | None:
     """Return the part of ``node``, a statement in a loop, that swallows a cancellation, if any."""
     if isinstance(node, cst.With):
         entered = any(_names_cancellation(tree, item.item) for item in node.items)
-        return node.items[0].item if entered and _awaits(tree, node.body) else None
+        swallows = entered and _awaits(tree, node.body) and not _is_last_try(node.body)
+        return node.items[0].item if swallows else None
     if not isinstance(node, (cst.Try, cst.TryStar)) or not _awaits(tree, node.body):
+        return None
+    if _is_last_try(node.body) or (node.orelse is not None and _is_last_try(node.orelse.body)):
         return None
     if node.finalbody is not None and any(
         isinstance(inner, cst.Continue) for inner in tree.walk(node.finalbody)
@@ -52,11 +55,27 @@ def swallowers(
                 yield loop, catcher
 
 
+def _is_last_try(body: cst.BaseSuite) -> bool:
+    """Tell whether a loop is left as soon as ``body`` is through: it only tries again."""
+    last = body.body[-1] if body.body else None
+    small = last.body[-1] if isinstance(last, cst.SimpleStatementLine) else last
+    return isinstance(small, (cst.Break, cst.Return))
+
+
 def is_endless(loop: cst.While) -> bool:
     """Tell whether ``loop`` has no condition. A flag may be cleared where nobody looks."""
     if isinstance(loop.test, cst.Integer):
         return loop.test.evaluated_value != 0
     return isinstance(loop.test, cst.Name) and loop.test.value == "True"
+
+
+def is_wide(handler: cst.ExceptHandler) -> bool:
+    """Tell whether ``handler`` catches every error."""
+    kind = handler.type
+    if kind is None:
+        return True
+    kinds = [element.value for element in kind.elements] if isinstance(kind, cst.Tuple) else [kind]
+    return any(last_name(item) in ("Exception", "BaseException") for item in kinds)
 
 
 def _catches(handler: cst.ExceptHandler | cst.ExceptStarHandler) -> bool:

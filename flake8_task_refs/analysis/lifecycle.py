@@ -1,9 +1,8 @@
 """Who ends a task that is kept, and who hears its errors: TSK201 to TSK204, TSK301 to TSK303.
 
-The holders that ``ownership`` found give the names under which a task can be reached later. What
-the end of its owner does with those names is read off the owner's code: a lifespan after its
-``yield``, a shutdown handler, a close method. A name that turns up anywhere it need not is taken
-as a sign that somebody looks after the task.
+The holders that ``ownership`` found give the places where a task can be found again, and
+``places`` every use of these in the file. What a use does with the task, ``ownership`` tells as
+well. A use that is not understood is taken as a sign that somebody looks after the task.
 """
 
 from __future__ import annotations
@@ -13,35 +12,31 @@ from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
-from flake8_task_refs.analysis.applications import (
-    Application,
-    application_of,
-    stops_application,
-)
-from flake8_task_refs.analysis.cancellation import is_endless, swallowers
+from flake8_task_refs.analysis.applications import application_of, stops_application
+from flake8_task_refs.analysis.cancellation import is_endless, is_wide, swallowers
 from flake8_task_refs.analysis.effects import CLOSERS
-from flake8_task_refs.analysis.helpers import find_helper
+from flake8_task_refs.analysis.names import assigned_value
+from flake8_task_refs.analysis.owners import owner_of
 from flake8_task_refs.analysis.ownership import Hold, How, Ownership
+from flake8_task_refs.analysis.places import Places, place_of
 from flake8_task_refs.analysis.tree import Tree, last_name
+from flake8_task_refs.analysis.workers import Worker, coroutine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from flake8_task_refs.analysis.sites import CreationSite
 
-# What an endless coroutine of another file is called.
-_ENDLESS_NAME: Final = re.compile(
-    r"(?:\w+_)?(?:run|loop|worker|listen|listener|consume|consumer|receive|poll|poller|watch|watcher|monitor|serve|"
-    r"heartbeat|subscribe|periodic|keepalive|keep_alive|forever|scheduler|daemon|process_queue|dispatch_loop)"
-    r"(?:_\w+)?\Z"
-)
+_MAX_DEPTH: Final = 3  # of helpers within helpers
 _SAFE_TO_AWAIT: Final = ("sleep", "wait", "acquire")
 _LASTING: Final = (How.STORED, How.CONTAINER, How.ALIVE)
-# Methods that look at a task and do not wait for it.
-_QUESTIONS: Final = ("done", "cancelled", "get_name")
+_KEPT: Final = (How.STORED, How.CONTAINER)
+# Methods after which an object is of no more use.
+_CLOSES: Final = ("close", "aclose", "disconnect", "dispose", "terminate", "wait_closed")
 _RESULTS: Final = ("result", "exception")
-# Calls that end none of the tasks that they are given.
-_KEEPING: Final = ("add", "append", "setdefault", "add_done_callback", "print")
+# Methods of a task that tell of its failure, or have it told.
+_HEARING: Final = (*_RESULTS, "add_done_callback")
+_MADE: Final = r"[\w.()]*(?:create_task|ensure_future)\("
 
 
 class Lifecycle:
@@ -52,152 +47,102 @@ class Lifecycle:
         self.ownership = ownership
         self.tree = ownership.tree
         self.code = ownership.tree.outline.code
+        self.places = Places(ownership.tree.outline, ownership.parse)
 
     # -- TSK201, TSK204 ---------------------------------------------------------------------
 
     def never_ends(self, site: CreationSite, holds: list[Hold]) -> str | None:
         """Return the code for an endless task that its owner's end leaves running, or None.
 
-        TSK201 for an application, TSK204 for a class with a close method.
+        TSK201 for an application, TSK204 for another owner.
         """
         # Whoever asks for a result says that the task is over, and does not bring it about.
         holders = [hold for hold in holds if not _asks_result(hold.node)]
         if site.kind != "task" or not all(hold.how in _LASTING for hold in holders):
             return None
-        if not all(_is_own(hold.node) for hold in holders):
+        worker = self._worker(site)
+        if worker is None or not worker.is_endless() or "all_tasks(" in self.code:
             return None
-        function = self.tree.function_around(site.call)
-        if not isinstance(function, cst.FunctionDef) or not self.is_endless(site):
+        owner = owner_of(self.tree, self.ownership.names, site.call, holders)
+        if owner is None or owner.end & worker.signals() or self._is_told(site, worker):
             return None
-        places = self._places(site, holders)
-        application = application_of(self.tree, self.ownership.names, function)
-        if application is not None and application.sure:
-            return None if self._application_ends(application, site, places) else "TSK201"
-        closer = self._close_method(site.call)
-        if closer is None or any(hold.how is How.ALIVE for hold in holders):
-            return None
-        return None if self._mentioned_elsewhere(places, site) else "TSK204"
+        return None if self._is_looked_after(site, holders) else owner.code
 
-    def _application_ends(
-        self, application: Application, site: CreationSite, places: set[str]
-    ) -> bool:
-        """Tell whether anything after the start deals with one of ``places``."""
-        tree = self.tree
-        if self._given_away(application.function, places):
-            return True
-        if application.yields:
-            yielded = [
-                tree.order[node]
-                for node in tree.walk(application.function.body)
-                if isinstance(node, cst.Yield) and tree.order[node] > tree.order[site.call]
-            ]
-            if any(
-                _place(node) in places and not self._only_looked_at(node)
-                for node in tree.walk(application.function.body, into_functions=True)
-                if yielded and tree.order.get(node, 0) > yielded[0]
-            ):
-                return True
-        elif any(
-            re.search(_pattern(place), self._text(place)[start:end])
-            for start, end in application.endings
-            for place in places
-        ):
-            return True
-        return self._mentioned_elsewhere(places, site)
-
-    def _given_away(self, function: cst.FunctionDef, places: set[str]) -> bool:
-        """Tell whether ``function`` hands an attribute on (``stack.callback(app.task.cancel)``).
-
-        What becomes of a task under a local name, ``ownership`` has found out already.
-        """
-        for node in self.tree.walk(function.body):
-            if not isinstance(node, cst.Arg):
-                continue
-            call = self.tree.parent[node]
-            if isinstance(call, cst.Call) and last_name(call.func) in _KEEPING:
-                continue
-            if any(
-                isinstance(inner, cst.Attribute) and _place(inner) in places
-                for inner in self.tree.walk(node.value)
-            ):
-                return True
+    def _is_told(self, site: CreationSite, worker: Worker) -> bool:
+        """Tell whether any function but the one that starts the worker changes its loop's flag."""
+        start, end = self._span(site.call)
+        for flag in worker.flags():
+            changed = rf"\b{flag}[ \t]*(?::[^=\n]+)?=(?!=)|\b{flag}\.(?:set|clear|cancel)\("
+            for match in re.finditer(changed, self.code):
+                around = self.tree.outline.enclosing(match.start())
+                # What the class, its __init__ and the start say is the value to begin with.
+                begins = start <= match.start() < end or not any(
+                    outer.kind == "def" and outer.name != "__init__" for outer in around
+                )
+                if not begins:
+                    return True
         return False
 
-    def _only_looked_at(self, node: cst.CSTNode) -> bool:
-        """Tell whether ``node`` is asked whether it is done, what it is called, or the like."""
-        question = self.tree.parent[node]
+    def _is_looked_after(self, site: CreationSite, holders: list[Hold]) -> bool:
+        """Tell whether any function of the file does more with the task than keep it."""
+        todo = [hold.node for hold in holders if hold.how is not How.ALIVE]
+        seen: set[tuple[str, str, str]] = set()
+        tree = self.tree
+        while todo:
+            node = todo.pop()
+            place, constant = place_of(tree, node), self._constant_key(node)
+            if constant:  # `app[POLLER]`, POLLER a web.AppKey: who else names the key?
+                if len(re.findall(rf"\b{constant}\b(?!\s*(?::[^=\n]+)?=)", self.code)) > 1:
+                    return True
+                continue
+            if place is None:
+                return True
+            key = (place.kind, place.name, place.owner)
+            if key in seen:
+                continue
+            seen.add(key)
+            if self._is_named(place.name):
+                return True
+            for home, use in self.places.uses(place, tree):
+                ownership = self.ownership.of(home)
+                if _takes_out(home, use):
+                    continue
+                for hold in ownership.holds(use):
+                    if hold.how is How.ALIVE or self._is_before(site, home, hold):
+                        continue
+                    if hold.how not in (How.STORED, How.CONTAINER) or home is not tree:
+                        return True
+                    todo.append(hold.node)
+        return False
+
+    def _constant_key(self, node: cst.CSTNode) -> str:
+        """Return the name of the constant under which an application has the task, if it is one."""
+        slot = node if isinstance(node, cst.Subscript) else self.tree.parent[node]
+        if not isinstance(slot, cst.Subscript) or len(slot.slice) != 1:
+            return ""
+        index = slot.slice[0].slice
+        name = last_name(index.value) if isinstance(index, cst.Index) else ""
+        return name if name.isupper() else ""
+
+    def _is_before(self, site: CreationSite, home: Tree, hold: Hold) -> bool:
+        """Tell whether ``hold`` ends the task before: a restart."""
+        tree = self.tree
         return (
-            isinstance(question, cst.Attribute)
-            and question.value is node
-            and question.attr.value in (*_QUESTIONS, *_RESULTS)
-            and not any(isinstance(outer, cst.While) for outer in self.tree.ancestors(node))
+            home is tree
+            and hold.how in (How.CANCELLED, How.AWAITED)
+            and tree.function_around(hold.node) is tree.function_around(site.call)
+            and tree.order[hold.node] < tree.order[site.call]
         )
 
-    def _places(self, site: CreationSite, holds: list[Hold]) -> set[str]:
-        """Return where the task of ``site`` can be reached, as ``_place`` names it."""
-        places = {self._target(hold.node) for hold in holds}
-        function = self.tree.function_around(site.call)
-        grown = True
-        while grown and function is not None:
-            grown = False
-            for node in self.tree.walk(function):
-                found = self._bound_together(node, site, places)
-                grown |= not found <= places
-                places |= found
-        return places - {"", "_"}
-
-    def _target(self, node: cst.CSTNode) -> str:
-        """Return the place that an assignment to ``node``, or to a slot of it, fills.
-
-        For a slot of the application itself (``app["poller"]``) that is the key.
-        """
-        slot = node if isinstance(node, cst.Subscript) else self.tree.parent[node]
-        while isinstance(node, cst.Subscript):
-            node = node.value
-        if isinstance(slot, cst.Subscript) and slot.value is node and self._is_application(node):
-            index = slot.slice[0].slice
-            return _place(index.value) if isinstance(index, cst.Index) else ""
-        return _place(node)
-
-    def _is_application(self, node: cst.CSTNode) -> bool:
-        if last_name(node) in ("app", "application"):
-            return True
-        scope = self.tree.scope[node].owner(node.value) if isinstance(node, cst.Name) else None
-        stores = scope.stores.get(last_name(node), ()) if scope is not None else ()
-        return any(isinstance(self.tree.parent[store], cst.Param) for store in stores)
-
-    def _bound_together(self, node: cst.CSTNode, site: CreationSite, places: set[str]) -> set[str]:
-        """Return what an assignment or ``add`` ties to the task, or to one of ``places``."""
-        if isinstance(node, (cst.Assign, cst.AnnAssign)) and node.value is not None:
-            assigned = (
-                [target.target for target in node.targets]
-                if isinstance(node, cst.Assign)
-                else [node.target]
-            )
-            targets = {self._target(target) for target in assigned} - {""}
-            tied = self.tree.holds(node.value, site.call) or _place(node.value) in places
-            return targets if tied or targets & places else set()
-        if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute):
-            adds = node.func.attr.value in ("add", "append", "setdefault")
-            if adds and any(_place(arg.value) in places for arg in node.args):
-                return {self._target(node.func.value)} - {""}
-        return set()
-
-    def _mentioned_elsewhere(self, places: set[str], site: CreationSite) -> bool:
-        """Tell whether other functions of the file do more with ``places`` than to fill them."""
-        function = self.tree.function_around(site.call)
-        start, end = self._span(site.call)
-        for place in places - self._local_names(function):
-            pattern = _pattern(place)
-            harmless = re.compile(
-                rf"{pattern}\]?(?:\s*:[^=\n]+)?\s*=(?!=)"
-                rf"|{pattern}\]?\.(?:add|append|discard|remove)\b"
-            )
-            text = self._text(place)
-            text = text[:start] + text[end:]
-            if len(re.findall(pattern, text)) > len(harmless.findall(text)):
-                return True
-        return False
+    def _is_named(self, name: str) -> bool:
+        """Tell whether the file looks an attribute up by its name, other than to see if it is."""
+        quoted = rf"[\"']{re.escape(name)}[\"']"
+        source = self.tree.outline.source
+        harmless = (
+            rf"\bhasattr\([^()\n]*{quoted}|\[{quoted}\]|\bname\s*=\s*{quoted}"
+            rf"|__slots__[^=\n]*=[^=]*?{quoted}"
+        )
+        return len(re.findall(quoted, source)) > len(re.findall(harmless, source))
 
     def _span(self, node: cst.CSTNode) -> tuple[int, int]:
         """Return where the outermost function around ``node`` lies (offsets in the source)."""
@@ -213,49 +158,20 @@ class Lifecycle:
                     return definition.start, definition.end
         return tree.region.start, tree.region.end
 
-    def _text(self, place: str) -> str:
-        """Return the module's text to look for ``place`` in: with strings, if it may be a key."""
-        return self.tree.outline.source if place.startswith(".") else self.code
+    # -- the coroutine ----------------------------------------------------------------------
 
-    def _local_names(self, function: cst.FunctionDef | cst.Lambda | None) -> set[str]:
-        scope = self.tree.inner.get(function) if function is not None else None
-        return set(scope.stores) - scope.elsewhere if scope is not None else set()
-
-    def _close_method(self, call: cst.Call) -> str | None:
-        holder = self.tree.class_around(call)
-        if holder is None:
-            return None
-        outline = self.tree.outline
-        for name in CLOSERS:
-            for definition in outline.functions(name, holder.name.value):
-                header = self.code[definition.start : definition.header]
-                if re.search(r"\basync\s+def\s", header):
-                    return name
-        return None
-
-    # -- endless coroutines -----------------------------------------------------------------
+    def _worker(self, site: CreationSite) -> Worker | None:
+        value = site.call.args[0].value if site.call.args else None
+        return Worker(self.ownership, value) if isinstance(value, cst.Call) else None
 
     def is_endless(self, site: CreationSite) -> bool:
         """Tell whether the spawned coroutine loops: by its code if it is here, else by its name."""
-        value = site.call.args[0].value if site.call.args else None
-        if not isinstance(value, cst.Call):
-            return False
-        found = self.coroutine(value)
-        if found is None:
-            return _ENDLESS_NAME.match(last_name(value.func)) is not None
-        return runs_for_ever(*found)
+        worker = self._worker(site)
+        return worker is not None and worker.is_endless()
 
     def coroutine(self, call: cst.Call) -> tuple[Tree, cst.FunctionDef] | None:
         """Return the function of this file that ``call`` makes a coroutine of."""
-        if isinstance(call.func, cst.Name):
-            scope = self.tree.scope[call.func].owner(call.func.value)
-            if scope is not None and scope.kind == "function":
-                for store in scope.stores.get(call.func.value, ()):
-                    holder = self.tree.parent[store]
-                    if isinstance(holder, cst.FunctionDef):
-                        return self.tree, holder
-        helper = find_helper(self.tree, call.func, self.ownership.parse)
-        return (helper.tree, helper.function) if helper is not None else None
+        return coroutine(self.ownership, call)
 
     # -- TSK202 -----------------------------------------------------------------------------
 
@@ -296,28 +212,40 @@ class Lifecycle:
     def _is_task(self, receiver: cst.BaseExpression) -> bool:
         """Tell whether this file binds a new task to the name that is cancelled."""
         names = self._cancelled_names(receiver)
-        made = r"(?:create_task|ensure_future)\("
+        return any(self._is_filled(name) for name in names)
+
+    def _is_filled(self, name: str) -> bool:
+        """Tell whether the file assigns a new task to ``name``, or adds one to it."""
+        slot = rf"\b{name}[\"']?\]?(?:\[[^\]\n]*\])?\s*(?::[^=\n]+)?=\s*{_MADE}"
+        if re.search(slot, self.tree.outline.source):
+            return True
+        added = re.findall(rf"\b{name}\.(?:add|append)\(\s*(\w+\)|{_MADE})", self.code)
         return any(
-            re.search(
-                rf"\b{name}[\"']?\]?(?:\[[^\]\n]*\])?\s*(?::[^=\n]+)?=\s*[\w.()]*{made}",
-                self.tree.outline.source,
-            )
-            or re.search(rf"\b{name}\.(?:add|append)\(\s*(?:\w+\)|[\w.()]*{made})", self.code)
-            for name in names
+            item[-1] == "(" or re.search(rf"\b{item[:-1]}\s*(?::[^=\n]+)?=\s*{_MADE}", self.code)
+            for item in added
         )
 
     def _cancelled_names(self, receiver: cst.BaseExpression) -> set[str]:
-        """Return the last names of what is cancelled; of the container, if a loop goes over it."""
-        names = {self._target(receiver).lstrip(".")}
+        """Return the names of what is cancelled: of the container, if a loop goes over it."""
+        place = place_of(self.tree, receiver)
+        names = {place.name} if place is not None else {last_name(receiver)}
         if isinstance(receiver, cst.Name):
             for outer in self.tree.ancestors(receiver):
                 if isinstance(outer, cst.For) and last_name(outer.target) == receiver.value:
-                    names |= {
-                        last_name(node)
-                        for node in self.tree.walk(outer.iter)
-                        if isinstance(node, (cst.Name, cst.Attribute))
-                    }
+                    names |= self._names_in(outer.iter)
+            scope = self.tree.scope[receiver].owner(receiver.value)
+            for store in scope.stores.get(receiver.value, ()) if scope is not None else ():
+                value = assigned_value(self.tree, store)
+                if isinstance(value, (cst.Attribute, cst.Subscript)):
+                    names |= self._names_in(value)
         return names - {"self", "list", "tuple", "values", ""}
+
+    def _names_in(self, node: cst.CSTNode) -> set[str]:
+        return {
+            last_name(inner)
+            for inner in self.tree.walk(node)
+            if isinstance(inner, (cst.Name, cst.Attribute))
+        }
 
     def _awaited_after(self, function: cst.FunctionDef, call: cst.Call, names: set[str]) -> bool:
         """Tell whether the function awaits one of ``names``, or hands it on, after ``call``."""
@@ -327,10 +255,14 @@ class Lifecycle:
                 continue
             if isinstance(node, cst.Await) and _waits(node):
                 return True
-            awaiting = isinstance(node, cst.Await) or (
-                isinstance(node, cst.Call) and not _is_cancel(node)
-            )
-            if awaiting and any(_place(inner).lstrip(".") in names for inner in tree.walk(node)):
+            given: cst.CSTNode | None = None
+            if isinstance(node, cst.Await) or (isinstance(node, cst.Call) and not _is_cancel(node)):
+                given = node
+            elif isinstance(node, cst.For) and any(
+                isinstance(inner, cst.Await) for inner in tree.walk(node.body)
+            ):
+                given = node.iter
+            if given is not None and self._names_in(given) & names:
                 return True
         return False
 
@@ -339,6 +271,65 @@ class Lifecycle:
         return any(
             re.search(rf"\bawait\b[^\n]*(?:\([^)]*)?\.{name}\b(?!\.cancel\b)", self.code)
             for name in names
+        )
+
+    # -- TSK205 -----------------------------------------------------------------------------
+
+    def closed_first(self, site: CreationSite) -> list[tuple[Tree, cst.Call]]:
+        """Return the calls that close what the endless worker uses before its owner stops it."""
+        worker = self._worker(site) if site.kind == "task" else None
+        if worker is None or worker.found is None:
+            return []
+        used = worker.served_by()
+        if not used or not worker.is_endless():
+            return []
+        found: list[tuple[Tree, cst.Call]] = []
+        for home, stop in self._stops(site):
+            function = home.function_around(stop)
+            if not isinstance(function, cst.FunctionDef) or not self._is_end(home, function, stop):
+                continue
+            found += [
+                (home, call)
+                for call in home.calls
+                if home.function_around(call) is function
+                and home.order[call] < home.order[stop]
+                and self._is_end(home, function, call)
+                and isinstance(call.func, cst.Attribute)
+                and call.func.attr.value in _CLOSES
+                and last_name(call.func.value) in used
+                and _always_both(home, call, stop)
+            ]
+        return found
+
+    def _stops(self, site: CreationSite) -> Iterator[tuple[Tree, cst.CSTNode]]:
+        """Yield where the file first cancels the task, in each function that does."""
+        holds = self.ownership.holds(site.call)
+        stops = [(self.tree, hold.node) for hold in holds if hold.how is How.CANCELLED]
+        for hold in holds:
+            place = place_of(self.tree, hold.node) if hold.how in _KEPT else None
+            if place is None or not (place.of_class or place.kind in ("key", "attribute")):
+                continue
+            for home, use in self.places.uses(place, self.tree):
+                ended = self.ownership.of(home).holds(use)
+                stops += [(home, end.node) for end in ended if end.how is How.CANCELLED]
+        first: dict[cst.CSTNode | None, tuple[Tree, cst.CSTNode]] = {}
+        for home, node in sorted(stops, key=lambda stop: stop[0].order[stop[1]]):
+            first.setdefault(home.function_around(node), (home, node))
+        yield from first.values()
+
+    def _is_end(self, home: Tree, function: cst.FunctionDef, node: cst.CSTNode) -> bool:
+        """Tell whether ``node`` of ``function`` runs when its owner comes to its end."""
+        if function.name.value in CLOSERS or stops_application(home, function):
+            return True
+        application = application_of(home, self.ownership.names, function)
+        return (
+            application is not None
+            and application.yields
+            and application.sure
+            and any(
+                isinstance(item, cst.Yield) and home.order[item] < home.order[node]
+                for item in home.walk(function.body)
+            )
         )
 
     # -- TSK203 -----------------------------------------------------------------------------
@@ -360,24 +351,49 @@ class Lifecycle:
 
     def is_unobserved(self, site: CreationSite, holds: list[Hold]) -> bool:
         """Tell whether the task is held for ever and nobody ever asks for its exception."""
-        if site.kind != "task" or not holds:
+        if site.kind != "task" or not holds or not self._may_fail(site):
             return False
-        if not all(hold.how is How.STORED for hold in holds) or not self._may_fail(site):
+        places = [place_of(self.tree, hold.node) for hold in holds]
+        self.ownership.observed.clear()
+        self.ownership.holds(site.call)
+        if self._hears(self.ownership) or not all(hold.how is How.STORED for hold in holds):
             return False
-        names = {last_name(hold.node) for hold in holds} - {""}
-        if not names or any(not isinstance(hold.node, cst.Attribute) for hold in holds):
-            return False
-        harmless = (
-            r"(?:\s*:[^=\n]+)?\s*=(?!=)|\.(?:cancel|cancelled|get_name|set_name)\("
-            r"|\s+(?:is|is not)\s+None|\s*(?:and\b|or\b|:)"
-        )
-        for name in names:
-            uses = re.findall(rf"\.{name}\b", self.code)
-            if len(uses) != len(re.findall(rf"\.{name}\b(?={harmless})", self.code)):
+        for place in places:
+            if place is None or not place.of_class or self._is_named(place.name):
                 return False
-            if re.search(rf"getattr\([^()]*[\"']{name}[\"']", self.tree.outline.source):
+            if self._lets_go(site, place.name):
                 return False
+            for home, use in self.places.uses(place, self.tree):
+                ownership = self.ownership.of(home)
+                ownership.observed.clear()
+                held = [h.how for h in ownership.holds(use)]
+                if any(how not in (How.CANCELLED, How.ALIVE) for how in held):
+                    return False
+                if self._hears(ownership):
+                    return False
         return True
+
+    @staticmethod
+    def _hears(ownership: Ownership) -> bool:
+        """Tell whether one of the methods that were just seen tells of the task's failure."""
+        return any(last_name(call.func) in _HEARING for _, call in ownership.observed)
+
+    def _lets_go(self, site: CreationSite, name: str) -> bool:
+        """Tell whether the coroutine itself drops the handle: then the collector reports it."""
+        value = site.call.args[0].value
+        found = self.coroutine(value) if isinstance(value, cst.Call) else None
+        if found is None:
+            return True
+        tree, function = found
+        return any(
+            (isinstance(node, cst.Del) and last_name(node.target) == name)
+            or (
+                isinstance(node, cst.Assign)
+                and last_name(node.value) == "None"
+                and any(last_name(target.target) == name for target in node.targets)
+            )
+            for node in tree.walk(function.body)
+        )
 
     def _may_fail(self, site: CreationSite) -> bool:
         """Tell whether the coroutine, as far as it is seen, can end with an exception."""
@@ -385,15 +401,23 @@ class Lifecycle:
         found = self.coroutine(value) if isinstance(value, cst.Call) else None
         if found is None:
             return False
-        tree, function = found
+        return self._can_raise(*found, depth=0)
+
+    def _can_raise(self, tree: Tree, function: cst.FunctionDef, depth: int) -> bool:
+        """Tell whether ``function`` awaits anything that may fail, outside any wide handler."""
         if function.decorators:
             return False  # a decorator may log what its function raises
         nodes = list(tree.walk(function.body))
         if any(isinstance(node, cst.ExceptHandler) and is_wide(node) for node in nodes):
             return False
         awaited = [node.expression for node in nodes if isinstance(node, cst.Await)]
-        calls = [item for item in awaited if isinstance(item, cst.Call)]
-        return any(last_name(call.func) not in _SAFE_TO_AWAIT for call in calls)
+        for call in awaited:
+            if not isinstance(call, cst.Call) or last_name(call.func) in _SAFE_TO_AWAIT:
+                continue
+            helper = coroutine(self.ownership.of(tree), call)
+            if helper is None or depth >= _MAX_DEPTH or self._can_raise(*helper, depth=depth + 1):
+                return True
+        return False
 
     def is_unnamed(self, site: CreationSite) -> bool:
         """Tell whether ``create_task`` is called without a name."""
@@ -416,71 +440,49 @@ class Lifecycle:
             if isinstance(assign, cst.Assign)
             else [assign.target]
         )
-        places = {_place(target) for target in targets} - {""}
+        names = {last_name(target) for target in targets} - {""}
         return any(
             isinstance(node, cst.Attribute)
             and node.attr.value == "set_name"
-            and _place(node.value) in places
+            and last_name(node.value) in names
             for node in self.tree.walk(function)
         )
 
 
-def runs_for_ever(tree: Tree, function: cst.FunctionDef) -> bool:
-    """Tell whether ``function`` has a loop that nothing but an exception or its end stops."""
-    return any(_is_endless_loop(tree, node) for node in tree.walk(function.body))
+def _always_both(tree: Tree, earlier: cst.CSTNode, later: cst.CSTNode) -> bool:
+    """Tell whether no branch has ``earlier`` but not ``later``, other than for what may be None."""
+    blocks = [block for block, _ in tree.blocks(later)]
+    for block, _ in tree.blocks(earlier):
+        if block in blocks:
+            return True
+        outer = tree.parent[block]
+        if isinstance(outer, (cst.ExceptHandler, cst.Else)) or (
+            isinstance(outer, cst.If) and not _asks_presence(outer.test)
+        ):
+            return False
+    return False
 
 
-def _is_endless_loop(tree: Tree, node: cst.CSTNode) -> bool:
-    if isinstance(node, cst.For):
-        return node.asynchronous is not None
-    if not isinstance(node, cst.While):
-        return False
-    tested = {last_name(inner) for inner in tree.walk(node.test)} - {""}
-    return not any(
-        isinstance(inner, cst.Return)
-        or (isinstance(inner, cst.Break) and _loop_of(tree, inner) is node)
-        or (isinstance(inner, (cst.AssignTarget, cst.AugAssign)) and _fills(inner, tested))
-        for inner in tree.walk(node.body)
+def _asks_presence(test: cst.BaseExpression) -> bool:
+    """Tell whether a condition looks only whether something is there (``if self.pool:``)."""
+    if isinstance(test, cst.Comparison):
+        return all(
+            isinstance(target.operator, cst.IsNot) and last_name(target.comparator) == "None"
+            for target in test.comparisons
+        )
+    return isinstance(test, (cst.Name, cst.Attribute)) or (
+        isinstance(test, cst.Call) and last_name(test.func) == "hasattr"
     )
 
 
-def _place(node: cst.CSTNode) -> str:
-    """Name what may hold a task: ``x`` for a variable, ``.x`` for an attribute or a string key."""
-    if isinstance(node, cst.Attribute):
-        return f".{node.attr.value}"
-    if isinstance(node, cst.SimpleString) and isinstance(node.evaluated_value, str):
-        return f".{node.evaluated_value}"
-    return last_name(node)
-
-
-def _pattern(place: str) -> str:
-    """Return a regular expression for the mentions of ``place``."""
-    if not place.startswith("."):
-        return rf"\b{place}\b"
-    name = re.escape(place[1:])
-    return rf"(?:\.{name}\b|[\"']{name}[\"'])"
+def _takes_out(tree: Tree, use: cst.BaseExpression) -> bool:
+    """Tell whether ``use`` is a container whose ``discard`` is handed on, as a done-callback."""
+    method = tree.parent[use]
+    return isinstance(method, cst.Attribute) and method.attr.value in ("discard", "remove")
 
 
 def _asks_result(node: cst.CSTNode) -> bool:
     return isinstance(node, cst.Call) and last_name(node.func) in _RESULTS
-
-
-def _loop_of(tree: Tree, node: cst.Break) -> cst.CSTNode | None:
-    """Return the loop that a ``break`` leaves."""
-    return next((at for at in tree.ancestors(node) if isinstance(at, (cst.While, cst.For))), None)
-
-
-def _fills(node: cst.AssignTarget | cst.AugAssign, names: set[str]) -> bool:
-    return last_name(node.target) in names
-
-
-def is_wide(handler: cst.ExceptHandler) -> bool:
-    """Tell whether ``handler`` catches every error."""
-    kind = handler.type
-    if kind is None:
-        return True
-    kinds = [element.value for element in kind.elements] if isinstance(kind, cst.Tuple) else [kind]
-    return any(last_name(item) in ("Exception", "BaseException") for item in kinds)
 
 
 def _waits(node: cst.Await) -> bool:
@@ -492,12 +494,3 @@ def _waits(node: cst.Await) -> bool:
 def _is_cancel(call: cst.Call) -> bool:
     """Tell whether a call looks after a task without waiting for it."""
     return last_name(call.func) in ("cancel", "done", "discard", "remove", "clear")
-
-
-def _is_own(node: cst.CSTNode) -> bool:
-    """Tell whether a task is stored on an object that this file looks after."""
-    while isinstance(node, (cst.Attribute, cst.Subscript)):
-        if not isinstance(node.value, (cst.Attribute, cst.Subscript)):
-            return last_name(node.value) in ("self", "cls", "app", "application", "state", "_")
-        node = node.value
-    return True

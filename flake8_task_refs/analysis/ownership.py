@@ -88,6 +88,12 @@ class Ownership:
         self._following: set[tuple[str, cst.CSTNode]] = set()
         self.depth = 0
 
+    def of(self, tree: Tree) -> Ownership:
+        """Return what answers for the handles of ``tree``: this, or one for another region."""
+        if tree is self.tree:
+            return self
+        return Ownership(tree, self.names, self.sites, self.parse)
+
     # -- climbing from an expression --------------------------------------------------------
 
     def holds(self, node: cst.CSTNode) -> list[Hold]:

@@ -170,10 +170,12 @@ def _key(node: cst.Subscript) -> str:
 
 
 def _is_part(tree: Tree, node: cst.Name) -> bool:
-    """Tell whether a name is not a variable: an attribute's or a keyword's."""
+    """Tell whether a name reads no variable: an attribute's, a keyword's, a ``global``'s."""
     holder = tree.parent[node]
-    return (isinstance(holder, cst.Attribute) and holder.attr is node) or (
-        isinstance(holder, cst.Arg) and holder.keyword is node
+    return (
+        (isinstance(holder, cst.Attribute) and holder.attr is node)
+        or (isinstance(holder, cst.Arg) and holder.keyword is node)
+        or isinstance(holder, cst.NameItem)
     )
 
 

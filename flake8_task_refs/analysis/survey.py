@@ -15,6 +15,7 @@ import libcst as cst
 
 from flake8_task_refs.analysis import groups
 from flake8_task_refs.analysis.callbacks import Callbacks
+from flake8_task_refs.analysis.cancellation import is_wide
 from flake8_task_refs.analysis.check import Module
 from flake8_task_refs.analysis.effects import (
     ADDERS,
@@ -23,7 +24,6 @@ from flake8_task_refs.analysis.effects import (
     LOG_METHODS,
 )
 from flake8_task_refs.analysis.finding import SourceError
-from flake8_task_refs.analysis.lifecycle import is_wide
 from flake8_task_refs.analysis.lifetime import is_main
 from flake8_task_refs.analysis.noqa import unsilenced
 from flake8_task_refs.analysis.outline import normalise_newlines

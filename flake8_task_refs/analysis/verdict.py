@@ -74,6 +74,11 @@ class Judge:
                 Verdict(code, tree, site.call, site.coroutine, site, holds)
                 for code in self._codes(site, holds)
             ]
+            if "TSK205" in self.wanted:
+                found += [
+                    Verdict("TSK205", home, node, site.coroutine, site, holds)
+                    for home, node in self.lifecycle.closed_first(site)
+                ]
             if "TSK203" in self.wanted:
                 found += [
                     Verdict("TSK203", home, node, site.coroutine, site, holds)

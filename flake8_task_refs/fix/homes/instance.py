@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
-from flake8_task_refs.analysis.lifecycle import runs_for_ever
 from flake8_task_refs.analysis.tree import last_name
+from flake8_task_refs.analysis.workers import runs_for_ever
 from flake8_task_refs.fix.edits import Edit, Place
 from flake8_task_refs.fix.homes.lifespan import first_statement
 from flake8_task_refs.fix.names import fresh, names_in

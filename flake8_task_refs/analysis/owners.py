@@ -1,0 +1,201 @@
+"""Who is to end a task: an application, an object that is closed, a module that is stopped.
+
+An owner's end is known by the names in the code that runs then, functions of the file that it
+calls included.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import libcst as cst
+
+from flake8_task_refs.analysis.applications import application_of
+from flake8_task_refs.analysis.effects import CLOSERS
+from flake8_task_refs.analysis.ownership import How
+from flake8_task_refs.analysis.tree import Tree, last_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from flake8_task_refs.analysis.applications import Application
+    from flake8_task_refs.analysis.names import Names
+    from flake8_task_refs.analysis.outline import Outline
+    from flake8_task_refs.analysis.ownership import Hold
+
+_WORD: Final = re.compile(r"[^\W\d]\w*")
+_MAX_DEPTH: Final = 3  # of functions that the end calls
+# A function of the module that starts something, and the names of the one that ends it.
+_STARTER: Final = re.compile(
+    r"_*(start|startup|init|initialize|setup|connect|open|launch)(_\w+)?\Z"
+)
+_STOPPERS: Final = "stop|shutdown|close|cleanup|teardown|disconnect|aclose"
+# Bases that bring no close method of their own.
+_PLAIN_BASES: Final = ("object", "ABC", "Generic", "Protocol")
+_APPLICATION_NAMES: Final = ("self", "cls", "app", "application", "state", "_")
+
+
+@dataclass(frozen=True)
+class Owner:
+    """``code`` is the rule that speaks of its tasks; ``end`` the names in the code of its end."""
+
+    code: str
+    end: frozenset[str]
+
+
+def owner_of(tree: Tree, names: Names, call: cst.Call, holds: list[Hold]) -> Owner | None:
+    """Return who is to end the task of ``call``, which ``holds`` keep; None if nobody is known."""
+    function = tree.function_around(call)
+    if not isinstance(function, cst.FunctionDef):
+        return None
+    application = application_of(tree, names, function)
+    if application is not None and application.sure:
+        if not all(_is_of_application(tree, hold, application) for hold in holds):
+            return None
+        return Owner("TSK201", _with_helpers(tree, _end_of(tree, application, call), call))
+    if any(hold.how is How.ALIVE for hold in holds):
+        return None
+    found = _closers(tree, call) if all(_is_of_self(tree, h.node) for h in holds) else set()
+    if not found and all(isinstance(hold.node, cst.Name) for hold in holds):
+        found = _stoppers(tree, function)
+    return Owner("TSK204", _with_helpers(tree, found, call)) if found else None
+
+
+def _end_of(tree: Tree, application: Application, call: cst.Call) -> set[str]:
+    """Return the names in an application's end: after the ``yield``, or in shutdown handlers."""
+    if not application.yields:
+        code = tree.outline.code
+        return {word for start, end in application.endings for word in _words(code[start:end])}
+    body = application.function.body
+    suspended = [
+        tree.order[node]
+        for node in tree.walk(body)
+        if isinstance(node, cst.Yield) and tree.order[node] > tree.order[call]
+    ]
+    return {
+        last_name(node)
+        for node in tree.walk(body, into_functions=True)
+        if suspended and tree.order.get(node, 0) > suspended[0]
+    } - {""}
+
+
+def _closers(tree: Tree, call: cst.Call) -> set[str]:
+    """Return the names in the close methods of the class around ``call``; none if it has none."""
+    holder = tree.class_around(call)
+    if holder is None:
+        return set()
+    outline = tree.outline
+    closers = [
+        definition
+        for name in CLOSERS
+        for definition in outline.functions(name, holder.name.value)
+        if not tree.holds(holder, call) or definition.name != _function_name(tree, call)
+    ]
+    # One that cannot wait for a task may leave that to somebody else.
+    if not any(_is_async(outline, closer.start, closer.header) for closer in closers):
+        return set()
+    return {word for closer in closers for word in _words(outline.code[closer.header : closer.end])}
+
+
+def _stoppers(tree: Tree, function: cst.FunctionDef) -> set[str]:
+    """Return the names in the module's function that ends what ``function`` starts."""
+    starter = _STARTER.match(function.name.value)
+    if starter is None or tree.scope[function].kind != "module":
+        return set()
+    outline = tree.outline
+    wanted = re.compile(rf"_*(?:{_STOPPERS}){starter[2] or ''}\Z")
+    found = [
+        definition
+        for definition in outline.definitions
+        if definition.kind == "def" and not definition.margin and wanted.match(definition.name)
+    ]
+    if not any(_is_async(outline, stopper.start, stopper.header) for stopper in found):
+        return set()
+    return {word for item in found for word in _words(outline.code[item.header : item.end])}
+
+
+def _with_helpers(tree: Tree, names: set[str], call: cst.Call) -> frozenset[str]:
+    """Add the names in the file's own functions that ``names`` mention, and in theirs."""
+    outline = tree.outline
+    around = tree.class_around(call)
+    classes = ("", around.name.value) if around is not None else ("",)
+    known, new = set(names), set(names)
+    for _ in range(_MAX_DEPTH):
+        bodies = [
+            outline.code[item.header : item.end]
+            for name in new
+            for class_name in classes
+            for item in outline.functions(name, class_name)
+        ]
+        new = {word for body in bodies for word in _words(body)} - known
+        known |= new
+    return frozenset(known)
+
+
+def _words(text: str) -> Iterable[str]:
+    return _WORD.findall(text)
+
+
+def _is_async(outline: Outline, start: int, header: int) -> bool:
+    return re.search(r"\basync\s+def\s", outline.code[start:header]) is not None
+
+
+def _function_name(tree: Tree, call: cst.Call) -> str:
+    function = tree.function_around(call)
+    return function.name.value if isinstance(function, cst.FunctionDef) else ""
+
+
+def _root(node: cst.CSTNode) -> cst.CSTNode:
+    while isinstance(node, (cst.Attribute, cst.Subscript)):
+        node = node.value
+    return node
+
+
+def _is_of_application(tree: Tree, hold: Hold, application: Application) -> bool:
+    """Tell whether an application's own code has the task: in a variable, or on the application."""
+    if hold.how is How.ALIVE:
+        return True
+    root = _root(hold.node)
+    if not isinstance(root, cst.Name):
+        return False
+    params = application.function.params
+    given = [param.name.value for param in (*params.posonly_params, *params.params)]
+    slotted = isinstance(tree.parent[root], (cst.Attribute, cst.Subscript))
+    if slotted and (root.value in given or root.value in _APPLICATION_NAMES):
+        return True
+    return not isinstance(hold.node, cst.Attribute) and _is_of_module(tree, root)
+
+
+def _is_of_self(tree: Tree, node: cst.CSTNode) -> bool:
+    """Tell whether ``node`` is an attribute that the class around it gives its instances."""
+    while isinstance(node, cst.Subscript):
+        node = node.value
+    around = tree.class_around(node)
+    if not isinstance(node, cst.Attribute) or last_name(node.value) != "self" or around is None:
+        return isinstance(node, cst.Name) and _is_of_module(tree, node)
+    bases = {last_name(base.value) for base in around.bases if last_name(base.value)}
+    code = tree.outline.code
+    header = re.search(rf"\bclass[ \t]+{around.name.value}[ \t]*\(([^)]*)", code)
+    bases |= set(_words(header[1])) if header else set()
+    own = {item.name for item in tree.outline.definitions if item.kind == "class"}
+    made = r"[\w.]*(?:create_task|ensure_future)\("
+    stated = rf"\bself\.{node.attr.value}[ \t]*(?::[^=\n]*)?=(?![ \t]*{made})"
+    declared = rf"^[ \t]+{node.attr.value}[ \t]*[:=]"
+    if re.search(stated, code) or re.search(declared, code, re.MULTILINE):
+        return True
+    # A base of another file may have the attribute, and end what is in it.
+    return bases <= own | set(_PLAIN_BASES)
+
+
+def _is_of_module(tree: Tree, name: cst.Name) -> bool:
+    """Tell whether this module makes the variable ``name``: an imported one has other users."""
+    scope = tree.scope[name].owner(name.value)
+    if scope is not None and scope.kind == "function":
+        stores = scope.stores.get(name.value, ())
+        return not any(isinstance(tree.parent[store], cst.Param) for store in stores)
+    made = rf"^{name.value}[ \t]*[:=]"
+    return re.search(made, tree.outline.code, re.MULTILINE) is not None or (
+        name.value in tree.scope[name].function.elsewhere
+    )

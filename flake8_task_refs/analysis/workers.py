@@ -1,0 +1,240 @@
+"""The coroutine that a task runs: is its code here, does it loop for ever, what can tell it to end.
+
+A coroutine of another file is known by its name alone.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+import libcst as cst
+
+from flake8_task_refs.analysis.cancellation import is_endless, is_wide
+from flake8_task_refs.analysis.helpers import find_helper
+from flake8_task_refs.analysis.tree import Tree, last_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from flake8_task_refs.analysis.ownership import Ownership
+
+# What an endless coroutine of another file is called.
+_ENDLESS_NAME: Final = re.compile(
+    r"_*(?:run|serve"
+    r"|(?:run|serve|listen|consume|receive|poll|watch|monitor|subscribe|process)_(?:\w+_)?"
+    r"(?:forever|loop|server|messages|events|updates|queue|orders|jobs|tasks)"
+    r"|(?:\w+_)?(?:forever|loop|worker|listener|consumer|poller|watcher|monitor|heartbeat|scheduler|daemon"
+    r"|keepalive|keep_alive|periodically|watchdog|reaper|sweeper)"
+    r"|(?:listen|consume|poll|watch|monitor|subscribe|periodic|periodically)(?:_\w+)?)\Z"
+)
+_ENDS_NAME: Final = re.compile(r"(?:\A|_)(?:once|one|initial|first|stop|init|setup|warm|until)")
+# What a worker is given in any case, and what no end is told by.
+_COMMON: Final = frozenset({"self", "cls", "app", "application", "state", "asyncio", "settings"})
+# Methods that wait for what somebody else sends.
+_READS: Final = re.compile(
+    r"(?:a?recv|receive|read|get|listen|next|accept|wait|consume|poll|fetch|pop|iter|subscribe"
+    r"|join|sleep|acquire)(?:_?\w+)?\Z"
+)
+_MAX_DEPTH: Final = 3
+
+
+def coroutine(ownership: Ownership, call: cst.Call) -> tuple[Tree, cst.FunctionDef] | None:
+    """Return the function of this file that ``call`` makes a coroutine of, if it is here."""
+    tree = ownership.tree
+    if isinstance(call.func, cst.Name):
+        scope = tree.scope[call.func].owner(call.func.value)
+        if scope is not None and scope.kind == "function":
+            for store in scope.stores.get(call.func.value, ()):
+                holder = tree.parent[store]
+                if isinstance(holder, cst.FunctionDef):
+                    return tree, holder
+    helper = find_helper(tree, call.func, ownership.parse)
+    return (helper.tree, helper.function) if helper is not None else None
+
+
+def runs_for_ever(tree: Tree, function: cst.FunctionDef) -> bool:
+    """Tell whether ``function`` has a loop that its own code does not leave.
+
+    Unlike ``Worker.is_endless`` this takes any condition for one that stays true: it is asked
+    where a task that may be over is cancelled in any case.
+    """
+    return any(
+        node.asynchronous is not None
+        if isinstance(node, cst.For)
+        else isinstance(node, cst.While) and not _is_left(tree, node, _names(tree, node.test))
+        for node in tree.walk(function.body)
+    )
+
+
+class Worker:
+    """What is known of the coroutine ``call``, which a task of ``ownership``'s region runs."""
+
+    def __init__(self, ownership: Ownership, call: cst.Call) -> None:
+        """Look the coroutine up in the file."""
+        self.call = call
+        self.ownership = ownership
+        self.found = coroutine(ownership, call)
+
+    def is_endless(self) -> bool:
+        """Tell whether it loops for ever: by its code if it is here, else by its name."""
+        if self.found is None:
+            name = last_name(self.call.func)
+            return _ENDLESS_NAME.match(name) is not None and _ENDS_NAME.search(name) is None
+        return any(self._endless_loops())
+
+    def _endless_loops(self) -> Iterator[tuple[Tree, cst.While | cst.For]]:
+        """Yield the loops that nothing in their own code ends, in helpers that are awaited too."""
+        todo = [(self.ownership, *self.found)] if self.found is not None else []
+        seen: set[cst.CSTNode] = set()
+        for _ in range(_MAX_DEPTH):
+            waited: list[tuple[Ownership, Tree, cst.FunctionDef]] = []
+            for ownership, tree, function in todo:
+                if function in seen:
+                    continue
+                seen.add(function)
+                for node in tree.walk(function.body):
+                    if isinstance(node, (cst.While, cst.For)) and _goes_on(tree, node):
+                        yield tree, node
+                    elif isinstance(node, cst.Await) and isinstance(node.expression, cst.Call):
+                        inner = ownership.of(tree)
+                        deeper = coroutine(inner, node.expression)
+                        if deeper is not None:
+                            waited.append((inner, *deeper))
+            todo = waited
+
+    def signals(self) -> set[str]:
+        """Return the names by which somebody else can end it, other than by cancelling.
+
+        A flag of its loop, what an ``async for`` reads from, and what it awaits where an error
+        would leave the loop. Of a coroutine that is not here: everything it is given.
+        """
+        if self.found is None:
+            tree = self.ownership.tree
+            given = _names(tree, self.call) - {last_name(self.call.func)}
+            return given - _COMMON
+        names: set[str] = set()
+        for tree, loop in self._endless_loops():
+            names |= _names(tree, loop.test if isinstance(loop, cst.While) else loop.iter)
+            for node in tree.walk(loop.body):
+                if isinstance(node, cst.For) and node.asynchronous is not None:
+                    names |= _names(tree, node.iter)
+                elif isinstance(node, cst.Await) and not _is_sheltered(tree, node, loop):
+                    names |= self._waited_for(tree, node)
+        return names - _COMMON - {"True"}
+
+    def _waited_for(self, tree: Tree, node: cst.Await) -> set[str]:
+        """Return the names of the objects that an ``await`` depends on, in a helper too."""
+        call = node.expression
+        if not isinstance(call, cst.Call):
+            return _names(tree, call)
+        names = {name for arg in call.args for name in _names(tree, arg.value)}
+        if isinstance(call.func, cst.Attribute):
+            names |= _names(tree, call.func.value)
+        helper = coroutine(self.ownership.of(tree), call)
+        if helper is not None:
+            home, function = helper
+            names |= {
+                name
+                for inner in home.walk(function.body)
+                if isinstance(inner, cst.Await)
+                for name in _names(home, inner.expression)
+                if isinstance(inner.expression, cst.Call)
+            }
+        return names
+
+    def served_by(self) -> set[str]:
+        """Return the names of the objects that it asks for something in each round.
+
+        Not those that it reads from: closing these is a way to end it.
+        """
+        names: set[str] = set()
+        for tree, loop in self._endless_loops():
+            for node in tree.walk(loop.body):
+                call = node.expression if isinstance(node, cst.Await) else None
+                if not isinstance(call, cst.Call) or not isinstance(call.func, cst.Attribute):
+                    continue
+                if not _READS.match(call.func.attr.value):
+                    names.add(last_name(call.func.value))
+        return names - self.signals_of_sources() - _COMMON - {""}
+
+    def signals_of_sources(self) -> set[str]:
+        """Return the names in what its loops iterate over and read from."""
+        names: set[str] = set()
+        for tree, loop in self._endless_loops():
+            for node in tree.walk(loop):
+                if isinstance(node, cst.For):
+                    names |= _names(tree, node.iter)
+                elif isinstance(node, cst.Attribute) and _READS.match(node.attr.value):
+                    names |= _names(tree, node.value)
+        return names
+
+    def flags(self) -> set[str]:
+        """Return the names that its loops look at before each round."""
+        return {
+            name
+            for tree, loop in self._endless_loops()
+            if isinstance(loop, cst.While)
+            for name in _names(tree, loop.test)
+        } - {"self", "cls", "True"}
+
+
+def _names(tree: Tree, node: cst.CSTNode) -> set[str]:
+    """Return every name and attribute in ``node``."""
+    return {
+        last_name(inner)
+        for inner in tree.walk(node)
+        if isinstance(inner, (cst.Name, cst.Attribute))
+    } - {""}
+
+
+def _goes_on(tree: Tree, loop: cst.While | cst.For) -> bool:
+    """Tell whether nothing but an error, a flag of others or the end of its source stops a loop."""
+    if isinstance(loop, cst.For):
+        return loop.asynchronous is not None and not _is_left(tree, loop, set())
+    if not is_endless(loop) and not _is_flag(loop.test):
+        return False
+    return not _is_left(tree, loop, _names(tree, loop.test))
+
+
+def _is_flag(test: cst.BaseExpression) -> bool:
+    """Tell whether a condition is a plain name or attribute, or its negation."""
+    if isinstance(test, cst.UnaryOperation) and isinstance(test.operator, cst.Not):
+        test = test.expression
+    return isinstance(test, (cst.Name, cst.Attribute))
+
+
+def _is_left(tree: Tree, loop: cst.While | cst.For, flags: set[str]) -> bool:
+    """Tell whether the body of ``loop`` leaves it, or clears one of ``flags``."""
+    return any(
+        isinstance(node, cst.Return)
+        or (isinstance(node, cst.Break) and _loop_of(tree, node) is loop)
+        or (isinstance(node, (cst.AssignTarget, cst.AugAssign)) and last_name(node.target) in flags)
+        for node in tree.walk(loop.body)
+    )
+
+
+def _loop_of(tree: Tree, node: cst.Break) -> cst.CSTNode | None:
+    """Return the loop that a ``break`` leaves."""
+    return next((at for at in tree.ancestors(node) if isinstance(at, (cst.While, cst.For))), None)
+
+
+def _is_sheltered(tree: Tree, node: cst.CSTNode, loop: cst.CSTNode) -> bool:
+    """Tell whether a handler inside ``loop`` catches every error of ``node`` and goes on."""
+    for outer in tree.ancestors(node):
+        if outer is loop:
+            return False
+        if (
+            isinstance(outer, cst.Try)
+            and tree.holds(outer.body, node)
+            and any(
+                is_wide(handler)
+                and not any(
+                    isinstance(inner, (cst.Raise, cst.Return, cst.Break))
+                    for inner in tree.walk(handler.body)
+                )
+                for handler in outer.handlers
+            )
+        ):
+            return True
+    return False
