@@ -120,6 +120,7 @@ def test_the_sections_stand_in_order() -> None:
         "pre-commit and CI",
         "Rules",
         "The fixer",
+        "The map",
         "What it does not flag",
         "Compared with RUF006 and ASYNC300",
         "Licence",

@@ -25,7 +25,9 @@ from flake8_task_refs.files import FileError, decode
 from flake8_task_refs.flake8_config import STDIN, ConfigError, LintConfig, load
 from flake8_task_refs.map import table
 from flake8_task_refs.map.inventory import (
-    STATES,
+    FINDING,
+    OPEN,
+    SETTLED,
     MappedFile,
     TaskMap,
     map_file,
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _FORMATS: Final = ("table", "json", "html")
+_STATES: Final = {FINDING: "with a finding", OPEN: "open", SETTLED: "settled"}
 _EPILOG = """\
 exit status: 0 the map is complete, whatever it shows; 2 wrong usage; 123 some file could not
 be read, parsed or written.
@@ -118,7 +121,7 @@ def _show(arguments: argparse.Namespace, config: LintConfig, terminal: Terminal)
         tell_error(terminal, file.name, file.error)
     written = _write(_rendered(tasks, arguments), arguments.output, terminal)
     summary = tasks.summary()
-    states = ", ".join(f"{summary['states'][name]} {name}" for name in STATES)
+    states = ", ".join(f"{summary['states'][name]} {words}" for name, words in _STATES.items())
     terminal.tell(
         f"{counted(summary['tasks'], 'task')}: {states}; "
         f"{counted(summary['files'], 'file')} read, {counted(summary['errors'], 'error')}"

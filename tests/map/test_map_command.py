@@ -15,7 +15,7 @@ from flake8_task_refs import __version__
 from flake8_task_refs.map import __main__ as program
 from flake8_task_refs.map.inventory import schema
 
-SUM = "7 tasks: 2 finding, 2 open, 3 settled; 3 files read, 0 errors\n"
+SUM = "7 tasks: 2 with a finding, 2 open, 3 settled; 3 files read, 0 errors\n"
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_flake8s_options_mean_what_they_mean_there(capsys: pytest.CaptureFixture
     assert "TSK002" in out
     assert "TSK001" not in out
     assert "stock.py" not in out
-    assert err == "5 tasks: 1 finding, 1 open, 3 settled; 2 files read, 0 errors\n"
+    assert err == "5 tasks: 1 with a finding, 1 open, 3 settled; 2 files read, 0 errors\n"
 
 
 def test_other_files_are_told_though_one_is_broken(
