@@ -29,11 +29,15 @@ def test_it_looks_as_it_was_seen(shop: TaskMap, name: str, width: int | None) ->
     assert render(shop, width) == seen.read_text("utf-8")
 
 
+@pytest.fixture(scope="module")
+def apps() -> TaskMap:
+    return task_map([str(ROOT / "fixtures" / "apps")], ["--isolated"])
+
+
 @pytest.mark.parametrize("width", [30, 40, 60, 80, 100, 132, 200])
-def test_no_line_is_wider_than_the_terminal(width: int) -> None:
-    tasks = task_map([str(ROOT / "fixtures" / "apps")], ["--isolated"])
-    names = {file.name for file in tasks.files}
-    lines = [line for line in render(tasks, width).splitlines() if line not in names]
+def test_no_line_is_wider_than_the_terminal(apps: TaskMap, width: int) -> None:
+    names = {file.name for file in apps.files}
+    lines = [line for line in render(apps, width).splitlines() if line not in names]
     assert max(map(len, lines)) <= max(width, 37)
 
 
