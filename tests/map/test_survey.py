@@ -63,6 +63,8 @@ def test_every_finding_is_told_once_and_no_other(fixture: Fixture) -> None:
     expected = check_source(fixture.source, fixture.settings)
     assert sorted({*told, *survey.other_findings}) == expected
     assert not set(told) & set(survey.other_findings)
+    # A callback may be added to a handle that came as a parameter.
+    assert {finding.code for finding in survey.other_findings} <= {"TSK102"}
 
 
 @by_name([fixture for fixture in FIXTURES if fixture.path.stem != "noqa"])
@@ -307,6 +309,12 @@ def test_what_is_let_go_when_done_is_logged_when_it_is_collected() -> None:
     assert {heard.kind for heard in tracked.heard_by} <= {"collector"}
     kept = only(module("self.task = asyncio.create_task(work())"))
     assert not kept.heard_by
+
+
+def test_what_a_function_without_end_holds_is_not_let_go() -> None:
+    start = "task = asyncio.create_task(work()); await asyncio.Event().wait()"
+    assert not only(module(start)).heard_by
+    assert not only(module(start)).ended_by
 
 
 OUT_OF_SIGHT = {
