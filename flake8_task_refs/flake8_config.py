@@ -11,13 +11,13 @@ import io
 import os
 from configparser import Error as ConfigSyntaxError
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import flake8
 from flake8.exceptions import ExecutionError
 from flake8.formatting.default import Nothing
 from flake8.main import options as flake8_options
-from flake8.options.aggregator import aggregate_options
+from flake8.options import aggregator
 from flake8.options.config import load_config
 from flake8.options.manager import OptionManager
 from flake8.options.parse_args import parse_args
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from flake8_task_refs.options import Settings
+
+# Where the plugins live that we have flake8 load: ours, and Flake8-pyproject.
+_LOADED: Final = (f"{__package__}.", "flake8p:")
 
 __all__ = ["STDIN", "ConfigError", "LintConfig", "load"]
 
@@ -117,8 +120,8 @@ def _flake8_options(argv: Sequence[str]) -> argparse.Namespace:
     """Return the options that flake8 makes of ``argv`` and its configuration files.
 
     flake8 imports every plugin to learn its options, and a plugin can be as slow as it likes.
-    Here only ours is asked. Where that is not enough, because ``argv`` has an option of another
-    plugin or is wrong, flake8 itself has the last word.
+    Here only ours is asked, and the one that reads pyproject.toml. Where that is not enough,
+    because ``argv`` has an option of another plugin or is wrong, flake8 itself has the last word.
     """
     try:
         with contextlib.redirect_stderr(io.StringIO()):
@@ -138,12 +141,12 @@ def _options_of_flake8_and_ours(argv: Sequence[str]) -> argparse.Namespace:
         enable_extensions=first.enable_extensions,
         require_plugins=first.require_plugins,
     )
-    ours = [
+    wanted = [
         plugin
         for plugin in finder.find_plugins(files, plugin_options)
-        if plugin.entry_point.value.startswith(f"{__package__}.")
+        if plugin.entry_point.value.startswith(_LOADED)
     ]
-    plugins = finder.load_plugins(ours, plugin_options)
+    plugins = finder.load_plugins(wanted, plugin_options)
     manager = OptionManager(
         version=flake8.__version__,
         plugin_versions=plugins.versions_str(),
@@ -152,4 +155,5 @@ def _options_of_flake8_and_ours(argv: Sequence[str]) -> argparse.Namespace:
     )
     flake8_options.register_default_options(manager)
     manager.register_plugins(plugins)
-    return aggregate_options(manager, files, directory, rest)
+    # Flake8-pyproject puts its own function there.
+    return aggregator.aggregate_options(manager, files, directory, rest)
