@@ -1,12 +1,13 @@
-"""One configuration: what the real flake8 passes over, the fixer neither lists nor touches."""
+"""One configuration: what the real flake8 passes over, map and fixer leave alone."""
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
 import pytest
-from commands import FAULT, fix, flake8, flake8_inside
+from commands import FAULT, draw_map, fix, flake8, flake8_inside
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -123,12 +124,21 @@ def tree(tmp_path: Path) -> Path:
 
 
 def agreed(tree: Path, *arguments: str) -> list[str]:
-    """Let flake8 and the fixer loose on ``tree``; return what both report."""
+    """Let flake8, the map and the fixer loose on ``tree``; return what all report."""
     done = flake8_inside(*arguments, cwd=tree)
     assert not done.stderr, done.stderr.decode()
     lint = sorted(line for line in done.stdout.decode().splitlines() if ": TSK" in line)
     listed = sorted(fix("--check", *arguments, cwd=tree).stdout.decode().splitlines())
     assert listed == lint
+    drawn = json.loads(draw_map("--format=json", *arguments, cwd=tree).stdout)
+    assert (
+        sorted(
+            f"{task['path']}:{found['line']}:{found['column']}: {found['code']} {found['message']}"
+            for task in drawn["tasks"]
+            for found in task["findings"]
+        )
+        == lint
+    )
     repaired = fix(*arguments, cwd=tree)
     assert repaired.returncode in {0, 123}, repaired.stderr.decode()
     declined = set(
