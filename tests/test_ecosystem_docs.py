@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from commands import ROOT, reported
+from commands import ROOT, reported, run
 from test_readme import BLOCK, GENERATED, written_anew
 
 from flake8_task_refs.rules import RULES
@@ -81,6 +82,18 @@ def test_the_settings_of_the_language_server_are_what_its_test_uses() -> None:
     settings = json.loads(block)["pylsp"]["plugins"]
     spelled = json.dumps(settings).replace("true", "True").replace("false", "False")
     assert f"plugins = {spelled}" in test
+
+
+def test_pre_commit_accepts_the_recipe(tmp_path: Path) -> None:
+    [recipe] = [
+        block["body"]
+        for block in BLOCK.finditer((DOCS / "ci.md").read_text("utf-8"))
+        if block["note"] == "pre-commit"
+    ]
+    (tmp_path / "config.yaml").write_text(recipe)
+    command = [sys.executable, "-m", "pre_commit", "validate-config", "config.yaml"]
+    done = run(*command, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout.decode()
 
 
 @pytest.mark.slow
