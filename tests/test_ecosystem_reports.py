@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from commands import FAULT, fix, fix_program, run
+from test_cli import HOPELESS
 
 from flake8_task_refs.reports.formats import FORMATS
 from flake8_task_refs.reports.terminal import Terminal
@@ -50,6 +51,28 @@ def test_the_format_does_not_change_the_status(tmp_path: Path, form: str) -> Non
     assert status == 123
     assert "./b.py: error: not valid Python: " in told
     assert told.endswith("1 finding in 1 file; 2 files read, 1 error\n")
+
+
+def test_what_cannot_be_repaired_is_found_as_well(tmp_path: Path) -> None:
+    (tmp_path / "route.py").write_text(HOPELESS)
+    assert check(tmp_path)[0] == 1
+    assert check(tmp_path, "--diff")[0] == 1
+    (tmp_path / "broken.py").write_text(BROKEN)
+    assert check(tmp_path)[0] == 123
+    assert check(tmp_path, "--diff")[0] == 123
+
+
+def test_a_check_plans_no_edit(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text(FAULT)
+    program = """\
+import sys
+from flake8_task_refs.fix.__main__ import main
+status = main(["--isolated", "--check", "a.py"])
+planning = {"engine", "planner"}
+print(status, [name for name in planning if f"flake8_task_refs.fix.{name}" in sys.modules])
+"""
+    done = run(sys.executable, "-c", program, cwd=tmp_path)
+    assert done.stdout.decode().splitlines()[-1] == "1 []"
 
 
 def test_json(project: Path) -> None:
