@@ -51,6 +51,10 @@ PASS_ON: Final = _words(
     itertools.chain.from_iterable typing.cast copy.copy asyncio.ensure_future
     asyncio.wrap_future functools.partial"""
 )
+# Context managers that give up what is awaited in them after a time.
+TIME_LIMITS: Final = _words("timeout timeout_at", "asyncio.") | _words(
+    "async_timeout.timeout async_timeout.timeout_at anyio.fail_after anyio.move_on_after"
+)
 # Calls whose value, bound to a local, is a container that dies with the function.
 LOCAL_CONTAINERS: Final = PASS_ON | _words(
     """asyncio.Queue asyncio.LifoQueue asyncio.PriorityQueue queue.Queue queue.SimpleQueue

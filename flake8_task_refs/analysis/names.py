@@ -26,7 +26,7 @@ _DOTTED = re.compile(r"[^\W\d]\w*(?:\.\w+)*")
 _MAX_ALIASES: Final = 5  # of aliases; also ends `x = x`
 _COMPOUND = re.compile(r"(?:if|try|with|for|while)\b")
 _ASSIGNMENT = re.compile(r"^[ \t]*(\w+)[ \t]*(?::[^=\n]+)?=(?!=)[ \t]*", re.MULTILINE)
-_LOOP_NAME = re.compile(r"_*(?:\w+_)?(?:loop|LOOP)\Z")
+_LOOP_NAME = re.compile(r"\w*(?:[lL]oop|LOOP)\Z")
 # Right-hand sides, as text: asyncio's getters, and those of other objects.
 _LOOP_SOURCE = re.compile(
     r"(?:(?:asyncio|aio|uvloop)(?:\.events)?\.)?(?:get_event_loop|new_event_loop)\("
@@ -173,6 +173,10 @@ class Names:
             return self._attribute_is_loop(node.attr.value)
         if isinstance(node, cst.NamedExpr):
             return self.is_loop(tree, node.value)
+        if isinstance(node, cst.BooleanOperation):  # `self.loop or get_event_loop()`
+            return self.is_loop(tree, node.left) or self.is_loop(tree, node.right)
+        if isinstance(node, cst.IfExp):
+            return self.is_loop(tree, node.body) or self.is_loop(tree, node.orelse)
         return isinstance(node, cst.Name) and self._name_is_loop(tree, node)
 
     def is_asyncio_loop(self, tree: Tree, node: cst.CSTNode) -> bool:

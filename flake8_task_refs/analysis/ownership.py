@@ -25,6 +25,7 @@ from flake8_task_refs.analysis.effects import (
     LOGGER,
     OBSERVERS,
     PASS_ON,
+    TIME_LIMITS,
     WEAK,
     WEAK_CONTAINERS,
     WEAK_FOR_KEYS,
@@ -209,7 +210,7 @@ class Ownership:
         path = self.names.canonical(self.tree, func)
         if path in DROPPING or self._is_logging(func, path):
             return []
-        if path in WEAK:
+        if path in WEAK and not (path == "weakref.finalize" and call.args[0] is not arg):
             return self._short_lived()
         if path == "builtins.setattr" and call.args[0] is arg:
             return []
@@ -242,10 +243,12 @@ class Ownership:
     def _waited(self, call: cst.Call) -> list[Hold]:
         """``asyncio.wait`` with a timeout or FIRST_* keeps only what is done with ``pending``."""
         kept = [Hold(How.AWAITED, call)]
-        if not self._is_partial(call):
+        outer = self.tree.parent[call]
+        if not self._is_partial(call) and not self._may_be_abandoned(call):
             return kept
         self.observed.append((self.tree, call))
-        outer = self.tree.parent[call]
+        if not self._is_partial(call):
+            return self._short_lived()
         if not isinstance(outer, cst.Await):
             return kept
         statement = self.tree.parent[outer]
@@ -271,6 +274,27 @@ class Ownership:
                 return self._assigned(outer, [done])
         return None
 
+    def _may_be_abandoned(self, call: cst.Call) -> bool:
+        """Tell whether a time limit around ``call`` may end it, but not what it waits for.
+
+        That is so in ``wait_for(call)`` and in an ``async with asyncio.timeout()``.
+        """
+        outer = self.tree.parent[call]
+        if isinstance(outer, cst.Arg):
+            waiter = self.tree.parent[outer]
+            return isinstance(waiter, cst.Call) and (
+                self.names.canonical(self.tree, waiter.func) == "asyncio.wait_for"
+            )
+        return isinstance(outer, cst.Await) and any(
+            isinstance(at, cst.With)
+            and any(
+                isinstance(item.item, cst.Call)
+                and self.names.canonical(self.tree, item.item.func) in TIME_LIMITS
+                for item in at.items
+            )
+            for at in self._around_in_function(outer)
+        )
+
     @staticmethod
     def _is_partial(call: cst.Call) -> bool:
         """Tell whether a wait may return with tasks still running."""
@@ -279,7 +303,7 @@ class Ownership:
             none = isinstance(arg.value, cst.Name) and arg.value.value == "None"
             if keyword == "timeout" and not none:
                 return True
-            if keyword == "return_when" and last_name(arg.value).startswith("FIRST_"):
+            if keyword == "return_when" and _waits_for_first(arg.value):
                 return True
         return False
 
@@ -287,25 +311,7 @@ class Ownership:
         """Judge a shield: one that may be abandoned (``wait_for``, ``timeout``) keeps nothing."""
         if isinstance(node, cst.Call) and self.sites.creator(self.tree, node.func) is None:
             return [Hold(How.AWAITED, call)]
-        outer = self.tree.parent[call]
-        if isinstance(outer, cst.Arg):
-            waiter = self.tree.parent[outer]
-            if isinstance(waiter, cst.Call) and (
-                self.names.canonical(self.tree, waiter.func) == "asyncio.wait_for"
-            ):
-                return self._short_lived()
-        if isinstance(outer, cst.Await):
-            for at in self.tree.ancestors(outer):
-                if isinstance(at, (cst.FunctionDef, cst.Lambda)):
-                    break
-                if isinstance(at, cst.With) and any(
-                    isinstance(item.item, cst.Call)
-                    and self.names.canonical(self.tree, item.item.func)
-                    in ("asyncio.timeout", "asyncio.timeout_at")
-                    for item in at.items
-                ):
-                    return self._short_lived()
-        return [Hold(How.AWAITED, call)]
+        return self._short_lived() if self._may_be_abandoned(call) else [Hold(How.AWAITED, call)]
 
     def _as_callback(self, node: cst.CSTNode, func: cst.BaseExpression) -> list[Hold]:
         """Judge a done-callback, which only its future holds: another handle may do, if held."""
@@ -379,9 +385,9 @@ class Ownership:
     def _observed(self, node: cst.CSTNode, name: str, call: cst.Call) -> list[Hold]:
         self.observed.append((self.tree, call))
         if name == "done":
-            # `while not task.done(): await sleep(1)` waits for it.
+            # `while not task.done(): await sleep(1)` waits for it; `assert task.done()` has waited.
             waits = any(isinstance(at, cst.While) for at in self._around_in_function(call))
-            return [Hold(How.AWAITED, call)] if waits else []
+            return [Hold(How.AWAITED, call)] if waits or self._is_asserted(call) else []
         if name in ("result", "exception"):
             threadsafe = isinstance(node, cst.Call) and (
                 self.names.canonical(self.tree, node.func) == "asyncio.run_coroutine_threadsafe"
@@ -390,6 +396,13 @@ class Ownership:
             if threadsafe or (isinstance(node, cst.Name) and not self._gives_up(call)):
                 return [Hold(How.AWAITED, call)]
         return []
+
+    def _is_asserted(self, call: cst.Call) -> bool:
+        outer = self.tree.parent[call]
+        if isinstance(outer, cst.Arg):
+            asserts = self.tree.parent[outer]
+            return isinstance(asserts, cst.Call) and last_name(asserts.func) == "assertTrue"
+        return isinstance(outer, cst.Assert)
 
     def _gives_up(self, node: cst.CSTNode) -> bool:
         """Tell whether the function around ``node`` waits for only some of its tasks."""
@@ -587,7 +600,7 @@ class Ownership:
             if isinstance(call, cst.Call) and (
                 self.names.canonical(self.tree, call.func) == "asyncio.wait"
             ):
-                return not any(last_name(arg.value).startswith("FIRST_") for arg in call.args)
+                return not any(_waits_for_first(arg.value) for arg in call.args)
         return False
 
     def _only_last(self, start: cst.CSTNode, holding: list[cst.CSTNode]) -> bool:
@@ -654,6 +667,12 @@ class Ownership:
             if start is None or not tree.holds(tree.statement_of(start), call):
                 return True
         return False
+
+
+def _waits_for_first(value: cst.BaseExpression) -> bool:
+    """Tell whether ``value`` is asyncio.FIRST_COMPLETED or FIRST_EXCEPTION, or their text."""
+    text = value.value.strip("\"'") if isinstance(value, cst.SimpleString) else last_name(value)
+    return text.startswith("FIRST_")
 
 
 def _same_name(one: cst.CSTNode, other: cst.CSTNode) -> bool:

@@ -119,16 +119,24 @@ class Sites:
         path = self.names.canonical(tree, func)
         if path in CREATORS:
             return path
-        if (
-            isinstance(func, cst.Attribute)
-            and func.attr.value == "create_task"
-            and path is None
-            and self.names.is_loop(tree, func.value)
-        ):
+        if path is None and self._is_loop_method(tree, func):
             return "loop.create_task"
         if settings.task_factories and self._is_factory(tree, func, settings.task_factories):
             return "factory"
         return "wrapper" if self.wrappers and self._is_wrapper(tree, func) else None
+
+    def _is_loop_method(self, tree: Tree, func: cst.CSTNode) -> bool:
+        """Tell whether ``func`` is ``create_task`` of an event loop, or a local name for it."""
+        if isinstance(func, cst.Name):
+            scope = tree.scope[func].owner(func.value)
+            stores = scope.stores.get(func.value, ()) if scope is not None else ()
+            value = assigned_value(tree, stores[0]) if len(stores) == 1 else None
+            return isinstance(value, cst.Attribute) and self._is_loop_method(tree, value)
+        return (
+            isinstance(func, cst.Attribute)
+            and func.attr.value == "create_task"
+            and self.names.is_loop(tree, func.value)
+        )
 
     def _is_factory(self, tree: Tree, func: cst.CSTNode, factories: tuple[str, ...]) -> bool:
         if isinstance(func, cst.Name) and self.names.outline.top_level(func.value):
