@@ -169,10 +169,8 @@ async def case_N():
 \t\tawait asyncio.sleep(0)
 
 
-cN = CN()
-
-
 async def case_N():
+\tcN = CN()
 \tawait cN.start()
 \tawait asyncio.sleep(1)
 \tawait cN.close()""",
@@ -230,13 +228,10 @@ def _lines(fillers: tuple[str, ...]) -> st.SearchStrategy[str]:
     return st.builds("\n".join, st.tuples(filler, site, filler))
 
 
-_FLAT = tuple(block for block in ASYNC_BLOCKS if "def " not in block)
-_UNIT = (
-    st.builds(_fill, st.sampled_from(UNITS), _statements(FILLERS, BLOCKS, BLOCKS))
-    | st.builds(
-        _fill, st.sampled_from(ASYNC_UNITS), _statements(ASYNC_FILLERS, ASYNC_BLOCKS, BLOCKS)
-    )
-    | st.builds(_fill, st.sampled_from(LIFESPANS), _statements(ASYNC_FILLERS, _FLAT, _FLAT[:8]))
+_UNIT = st.builds(_fill, st.sampled_from(UNITS), _statements(FILLERS, BLOCKS, BLOCKS)) | st.builds(
+    _fill,
+    st.sampled_from(ASYNC_UNITS + LIFESPANS),
+    _statements(ASYNC_FILLERS, ASYNC_BLOCKS, BLOCKS),
 )
 
 
