@@ -33,7 +33,7 @@ pytestmark = [
 
 
 def test_there_are_applications_of_each_kind() -> None:
-    assert len(ENDED) >= 10
+    assert len(ENDED) >= 14
     assert len(FAILING) >= 3
     assert len(LOST) >= 2
     assert {app.name.partition("_")[0] for app in APPS} == {
@@ -117,6 +117,12 @@ def test_a_worker_that_is_asked_to_stop_does_so_before_the_rest_is_cancelled() -
     _, after = before_and_after(ROOT / "fixtures" / "apps" / "fastapi_stop_event")
     goodbye = after.first("server: said goodbye, pool open: True")
     assert 0 <= goodbye < after.first("worker: cleaned up") < after.first("teardown:")
+
+
+def test_a_service_ends_its_loop_after_what_it_waits_for_and_before_its_pool() -> None:
+    _, after = before_and_after(ROOT / "fixtures" / "apps" / "fastapi_service_stops")
+    sent = after.first("sender: sent the last batch, pool open: True")
+    assert 0 <= sent < after.first("worker: cleaned up") < after.first("teardown:"), after.lines
 
 
 def test_only_a_worker_that_swallows_its_cancellation_is_declined() -> None:
