@@ -155,6 +155,17 @@ def test_what_is_cancelled_is_awaited(before: str, after: str) -> None:
     check_fixed(service(before), service(after), analysis=ASKED)
 
 
+def test_a_task_that_closes_its_owner_does_not_wait_for_itself() -> None:
+    body = (
+        "        self.task.cancel()\n\n    async def run(self) -> None:\n        await self.close()"
+    )
+    text = fix(SHUTDOWN.format(body), analysis=ASKED).text
+    assert (
+        "        if self.task is not asyncio.current_task():\n"
+        "            await asyncio.wait([self.task], timeout=10)\n"
+    ) in text
+
+
 def test_a_loop_that_does_more_than_to_cancel_is_left_alone() -> None:
     body = "        for task in self.tasks:\n            task.cancel()\n            self.count += 1"
     check_declined(SHUTDOWN.format(body), "await it by hand", analysis=ASKED)

@@ -71,16 +71,31 @@ class Cancelled:
         if loop is None:
             if not all(isinstance(node, _REPEATABLE) for node in self._context.tree.walk(receiver)):
                 return []
-            line = self._call(f"[{file.code(receiver)}]")
-            lines = writer.layout.best(line, file.indent(statement))
+            line, indent = self._call(f"[{file.code(receiver)}]"), file.indent(statement)
+            lines = []
+            if self._is_called_here(site):
+                asyncio = self._context.additions.module("asyncio")
+                lines = [f"{indent}if {file.code(receiver)} is not {asyncio}.current_task():"]
+                indent += writer.layout.step
+            lines += writer.layout.best(line, indent)
             return [*edits, writer.insert_after(statement, lines)]
         tasks = _iterated(loop.iter)
-        if not tasks or not _only_cancels(loop, statement):
+        if not tasks or not _only_cancels(loop, statement) or self._is_called_here(site):
             return []
         indent = file.indent(loop)
         lines = [f"{indent}if {tasks.removesuffix('.values()')}:"]
         lines += writer.layout.best(self._call(tasks), indent + writer.layout.step)
         return [*edits, writer.insert_after(loop, lines)]
+
+    def _is_called_here(self, site: Site) -> bool:
+        """Tell whether code of this file, and so perhaps a task, runs what cancels it."""
+        function = site.function
+        return isinstance(function, cst.FunctionDef) and any(
+            last_name(call.func) == function.name.value
+            and isinstance(call.func, cst.Attribute)
+            and dotted(call.func.value) in {"self", "cls"}
+            for call in self._context.tree.calls
+        )
 
     def _call(self, tasks: str) -> str:
         asyncio = self._context.additions.module("asyncio")
