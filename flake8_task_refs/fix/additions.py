@@ -36,6 +36,8 @@ class Additions:
         self._futures: dict[str, str] = {}
         self._track = ""
         self._spawn = ""
+        self._keep = ""
+        self._keep_logs = ""
         self._coroutine = ""
         self._log_failed = ""
         self._app_key = ""
@@ -90,6 +92,18 @@ class Additions:
             self._typing("TypeVar")
             self._track = fresh("_track", self._names.all_names)
         return self._track
+
+    def keep(self, log_failed: str) -> str:
+        """Return the helper that registers a task in a given set, and returns it.
+
+        ``log_failed`` is the callback that it adds.
+        """
+        if not self._keep:
+            self.module("asyncio")
+            self._typing("TypeVar")
+            self._keep = fresh("_keep", self._names.all_names)
+            self._keep_logs = log_failed
+        return self._keep
 
     def spawn(self) -> str:
         """Return the helper that makes a task of a coroutine, registers it and returns it."""
@@ -163,7 +177,7 @@ class Additions:
             line = f'{self._app_key} = {self._web}.AppKey("{self._app_key}", {kind})'
             simple.append(self._layout.best(line, ""))
         variable = ""
-        if self._track:
+        if self._track or self._keep:
             variable = fresh("_T", self._names.all_names)
             simple.append([f'{variable} = {self._typing("TypeVar")}("{variable}")'])
         if self._registry:
@@ -181,6 +195,8 @@ class Additions:
             functions.append(self._track_function(variable))
         if self._spawn:
             functions.append(self._spawn_function(variable))
+        if self._keep:
+            functions.append(self._keep_function(variable))
         if not simple and not functions:
             return []
         return [self._insert_head(simple, functions)]
@@ -192,6 +208,21 @@ class Additions:
             f"def {self._track}(task: {task}) -> {task}:",
             f"{step}{self._registry}.add(task)",
             f"{step}task.add_done_callback({self._registry}.discard)",
+            f"{step}return task",
+        ]
+
+    def _keep_function(self, variable: str) -> list[str]:
+        step, task = self._layout.step, f"{self.module('asyncio')}.Task"
+        head = f"def {self._keep}(task: {task}[{variable}], tasks: set[{task}[object]]"
+        lines = [f"{head}) -> {task}[{variable}]:"]
+        if not self._layout.fits(lines[0]):
+            given = f"task: {task}[{variable}], tasks: set[{task}[object]]"
+            lines = [f"def {self._keep}(", f"{step}{given}", f") -> {task}[{variable}]:"]
+        return [
+            *lines,
+            f"{step}tasks.add(task)",
+            f"{step}task.add_done_callback(tasks.discard)",
+            f"{step}task.add_done_callback({self._keep_logs})",
             f"{step}return task",
         ]
 

@@ -94,6 +94,8 @@ class Layout:
         if isinstance(node, cst.Lambda) and isinstance(node.body, cst.Call) and not node.lpar:
             head = f"{prefix}{_lambda_head(node)}"
             return self._lines(node.body, indent, head, suffix, reserved)
+        if isinstance(node, (cst.ListComp, cst.SetComp)) and not node.lpar:
+            return self._comprehension(node, indent, prefix, suffix)
         opened = _open(node)
         if opened is None:
             if not isinstance(node, _ATOMS):
@@ -117,6 +119,18 @@ class Layout:
             before, value = _item_parts(item)
             lines += self._lines(value, inner, before, comma)
         return [*lines, last]
+
+    def _comprehension(
+        self, node: cst.ListComp | cst.SetComp, indent: str, prefix: str, suffix: str
+    ) -> list[str]:
+        bracket, end = "[]" if isinstance(node, cst.ListComp) else "{}"
+        inner, clauses = indent + self.step, _clauses(node.for_in)
+        whole = f"{inner}{_flat(node.elt)} {' '.join(clauses)}"
+        if self.fits(whole):
+            lines = [whole]
+        else:
+            lines = self._lines(node.elt, inner, "", "") + [inner + clause for clause in clauses]
+        return [f"{indent}{prefix}{bracket}", *lines, f"{indent}{end}{suffix}"]
 
 
 _DISPLAYS: Final = (cst.List, cst.Set, cst.Dict)
@@ -188,6 +202,17 @@ def _open(node: cst.BaseExpression) -> tuple[str, Sequence[_Item], str] | None:
     if isinstance(node, cst.Subscript) and _has_one_index(node):
         return f"{_flat(node.value)}[", node.slice, "]"
     return None
+
+
+def _clauses(loop: cst.CompFor | None) -> list[str]:
+    """Return the ``for`` and ``if`` parts of a comprehension, each on one line."""
+    found: list[str] = []
+    while loop is not None:
+        start = "async for" if loop.asynchronous is not None else "for"
+        found.append(f"{start} {_flat(loop.target)} in {_flat(loop.iter)}")
+        found += [f"if {_flat(test.test)}" for test in loop.ifs]
+        loop = loop.inner_for_in
+    return found
 
 
 def _has_one_index(node: cst.Subscript) -> bool:

@@ -170,14 +170,16 @@ class Writer:
             return False
         return self.layout.is_formatted(code, indent, comment)
 
-    def wrap(self, sites: Sequence[Site], before: str, deeper: str = "") -> list[Edit]:
-        """Put ``before(…)`` around the calls of ``sites``, which share one statement (or none)."""
+    def wrap(
+        self, sites: Sequence[Site], before: str, deeper: str = "", after: str = ""
+    ) -> list[Edit]:
+        """Put ``before(…after)`` around the calls of ``sites``, which share a statement or none."""
         edits = []
         for site in sites:
             span = self.file.span(site.call)
             edits.append(Edit(span.start, span.start, f"{before}("))
             edits += self.name_edit(site)
-            edits.append(Edit(span.end, span.end, ")"))
+            edits.append(Edit(span.end, span.end, f"{after})"))
         return self.laid_out(sites[0].statement, edits, deeper)
 
     def call_instead(self, sites: Sequence[Site], helper: str) -> list[Edit]:

@@ -15,6 +15,8 @@ STATEMENTS = {
     "only argument": 'button.on_click(lambda event, n=1: _track(create(stop(event), name="s")))',
     "call": 'task = asyncio.create_task(self.receive(first, second), name="Updater.receive")',
     "await": "_, stuck = await asyncio.wait(pending, timeout=settings.shutdown_timeout)",
+    "comprehension": "[_keep(asyncio.create_task(work(name), name=name), tasks) for name in names]",
+    "conditions": "{track(make(one, two)) for one in all_of_it if one for two in one}",
     "subscript argument": "background_tasks.add(self.registry_of_tasks[self.name_of_worker])",
     "lambda alone": "make_task = lambda: _track(asyncio.create_task(worker.receive_messages()))",
     "lambda of an attribute": "button.on_click(first_argument, lambda: self.worker.last_result)",

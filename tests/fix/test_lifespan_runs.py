@@ -444,3 +444,17 @@ def test_a_task_of_a_nested_function_lives_as_long_as_the_lifespan() -> None:
         """
     )
     assert run(fix(source).text) == ["yields None", *["worker ended"] * 2, "pool closed"]
+
+
+def test_what_is_made_in_expressions_ends_with_the_lifespan() -> None:
+    text = fix(
+        lifespan(
+            """
+            [asyncio.create_task(worker()) for _ in range(2)]
+            pool and asyncio.create_task(worker())
+            yield
+            await pool.close()
+            """
+        )
+    ).text
+    assert run(text) == ["yields None", *["worker ended"] * 3, "pool closed"]

@@ -18,6 +18,7 @@ from flake8_task_refs.fix.names import fresh
 from flake8_task_refs.fix.plan import Context, Plan
 from flake8_task_refs.fix.registration import Registry
 from flake8_task_refs.fix.shutdown import CLOSE, CONFLICT, GRACEFUL, Cancellation, events, place
+from flake8_task_refs.fix.sites import by_statement
 from flake8_task_refs.fix.source import Statement, body_of, dotted, last_part
 from flake8_task_refs.fix.workers import task_name, unstoppable, used_names
 
@@ -57,10 +58,10 @@ class Lifespans:
         self._context = context
 
     def accepts(self, site: Site) -> bool:
-        """Take the statements in a lifespan, directly or in a function that is nested in it."""
+        """Take what is made in a lifespan, directly or in a function that is nested in it."""
         return (
             site.code in {"TSK001", "TSK002"}
-            and site.form != "expression"
+            and site.statement is not None
             and lifespan_around(self._context, site) is not None
         )
 
@@ -343,10 +344,15 @@ def _write(
         first_line = file.first_line_with_comments(shape.wrapped[0])
         last_line = file.last_line(shape.wrapped[1])
     edits: list[Edit] = []
-    for site in sites:
-        inside = first_line <= file.line_of(file.span(site.call).start) <= last_line
-        task = task_name(context, site)
-        edits += writer.register(site, task, Registry(name), log_failed, step if inside else "")
+    for group in by_statement(sites):
+        line = file.line_of(file.span(group[0].call).start)
+        deeper = step if first_line <= line <= last_line else ""
+        if group[0].form == "expression":
+            keep = additions.keep(log_failed)
+            edits += writer.wrap(group, keep, deeper, f", {name}")
+        else:
+            task = task_name(context, group[0])
+            edits += writer.register(group[0], task, Registry(name), log_failed, deeper)
     first = first_statement(function)
     opens = bool(shape.wrapped and shape.wrapped[0] is first)
     edits.append(_registry_edit(context, function, first, (name, asyncio), opens=opens))
