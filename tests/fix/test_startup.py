@@ -88,6 +88,13 @@ FASTAPI = {
 
         app = make()
         """,
+    "an expression": """
+        async def start():
+            pool and asyncio.create_task(poll())
+
+
+        app = FastAPI(on_startup=[start])
+        """,
     "joined, then closed": """
         async def start():
             asyncio.create_task(consume(queue))
@@ -196,7 +203,7 @@ def test_fastapi(body: str) -> None:
 
     asyncio.run(asyncio.wait_for(run(), 5))
     wanted = ["queue joined"] * ("join" in body) + ["worker ended"]
-    assert names["happened"] == wanted + ["pool closed"] * ("pool" in body)
+    assert names["happened"] == wanted + ["pool closed"] * ("pool.close" in body)
 
 
 @pytest.mark.filterwarnings("ignore::aiohttp.web_exceptions.NotAppKeyWarning")

@@ -28,6 +28,7 @@ from flake8_task_refs.fix.names import fresh
 from flake8_task_refs.fix.plan import Context, Plan
 from flake8_task_refs.fix.registration import Registry
 from flake8_task_refs.fix.shutdown import CONFLICT, GRACEFUL, Cancellation, events, place
+from flake8_task_refs.fix.sites import by_statement
 from flake8_task_refs.fix.source import body_of, last_part
 from flake8_task_refs.fix.workers import task_name, unstoppable, used_names
 
@@ -63,10 +64,10 @@ class StartupHandlers:
         self._context = context
 
     def accepts(self, site: Site) -> bool:
-        """Take the statements in startup handlers whose shutdown can be written."""
+        """Take what is made in startup handlers whose shutdown can be written."""
         return (
             site.code in {"TSK001", "TSK002"}
-            and site.form != "expression"
+            and site.statement is not None
             and _application(self._context, site) is not None
         )
 
@@ -170,14 +171,17 @@ class _Startup:
             min((site.call for site in good), key=lambda call: context.file.span(call).start)
         )
         names: dict[cst.FunctionDef, str] = {}
-        for site in sorted(good, key=self._order):
-            function = self._handler(site)
+        for group in by_statement(sorted(good, key=self._order)):
+            function = self._handler(group[0])
             if function not in names:
                 names[function] = context.locals.free(context.registry_name, function)
                 found.edits.append(self._registry(function, names[function], first=len(names) == 1))
-            task = task_name(context, site)
-            registry = Registry(names[function])
-            found.edits += context.writer.register(site, task, registry, log_failed)
+            if group[0].form == "expression":
+                keep = context.additions.keep(log_failed)
+                found.edits += context.writer.wrap(group, keep, after=f", {names[function]}")
+                continue
+            task, registry = task_name(context, group[0]), Registry(names[function])
+            found.edits += context.writer.register(group[0], task, registry, log_failed)
         found.fixed += [site.finding for site in good]
         return found
 
