@@ -98,7 +98,8 @@ def test_cpython_loses_what_nobody_holds(fixture: Fixture) -> None:
 def test_what_nothing_stops_is_ended_by_nobody(code: str) -> None:
     tasks = surveyed(code)
     assert tasks
-    assert not [task for task in tasks if task.ended_by]
+    # A start may end the task of the start before.
+    assert not [task for task in tasks if any(e.function != task.function for e in task.ended_by)]
     assert all(task.endless and task.held_by for task in tasks)
 
 
