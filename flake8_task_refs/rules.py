@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 PREFIX: Final = "TSK"
+# Fewer findings than these are no sample: they are all that the code which was read holds.
+_ENOUGH_SITES: Final = 19
 
 _ASYNCIO_DOCS = "https://docs.python.org/3/library/asyncio-task.html"
 
@@ -265,7 +267,8 @@ async def store(text: str) -> None:
         why=(
             "`task.add_done_callback(tasks.discard(task))` takes the task out at once, so nothing "
             "holds it, and registers `None`. An `async def` callback is called but never awaited. "
-            "The discard of another container leaves the task in its own for ever."
+            "The discard of another container leaves the task in its own for ever. Rare in "
+            "code that is in use: none in 15 packages and 200 public projects, and no false alarm."
         ),
         example="""\
 import asyncio
@@ -316,7 +319,8 @@ async def store(text: str) -> None:
             "Finds endless tasks that a lifespan, a startup handler or an aiohttp `cleanup_ctx` "
             "starts and keeps, and that nothing cancels or awaits when the application stops. A "
             "coroutine of another file counts as endless by its name (`run`, `receive_messages`, "
-            "`..._loop`)."
+            "`..._loop`). Silent where the end may tell the task to stop: by a flag of its loop, a "
+            "sentinel, or by closing what it reads from."
         ),
         why=(
             "Under a SIGTERM the task gets no `CancelledError`, so its `finally` blocks never run, "
@@ -364,6 +368,8 @@ async def poll() -> None:
 """,
         fix_safety="Not fixed: how a task that has an owner is to end is the owner's matter.",
         references=("https://fastapi.tiangolo.com/advanced/events/",),
+        precision=1.0,
+        sites=6,
     ),
     Rule(
         code="TSK202",
@@ -414,8 +420,8 @@ class Poller:
             "(`--shutdown-timeout`)."
         ),
         references=("https://docs.python.org/3/library/asyncio-task.html#task-cancellation",),
-        precision=0.70,
-        sites=10,
+        precision=0.91,
+        sites=57,
         default=False,
     ),
     Rule(
@@ -462,6 +468,8 @@ class Poller:
 """,
         fix_safety="Not fixed: what the handler is for cannot be told from here.",
         references=("https://docs.python.org/3/library/asyncio-task.html#task-cancellation",),
+        precision=1.0,
+        sites=3,
         default=False,
     ),
     Rule(
@@ -472,8 +480,10 @@ class Poller:
             "cancel and await it there"
         ),
         what=(
-            "Finds endless tasks that an object with an `async` close method starts and keeps, "
-            "and that no method of the file cancels or awaits."
+            "Finds endless tasks that an object with an `async` close method (or a module with "
+            "`start_x` and `stop_x`) starts and keeps, that nothing in the file cancels or awaits "
+            "and that the close method tells in no other way to end: no flag, no sentinel, no "
+            "closed source. What a restart cancels is the task before."
         ),
         why="The object is closed, and its task works on with closed connections.",
         example="""\
@@ -508,8 +518,8 @@ class Poller:
             await asyncio.sleep(1)
 """,
         fix_safety="Not fixed: how a task that has an owner is to end is the owner's matter.",
-        precision=0.33,
-        sites=3,
+        precision=1.0,
+        sites=2,
         default=False,
     ),
     Rule(
@@ -594,7 +604,8 @@ class Client:
         ),
         what=(
             "Finds tasks on an attribute that nothing in the file ever awaits or asks for a "
-            "result, and whose coroutine, in the same file, may fail."
+            "result, and whose coroutine, in the same file, may fail. Of 59 such findings seven "
+            "were of objects that do not live long, or whose handle is soon overwritten."
         ),
         why=(
             "Python reports an exception that nobody retrieved when the task is collected. A task "
@@ -636,8 +647,8 @@ class Poller:
 """,
         fix_safety="Not fixed: where failures are to be heard is a matter of design.",
         references=("https://docs.python.org/3/library/asyncio-dev.html",),
-        precision=0.93,
-        sites=15,
+        precision=0.88,
+        sites=59,
         default=False,
     ),
     Rule(
@@ -691,8 +702,7 @@ class Poller:
         fix_safety="Not fixed: what the callback should do with a cancelled task is not known.",
         references=("https://docs.python.org/3/library/asyncio-task.html#asyncio.Task.result",),
         precision=1.0,
-        sites=6,
-        default=False,
+        sites=31,
     ),
     Rule(
         code="TSK303",
@@ -798,9 +808,10 @@ def explain(rule: Rule) -> str:
         "on" if rule.default else f"off; name it to switch it on (`--extend-select {rule.code}`)"
     )
     measured = (
-        "not measured yet"
+        "not measured, for want of findings in real code"
         if rule.precision is None
         else f"{rule.precision:.2f} of {rule.sites} findings in real code were right"
+        + (" (these are all that were found)" if rule.sites < _ENOUGH_SITES else "")
     )
     parts = [
         f"# {rule.name} ({rule.code})",

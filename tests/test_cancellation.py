@@ -37,6 +37,10 @@ ENDS: Final = {
     "ends_reraise": ["a round begins", "main returns", "cleaned up"],
     "ends_break": ["a round begins", "main returns"],
     "ends_return": ["a round begins", "main returns"],
+    "ends_tried_again": ["clean-up begins", "once more", "clean-up begins", "clean-up ends"]
+    + ["main returns"],
+    "closed_before_stopped": ["sent ping", "cancelled: False closed"],
+    "stopped_before_closed": ["sent ping", "cancelled: True"],
     "cancelled_task_awaited": ["a child is ended", "main returns"],
     "cleanup_cut_short": ["main returns", "clean-up begins"],
     "cleanup_awaited": ["clean-up begins", "clean-up ends", "main returns"],
@@ -61,6 +65,7 @@ CODES: Final = {
     **dict.fromkeys(HANGS, "TSK203"),
     "cleanup_cut_short": "TSK202",
     "await_cancel": "TSK202",
+    "closed_before_stopped": "TSK205",
     "callback_on_cancelled": "TSK302",
     "exception_while_held": "TSK301",
 }

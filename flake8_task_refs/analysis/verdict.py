@@ -85,9 +85,12 @@ class Judge:
                     for home, node in self.lifecycle.swallowed(site)
                 ]
         callbacks = Callbacks(self.ownership)
-        found += [Verdict("TSK102", tree, call, "") for call in callbacks.broken()]
+        broken = callbacks.broken()
+        found += [Verdict("TSK102", tree, call, "") for call in broken]
         if "TSK302" in self.wanted:
-            found += [Verdict("TSK302", tree, call, "") for call in callbacks.raising()]
+            # One report a fault: what cannot work at all, need not be told more.
+            raising = [call for call in callbacks.raising() if call not in broken]
+            found += [Verdict("TSK302", tree, call, "") for call in raising]
         if "TSK202" in self.wanted:
             found += [
                 Verdict("TSK202", tree, call, "") for call in self.lifecycle.unawaited_cancels()
