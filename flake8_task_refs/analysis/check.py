@@ -141,10 +141,16 @@ class Module:
 
     def findings(self, offsets: list[int]) -> list[Finding]:
         """Return the findings around ``offsets``, the places that mention a task."""
-        if self.keeps_every_task():
-            return []
-        trees = self.trees(offsets)
-        return sorted({finding for tree in trees for finding, _ in self._verdicts_of(tree)})
+        return sorted(self.verdicts(offsets))
+
+    def verdicts(self, offsets: list[int]) -> dict[Finding, list[Verdict]]:
+        """Return the findings around ``offsets``, each with the verdicts that it stands for."""
+        found: dict[Finding, list[Verdict]] = {}
+        if not self.keeps_every_task():
+            for tree in self.trees(offsets):
+                for finding, verdict in self._verdicts_of(tree):
+                    found.setdefault(finding, []).append(verdict)
+        return found
 
     def judged(self, offsets: list[int]) -> Judged | None:
         """Return the findings and verdicts of the whole file, None if there are none."""

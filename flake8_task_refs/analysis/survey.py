@@ -8,7 +8,7 @@ called back when it is done hears its errors.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 import libcst as cst
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from flake8_task_refs.analysis.ownership import Hold, Ownership
     from flake8_task_refs.analysis.sites import CreationSite
     from flake8_task_refs.analysis.tree import Tree
-    from flake8_task_refs.analysis.verdict import Judge
+    from flake8_task_refs.analysis.verdict import Judge, Verdict
 
 
 def survey_source(source: str, settings: Settings | None = None) -> Survey:
@@ -64,10 +64,11 @@ def _survey(text: str, settings: Settings) -> Survey:
     if not offsets and not others:
         return Survey()
     module = Module(text, settings)
-    findings = module.findings(offsets)
+    verdicts = module.verdicts(offsets)
+    findings = sorted(verdicts)
     if not settings.disable_noqa:
         findings = unsilenced(findings, text)
-    surveyor = _Surveyor(module, findings)
+    surveyor = _Surveyor(module, {finding: verdicts[finding] for finding in findings})
     drafts: dict[tuple[int, int], _Draft] = {}
     for tree in module.trees(sorted({*offsets, *others})):
         for draft in surveyor.drafts(tree):
@@ -126,7 +127,7 @@ _OUT_OF_SIGHT: Final = ("returned", "passed", "unclear")
 class _Surveyor:
     """Finds out about the tasks of one file."""
 
-    def __init__(self, module: Module, findings: list[Finding]) -> None:
+    def __init__(self, module: Module, findings: dict[Finding, list[Verdict]]) -> None:
         self.module = module
         self.findings = findings
         self.places = Places(module.outline, module.helper)
@@ -165,7 +166,14 @@ class _Surveyor:
             held_by=tuple(draft.held_by),
             ended_by=tuple(sorted(draft.ended_by)),
             heard_by=tuple(sorted(draft.heard_by)),
-            findings=tuple(f for f in self.findings if (f.line, f.column) in draft.spots),
+            findings=tuple(f for f in self.findings if self._speaks_of(f, draft)),
+        )
+
+    def _speaks_of(self, finding: Finding, draft: _Draft) -> bool:
+        """Tell whether ``finding`` is about the task, or about what is done with it somewhere."""
+        sites = [verdict.site for verdict in self.findings[finding]]
+        return (finding.line, finding.column) in draft.spots or any(
+            site is not None and site.call is draft.call for site in sites
         )
 
     # -- one task ---------------------------------------------------------------------------
@@ -221,8 +229,6 @@ class _Surveyor:
             seen = isinstance(made, cst.Call) and judge.lifecycle.coroutine(made) is not None
             endless = judge.lifecycle.is_endless(site)
             draft.endless = endless if endless or seen else None
-            for home, node in judge.lifecycle.swallowed(site):
-                draft.spots.add(home.position(node))
         if self.keeps_every_task:
             draft.held_by[Holder("factory", "set_task_factory", "")] = None
         if site.kind != "deferred":
@@ -252,6 +258,7 @@ class _Surveyor:
         """Note what the file does with what it finds at ``place``."""
         if self.places.is_spelled_out(place):
             draft.in_sight = False
+        known = set(draft.ended_by)
         for home, use in self.places.uses(place, tree):
             ownership = self.module.judge(home).ownership
             for hold in ownership.holds(use):
@@ -262,6 +269,12 @@ class _Surveyor:
                 elif hold.how is not How.ALIVE and not _is_same(home, hold.node, place):
                     draft.in_sight = False  # somebody else gets it
             self._note_observed(ownership, draft)
+        # What the function does to the place before it starts the task is for the one before.
+        here = _around(draft.tree, draft.call)
+        for end in draft.ended_by - known:
+            if end.function == here and (end.line, end.column) < (draft.line, draft.column):
+                draft.ended_by -= {end}
+                draft.ended_by |= {replace(end, kind="replaced")}
 
     # -- notes ------------------------------------------------------------------------------
 

@@ -32,8 +32,9 @@ class End:
     """Where something ends a task, or waits for its end.
 
     ``line`` and ``column`` are 1-based. ``function`` is the dotted function or class around it,
-    ``""`` at module level. ``kind``: "cancelled", "awaited", "group" (its task group waits for
-    it), "runner" (``asyncio.run`` cancels it when ``function`` returns).
+    ``""`` at module level. ``kind``: "cancelled", "awaited", "replaced" (the function that starts
+    it ends the one before), "group" (its task group waits for it), "runner" (``asyncio.run``
+    cancels it when ``function`` returns).
     """
 
     line: int

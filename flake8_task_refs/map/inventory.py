@@ -93,9 +93,10 @@ class TaskMap:
         }
 
     def _codes(self) -> Counter[str]:
-        found = [finding for _, task in self.tasks for finding in task.findings]
-        found += [finding for file in self.files for finding in file.other_findings]
-        return Counter(finding.code for finding in found)
+        # One finding can be about several tasks: a pool that is closed before all its workers.
+        found = {(name, finding) for name, task in self.tasks for finding in task.findings}
+        found |= {(file.name, f) for file in self.files for f in file.other_findings}
+        return Counter(finding.code for _, finding in found)
 
 
 def state(task: Task) -> str:
@@ -114,7 +115,7 @@ def questions(task: Task) -> tuple[str, ...]:
     if not task.in_sight:
         return ()
     found = []
-    if task.endless and not task.ended_by:
+    if task.endless and all(end.kind == "replaced" for end in task.ended_by):
         found.append("nothing in this file ends it")
     if not task.heard_by:
         found.append("nothing in this file hears its errors")

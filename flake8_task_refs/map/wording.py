@@ -32,7 +32,13 @@ _HOLDERS: Final = {
     "captured": "a closure in {owner}",
     "unclear": "not clear",
 }
-_DOES: Final = {"cancelled": "cancels", "awaited": "awaits", "runner": "cancels", "group": "awaits"}
+_DOES: Final = {
+    "cancelled": "cancels",
+    "awaited": "awaits",
+    "replaced": "replaces",
+    "group": "awaits",
+    "runner": "cancels",
+}
 
 
 def where(function: str) -> str:

@@ -171,6 +171,7 @@ def test_a_state_is_a_finding_a_question_or_neither() -> None:
     settled = Task(1, 1, "", "task", "c", "f()", "", True, True, (), (end,), (heard,), ())
     assert state(settled) == "settled"
     assert state(replace(settled, ended_by=())) == "open"
+    assert state(replace(settled, ended_by=(replace(end, kind="replaced"),))) == "open"
     assert state(replace(settled, ended_by=(), endless=False)) == "settled"
     assert state(replace(settled, ended_by=(), endless=None)) == "settled"
     assert state(replace(settled, heard_by=())) == "open"
