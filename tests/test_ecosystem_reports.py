@@ -244,6 +244,15 @@ def test_a_part_of_the_tree_neither_misses_nor_drops_the_rest(project: Path) -> 
     assert (project / "known.json").read_text() == before
 
 
+def test_codes_that_are_not_looked_for_stay(project: Path) -> None:
+    write_baseline(project)
+    before = (project / "known.json").read_text()
+    told = check(project, "--baseline", "known.json", "--select", "TSK002")[2]
+    assert "gone" not in told
+    check(project, "--baseline", "known.json", "--write-baseline", "--select", "TSK002")
+    assert (project / "known.json").read_text() == before
+
+
 def test_it_is_the_same_from_every_directory_and_in_every_order(project: Path) -> None:
     write_baseline(project)
     before = (project / "known.json").read_bytes()

@@ -206,7 +206,7 @@ def _check(arguments: argparse.Namespace, config: LintConfig, terminal: Terminal
         sources = Sources()
     baseline = None
     if arguments.baseline is not None:
-        baseline = Baseline(arguments.baseline, sources)
+        baseline = Baseline(arguments.baseline, sources, config.codes)
         if baseline.exists() or not arguments.write_baseline:
             baseline.read()
         results = baseline.new_in(results)

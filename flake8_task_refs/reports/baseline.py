@@ -16,7 +16,7 @@ from flake8_task_refs.reports.identity import Identity
 from flake8_task_refs.scanning import Scanned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from flake8_task_refs.reports.identity import Sources
 
@@ -30,16 +30,19 @@ class BaselineError(ValueError):
 class Baseline:
     """The known findings in one file, and which of them were seen again."""
 
-    def __init__(self, name: str, sources: Sources) -> None:
+    def __init__(
+        self, name: str, sources: Sources, codes_of: Callable[[str], Iterable[str]]
+    ) -> None:
         """``name`` is the baseline's file; ``sources`` are those of the files that are checked.
 
-        Nothing is known before ``read``.
+        ``codes_of`` tells for which codes a file is checked. Nothing is known before ``read``.
         """
         self._file = Path(name)
         self._sources = sources.relative_to(str(self._file.parent))
         self._known: frozenset[Identity] = frozenset()
         self._seen: set[Identity] = set()
-        self._checked: set[str] = set()
+        self._codes_of = codes_of
+        self._checked: set[tuple[str, str]] = set()
 
     def exists(self) -> bool:
         """Tell whether there is a file to read."""
@@ -66,7 +69,8 @@ class Baseline:
         """Yield ``results`` without the findings that are known."""
         for scanned in results:
             if not scanned.error:
-                self._checked.add(self._sources.path(scanned.name))
+                path = self._sources.path(scanned.name)
+                self._checked.update((path, code) for code in self._codes_of(scanned.name))
             identities = self._sources.identities(scanned)
             self._seen.update(identities)
             findings = tuple(
@@ -83,18 +87,21 @@ class Baseline:
 
     @property
     def gone(self) -> int:
-        """The number of known findings that are no longer in the files that were checked."""
-        return sum(finding.path in self._checked for finding in self._known - self._seen)
+        """The number of known findings that were looked for and are no longer there."""
+        return sum(map(self._was_looked_for, self._known - self._seen))
+
+    def _was_looked_for(self, finding: Identity) -> bool:
+        return (finding.path, finding.code) in self._checked
 
     def write(self) -> int:
         """Write what was seen to the file, in one step, and return the number of findings.
 
-        What is known of files that exist and were not checked stays. Raises ``BaselineError``.
+        What was not looked for stays, as long as its file exists. Raises ``BaselineError``.
         """
         kept = {
             finding
             for finding in self._known
-            if finding.path not in self._checked and (self._file.parent / finding.path).exists()
+            if not self._was_looked_for(finding) and (self._file.parent / finding.path).exists()
         }
         findings = sorted(self._seen | kept)
         lines = ",\n".join(f"    {json.dumps(asdict(finding))}" for finding in findings)
