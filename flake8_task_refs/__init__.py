@@ -15,13 +15,17 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from flake8_task_refs.analysis.check import check_source
     from flake8_task_refs.analysis.finding import Finding, SourceError
-    from flake8_task_refs.fix.engine import FixSettings, fix_source
+    from flake8_task_refs.fix.engine import Declined, FixResult, FixSettings, fix_source
+    from flake8_task_refs.flake8_config import ConfigError
     from flake8_task_refs.map.inventory import TaskMap, task_map
     from flake8_task_refs.options import Settings
     from flake8_task_refs.scanning import Scanned, scan
 
 __all__ = [
+    "ConfigError",
+    "Declined",
     "Finding",
+    "FixResult",
     "FixSettings",
     "Scanned",
     "Settings",
@@ -35,7 +39,10 @@ __all__ = [
 ]
 
 _DEFINED_IN = {
+    "ConfigError": "flake8_task_refs.flake8_config",
+    "Declined": "flake8_task_refs.fix.engine",
     "Finding": "flake8_task_refs.analysis.finding",
+    "FixResult": "flake8_task_refs.fix.engine",
     "FixSettings": "flake8_task_refs.fix.engine",
     "Scanned": "flake8_task_refs.scanning",
     "Settings": "flake8_task_refs.options",
