@@ -32,7 +32,7 @@ def test_the_distributions_are_fit_to_be_published(workshop: Workshop, tmp_path:
     modules = {
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / "flake8_task_refs").rglob("*")
-        if path.suffix == ".py" or path.name == "py.typed"
+        if path.is_file() and path.suffix != ".pyc"
     }
     with zipfile.ZipFile(workshop.wheel) as wheel:
         held = {name for name in wheel.namelist() if ".dist-info/" not in name}
