@@ -41,9 +41,14 @@ _LAYOUT = {
 _ENDINGS = {"TSK201", "TSK204"}
 # No repair adds so many lines in one place: beyond them, a token was found too late.
 _FAR = 100
+# Commands, and how a line about a file begins that they would change.
 _FORMATTERS = {
-    "ruff format": (["ruff", "format", "--check", "--no-cache"], "Would reformat: "),
-    "black": (["black", "--check"], "would reformat "),
+    "ruff format": (["ruff", "format", "--check", "--no-cache"], re.compile("Would reformat: ")),
+    "black": (["black", "--check"], re.compile("would reformat (?=/)")),
+    "isort of ruff": (
+        ["ruff", "check", "--select=I001", "--no-cache", "--output-format=concise"],
+        re.compile(r"(?=.+?\.py:\d)"),
+    ),
 }
 
 
@@ -184,31 +189,25 @@ def _left(outcome: Outcome, left: Sequence[Finding]) -> Iterator[str]:
 def _formatting(tree: Path, copy: Path, changed: Sequence[str]) -> Iterator[str]:
     """Yield the changed files that a formatter accepted before and does not accept now."""
     for tool, (command, says) in _FORMATTERS.items():
-        refused: list[set[str]] = []
-        for root in (tree, copy):
-            done = (
-                subprocess.run(
-                    [sys.executable, "-m", *command, *changed],
-                    cwd=root,
-                    capture_output=True,
-                    text=True,
-                    check=False,
-                )
-                if changed
-                else None
-            )
-            lines = (done.stdout + done.stderr).splitlines() if done else []
-            refused.append(
-                {
-                    str(Path(line.removeprefix(says)).resolve().relative_to(root))
-                    if Path(line.removeprefix(says)).is_absolute()
-                    else line.removeprefix(says)
-                    for line in lines
-                    if line.startswith(says)
-                }
-            )
-        for name in sorted(refused[1] - refused[0]):
-            yield f"{name}: {tool} would reformat it, and would not before"
+        before, after = (_refused(root, command, says, changed) for root in (tree, copy))
+        for name in sorted(after - before):
+            yield f"{name}: {tool} would change it, and would not before"
+
+
+def _refused(
+    root: Path, command: Sequence[str], says: re.Pattern[str], names: Sequence[str]
+) -> set[str]:
+    """Return which of the files ``names`` under ``root`` the formatter ``command`` would change."""
+    if not names:
+        return set()
+    full = [sys.executable, "-m", *command, *names]
+    done = subprocess.run(full, cwd=root, capture_output=True, text=True, check=False)
+    return {
+        str((root / path.partition(".py:")[0].removesuffix(".py")).relative_to(root)) + ".py"
+        for line in (done.stdout + done.stderr).splitlines()
+        if says.match(line)
+        for path in [says.sub("", line, count=1)]
+    }
 
 
 def _show(outcomes: Sequence[Outcome]) -> None:

@@ -203,8 +203,11 @@ def _gap(file: SourceFile, alias: cst.ImportAlias) -> str:
     return f"\n{before}" if _blank(before) else " "
 
 
-def _member_key(name: str) -> tuple[int, str]:
-    """Sort constants first, then classes, then the rest, as isort's ``order-by-type`` does."""
+def _member_key(name: str) -> tuple[int, str, str]:
+    """Sort constants first, then classes, then the rest, as isort's ``order-by-type`` does.
+
+    Within these, case decides only between names that differ in nothing else.
+    """
     if name.isupper() and len(name) > 1:
-        return 0, name
-    return (1 if name[:1].isupper() else 2), name
+        return 0, name.lower(), name
+    return (1 if name[:1].isupper() else 2), name.lower(), name

@@ -55,3 +55,28 @@ def test_the_line_length_is_respected(app: Path, length: int, tmp_path: Path) ->
     before.write_text(text, "utf-8")
     done = subprocess.run([*ruff, "--diff", str(before)], capture_output=True, check=False)
     assert done.returncode == 0, done.stdout.decode()
+
+
+def test_new_members_stand_where_isort_wants_them(tmp_path: Path) -> None:
+    listed = (
+        "Any, TypedDict",
+        "TYPE_CHECKING, Tuple, cast",
+        "Type",
+        "TypedDict, Union",
+        "cast",
+    )
+    for number, members in enumerate(listed):
+        names = ", ".join(member.split()[-1] for member in members.split(","))
+        source = f"""import asyncio
+from typing import {members}
+
+
+async def f(g, loop):
+    loop.call_soon(lambda: asyncio.create_task(g({names})))
+"""
+        text = fix(source).text
+        assert "TypeVar" in text
+        (tmp_path / f"{number}.py").write_text(text, "utf-8")
+    command = [sys.executable, "-m", *TOOLS["ruff isort"], "--no-cache", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout.decode()
