@@ -37,8 +37,13 @@ ENDS: Final = {
     "ends_reraise": ["a round begins", "main returns", "cleaned up"],
     "ends_break": ["a round begins", "main returns"],
     "ends_return": ["a round begins", "main returns"],
-    "ends_tried_again": ["clean-up begins", "once more", "clean-up begins", "clean-up ends"]
-    + ["main returns"],
+    "ends_tried_again": [
+        "clean-up begins",
+        "once more",
+        "clean-up begins",
+        "clean-up ends",
+        "main returns",
+    ],
     "closed_before_stopped": ["sent ping", "cancelled: False closed"],
     "stopped_before_closed": ["sent ping", "cancelled: True"],
     "cancelled_task_awaited": ["a child is ended", "main returns"],
