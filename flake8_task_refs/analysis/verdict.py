@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from flake8_task_refs.analysis.sites import CreationSite
 from flake8_task_refs.analysis.containers import Containers
 from flake8_task_refs.analysis.sites import defined_in
-from flake8_task_refs.analysis.tree import Tree, last_name
+from flake8_task_refs.analysis.tree import Tree, dotted_text, last_name
 
 _ENDINGS: Final = frozenset({"TSK201", "TSK204"})
 # Holds that satisfy even the strict rule: the function itself waits for the task.
@@ -161,12 +161,40 @@ class Judge:
         stored = [hold for hold in holds if hold.how is How.CONTAINER]
         if any(self.containers.has_discard(self.ownership, site.call, hold) for hold in stored):
             return True
+        if self._is_added_with_discard(site):
+            return True
         helpers = [self._helper(hold) for hold in holds if hold.how is How.PASSED]
         return any(
             "add_done_callback" in helper.tree.module.code_for_node(helper.function)
             for helper in helpers
             if helper is not None
         )
+
+    def _is_added_with_discard(self, site: CreationSite) -> bool:
+        """Tell whether the local that the task is bound to is added to a container and discarded.
+
+        The container may be a local, too, which something that lasts holds.
+        """
+        tree = self.ownership.tree
+        assign = tree.parent[site.call]
+        if not isinstance(assign, cst.Assign) or len(assign.targets) != 1:
+            return False
+        name, added, discarded = dotted_text(assign.targets[0].target), set(), set()
+        function = tree.function_around(site.call)
+        for call in tree.calls:
+            if not isinstance(call.func, cst.Attribute) or len(call.args) != 1:
+                continue
+            if name is None or tree.function_around(call) is not function:
+                continue
+            given, method = call.args[0].value, call.func.attr.value
+            receiver = dotted_text(call.func.value) or ""
+            if method in ("add", "append") and dotted_text(given) == name:
+                added.add(receiver)
+            elif method == "add_done_callback" and receiver == name:
+                path, _, taker = (dotted_text(given) or "").rpartition(".")
+                if taker in ("discard", "remove"):
+                    discarded.add(path)
+        return bool(added & discarded)
 
     def _helper(self, hold: Hold) -> Helper | None:
         if not isinstance(hold.node, cst.Call):

@@ -88,6 +88,11 @@ def test_a_key_that_changes_is_declined(body: str) -> None:
     check_declined(dispatcher(body), "the key of this task may be another")
 
 
+def test_a_key_that_was_bound_before_is_steady() -> None:
+    stored = "self.tasks[job_id] = asyncio.create_task(self.handle(job_id))"
+    assert fix(dispatcher(f"job_id = str(job_id)\n{stored}")).fixed
+
+
 def test_a_key_is_computed_once() -> None:
     text = fix(dispatcher("self.tasks[id(job_id)] = asyncio.create_task(self.handle(job_id))")).text
     assert "        key = id(job_id)\n        self.tasks[key] = task\n" in text

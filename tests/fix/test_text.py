@@ -800,3 +800,22 @@ def test_what_makes_tasks_of_another_loop_is_not_replaced() -> None:
         """,
         "pass a function that keeps the task",
     )
+
+
+def test_the_strict_rule_is_content_with_every_registry() -> None:
+    strict = Settings(enabled_codes=frozenset({"TSK304"}))
+    lifespan = """import asyncio
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI):
+    asyncio.create_task(work())
+    yield
+"""
+    for source in (lifespan, ONE.format("asyncio.create_task(g())")):
+        result = fix(source, analysis=strict)
+        assert result.fixed
+        assert not result.declined

@@ -117,7 +117,10 @@ class GrowingContainers:
             return True
         for node in names:
             scope = tree.scope[node].owner(node.value)
-            if scope is not None and len(scope.stores.get(node.value, ())) > 1:
+            stores = scope.stores.get(node.value, ()) if scope is not None else ()
+            if scope is not None and scope.kind == "module" and len(stores) > 1:
+                return True
+            if any(tree.order[store] > tree.order[site.call] for store in stores):
                 return True
         return False
 
