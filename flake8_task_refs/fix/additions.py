@@ -9,6 +9,7 @@ import libcst as cst
 from flake8_task_refs.fix.edits import Edit, Place
 from flake8_task_refs.fix.imports import add_imports, docstring_end
 from flake8_task_refs.fix.names import FileNames, fresh
+from flake8_task_refs.fix.source import dotted, statement_expression
 
 if TYPE_CHECKING:
     from flake8_task_refs.fix.layout import Layout
@@ -89,7 +90,6 @@ class Additions:
         """Return the helper that registers a task in the module's registry and returns it."""
         if not self._track:
             self.registry()
-            self._typing("TypeVar")
             self._track = fresh("_track", self._names.all_names)
         return self._track
 
@@ -100,7 +100,6 @@ class Additions:
         """
         if not self._keep:
             self.module("asyncio")
-            self._typing("TypeVar")
             self._keep = fresh("_keep", self._names.all_names)
             self._keep_logs = log_failed
         return self._keep
@@ -176,8 +175,8 @@ class Additions:
             kind = f"set[{self.module('asyncio')}.Task[object]]"
             line = f'{self._app_key} = {self._web}.AppKey("{self._app_key}", {kind})'
             simple.append(self._layout.best(line, ""))
-        variable = ""
-        if self._track or self._keep:
+        variable = self._type_variable() if self._track or self._keep else ""
+        if (self._track or self._keep) and not variable:
             variable = fresh("_T", self._names.all_names)
             simple.append([f'{variable} = {self._typing("TypeVar")}("{variable}")'])
         if self._registry:
@@ -200,6 +199,19 @@ class Additions:
         if not simple and not functions:
             return []
         return [self._insert_head(simple, functions)]
+
+    def _type_variable(self) -> str:
+        """Return a plain type variable that the file has above its helpers, or ``""``."""
+        last = self._head_statement()
+        for statement in self._file.module.body if last is not None else ():
+            small = statement_expression(statement)
+            if isinstance(small, cst.Assign) and isinstance(small.value, cst.Call):
+                call, name = small.value, dotted(small.targets[0].target)
+                if self._names.canonical(call.func) == "typing.TypeVar" and len(call.args) == 1:
+                    return name
+            if statement is last:
+                break
+        return ""
 
     def _track_function(self, variable: str) -> list[str]:
         step = self._layout.step

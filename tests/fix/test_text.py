@@ -136,7 +136,7 @@ async def lifespan(app: FastAPI):
     yield
 """
     )
-    assert "app.state.background_tasks_2 = background_tasks" in result.text
+    assert "app.state.background_tasks_2 = lifespan_tasks\n" in result.text
 
 
 @pytest.mark.parametrize(
@@ -819,3 +819,13 @@ async def lifespan(app: FastAPI):
         result = fix(source, analysis=strict)
         assert result.fixed
         assert not result.declined
+
+
+def test_a_plain_type_variable_of_the_file_is_used() -> None:
+    head = "import asyncio\nfrom typing import TypeVar\n\n{}\n\n\n"
+    site = "def f(loop):\n    loop.call_soon(lambda: asyncio.create_task(g()))\n"
+    text = fix(head.format('Item = TypeVar("Item")') + site).text
+    assert "def _track(task: asyncio.Task[Item]) -> asyncio.Task[Item]:" in text
+    for other in ('Item = TypeVar("Item", bound=int)', "class A: ...\n\n\nItem = TypeVar('Item')"):
+        text = fix(head.format(other) + site).text
+        assert "def _track(task: asyncio.Task[_T]) -> asyncio.Task[_T]:" in text

@@ -336,7 +336,9 @@ def _write(
 ) -> None:
     file, writer, additions = context.file, context.writer, context.additions
     asyncio = additions.module("asyncio")
-    name = context.locals.free(context.registry_name, function)
+    wanted = context.registry_name
+    taken = wanted in context.locals.taken(function)
+    name = context.locals.free("lifespan_tasks" if taken else wanted, function)
     log_failed = additions.log_failed_task(function)
     step = context.writer.layout.step
     first_line = last_line = 0
