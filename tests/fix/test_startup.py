@@ -317,3 +317,23 @@ app.add_event_handler("startup", start)
     ).text
     assert "async def cancel_background_tasks() -> None:\n    pending" in text
     assert text.endswith('app.add_event_handler("shutdown", cancel_background_tasks)\n')
+
+
+def test_an_application_that_has_no_name_in_its_handler_is_not_written_to() -> None:
+    text = fix(
+        """
+import asyncio
+
+from aiohttp import web
+
+
+async def start(_):
+    asyncio.create_task(work())
+
+
+app = web.Application()
+app.on_startup.append(start)
+"""
+    ).text
+    assert "_[" not in text
+    assert "_background_tasks.add(task)" in text

@@ -140,7 +140,8 @@ def _is_aiohttp(context: Context, hook: Hook) -> bool:
 def _first_parameter(function: cst.FunctionDef) -> str:
     """Return the name by which a handler of aiohttp's knows the application, or ``""``."""
     params = [*function.params.posonly_params, *function.params.params]
-    return params[0].name.value if params and params[0].name.value not in ("self", "cls") else ""
+    name = params[0].name.value if params else ""
+    return "" if name in ("self", "cls") else name.strip("_") and name
 
 
 class _Startup:
