@@ -51,20 +51,24 @@ class Lifecycle:
 
     # -- TSK201, TSK204 ---------------------------------------------------------------------
 
-    def never_ends(self, site: CreationSite, holds: list[Hold]) -> str | None:
+    def never_ends(
+        self, site: CreationSite, holds: list[Hold], codes: frozenset[str]
+    ) -> str | None:
         """Return the code for an endless task that its owner's end leaves running, or None.
 
-        TSK201 for an application, TSK204 for another owner.
+        TSK201 for an application, TSK204 for another owner, if they are among ``codes``.
         """
         # Whoever asks for a result says that the task is over, and does not bring it about.
         holders = [hold for hold in holds if not _asks_result(hold.node)]
         if site.kind != "task" or not all(hold.how in _LASTING for hold in holders):
             return None
-        worker = self._worker(site)
-        if worker is None or not worker.is_endless() or "all_tasks(" in self.code:
+        owner = owner_of(self.tree, self.ownership.names, site.call, holders, codes)
+        worker = self._worker(site) if owner is not None else None
+        if owner is None or worker is None or not worker.is_endless():
             return None
-        owner = owner_of(self.tree, self.ownership.names, site.call, holders)
-        if owner is None or owner.end & worker.signals() or self._is_told(site, worker):
+        if owner.end & worker.signals() or self._is_told(site, worker):
+            return None
+        if "all_tasks(" in self.code:
             return None
         return None if self._is_looked_after(site, holders) else owner.code
 

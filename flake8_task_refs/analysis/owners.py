@@ -45,8 +45,13 @@ class Owner:
     end: frozenset[str]
 
 
-def owner_of(tree: Tree, names: Names, call: cst.Call, holds: list[Hold]) -> Owner | None:
-    """Return who is to end the task of ``call``, which ``holds`` keep; None if nobody is known."""
+def owner_of(
+    tree: Tree, names: Names, call: cst.Call, holds: list[Hold], codes: frozenset[str]
+) -> Owner | None:
+    """Return who is to end the task of ``call``, which ``holds`` keep; None if nobody is known.
+
+    Only owners of which one of ``codes`` speaks are looked for.
+    """
     function = tree.function_around(call)
     if not isinstance(function, cst.FunctionDef):
         return None
@@ -55,7 +60,7 @@ def owner_of(tree: Tree, names: Names, call: cst.Call, holds: list[Hold]) -> Own
         if not all(_is_of_application(tree, hold, application) for hold in holds):
             return None
         return Owner("TSK201", _with_helpers(tree, _end_of(tree, application, call), call))
-    if any(hold.how is How.ALIVE for hold in holds):
+    if "TSK204" not in codes or any(hold.how is How.ALIVE for hold in holds):
         return None
     found = _closers(tree, call) if all(_is_of_self(tree, h.node) for h in holds) else set()
     if not found and all(isinstance(hold.node, cst.Name) for hold in holds):

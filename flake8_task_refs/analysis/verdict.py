@@ -145,7 +145,7 @@ class Judge:
         if contained and self.containers.grow(self.ownership, site.call, holds):
             return "TSK101"
         if _ENDINGS & self.wanted:
-            code = self.lifecycle.never_ends(site, holds)
+            code = self.lifecycle.never_ends(site, holds, _ENDINGS & self.wanted)
             if code in self.wanted:
                 return code
         if "TSK301" in self.wanted and self.lifecycle.is_unobserved(site, holds):
