@@ -222,7 +222,7 @@ class _Surveyor:
         given = args[0] if args and site.kind in ("task", "aggregate") else None
         draft = self._draft(judge, site.call, site.kind, given)
         draft.coroutine = draft.coroutine or site.coroutine
-        if site.kind == "aggregate":
+        if site.path == "asyncio.gather":
             draft.coroutine = ", ".join(_coroutine(tree, arg) for arg in args if not arg.keyword)
         if site.kind == "task":
             made = given.value if given is not None else None

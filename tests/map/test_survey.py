@@ -380,6 +380,11 @@ def test_a_gather_that_waits_where_it_stands_is_no_task_of_its_own() -> None:
     assert (task.kind, task.coroutine) == ("aggregate", "work(), work()")
 
 
+def test_a_loop_is_no_coroutine() -> None:
+    task = only(module("self.f = asyncio.run_coroutine_threadsafe(work(), other)"))
+    assert (task.kind, task.coroutine) == ("aggregate", "work()")
+
+
 def test_a_managed_spawner_is_shown_where_it_is_named() -> None:
     source = "async def start(app):\n    app.add_task(work(), name='w')\n"
     assert not survey_source(source).tasks
