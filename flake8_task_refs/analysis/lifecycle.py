@@ -125,8 +125,12 @@ class Lifecycle:
         if not isinstance(slot, cst.Subscript) or len(slot.slice) != 1:
             return ""
         index = slot.slice[0].slice
-        name = last_name(index.value) if isinstance(index, cst.Index) else ""
-        return name if name.isupper() else ""
+        if not isinstance(index, cst.Index):
+            return ""
+        name = last_name(index.value)
+        # A web.AppKey of the module, whatever it is called, or one of another file.
+        own = isinstance(index.value, cst.Name) and self.ownership.names.assigned(name)
+        return name if name.isupper() or own else ""
 
     def _is_before(self, site: CreationSite, home: Tree, hold: Hold) -> bool:
         """Tell whether ``hold`` ends the task before: a restart."""
