@@ -72,6 +72,17 @@ def test_noqa_of_the_peers_is_honoured(tmp_path: Path) -> None:
     assert len(reported("--isolated", "--disable-noqa", "excused.py", cwd=tmp_path)) == 4
 
 
+def test_ruff_takes_its_recipe_and_leaves_our_comments(tmp_path: Path) -> None:
+    shown = files_shown("migration.md")
+    (tmp_path / "excused.py").write_text(shown["excused.py"])
+    ruff = [sys.executable, "-m", "ruff", "check", "--no-cache", "--output-format=concise"]
+    for settings, silent in ((shown["ruff.toml"], True), ("[lint]\n", False)):
+        (tmp_path / "ruff.toml").write_text(f'{settings}extend-select = ["RUF"]\n')
+        done = run(*ruff, "excused.py", cwd=tmp_path)
+        assert b"warning" not in done.stderr.lower(), done.stderr
+        assert (b"RUF" not in done.stdout) is silent, done.stdout
+
+
 def test_the_settings_of_the_language_server_are_what_its_test_uses() -> None:
     [block] = [
         block["body"]
