@@ -186,6 +186,24 @@ class Flow:
         """Tell whether a loop around ``start`` never ends."""
         return any(self._endless(loop) for loop in self.loops(start))
 
+    def starts_if_gone(self, start: cst.Name) -> bool:
+        """Tell whether a loop that never ends binds at ``start`` only if the name says so.
+
+        ``if task is None: task = ...`` keeps its task over the turns until somebody lets go of it.
+        """
+        loops = self.loops(start)
+        if not loops or not self._endless(loops[0]):
+            return False
+        for outer in self.tree.ancestors(start):
+            if outer is loops[0]:
+                break
+            if isinstance(outer, cst.If) and any(
+                isinstance(node, cst.Name) and node.value == start.value
+                for node in self.tree.walk(outer.test)
+            ):
+                return True
+        return False
+
     def never_leaves(self, start: cst.CSTNode) -> bool:
         """Tell whether the function cannot end after ``start``: it loops or waits for ever."""
         order = self.tree.order

@@ -261,6 +261,9 @@ class Names:
             return named and not getter and not _is_foreign(value)
         if isinstance(value, (cst.Name, cst.Attribute)) and not named:
             return dotted_text(value) != store.value and self.is_loop(tree, value)
+        if isinstance(value, (cst.BooleanOperation, cst.IfExp)) and not named:
+            own = {at.value for at in tree.walk(value) if isinstance(at, cst.Name)}
+            return store.value not in own and self.is_loop(tree, value)
         return named
 
     def _annotates_loop(self, tree: Tree, annotation: cst.BaseExpression, *, named: bool) -> bool:

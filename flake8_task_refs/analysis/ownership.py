@@ -570,6 +570,8 @@ class Ownership:
             return found
         if not binding and (self.flow.loops_for_ever(start) or self._is_drained(name, scope)):
             return [Hold(How.ALIVE, start)]
+        if isinstance(start, cst.Name) and binding and self.flow.starts_if_gone(start):
+            return [Hold(How.ALIVE, start)]
         if not locals_outlive(self.flow, scope, start, name):
             return []
         return [Hold(How.ALIVE, start)]
