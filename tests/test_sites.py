@@ -95,7 +95,10 @@ def test_what_is_stopped_at_shutdown_no_rule_calls_unstopped() -> None:
     settings = Settings(enabled_codes=frozenset({"TSK204"}))
     by_file: dict[Path, list[dict[str, str]]] = defaultdict(list)
     for site in rows("calls.tsv"):
-        by_file[corpus / site["package"] / site["path"]].append(site)
+        if (corpus / site["package"]).is_dir():
+            by_file[corpus / site["package"] / site["path"]].append(site)
+    if not by_file:
+        pytest.skip("none of the packages of calls.tsv is there")
     spoken = {"TSK201", "TSK204"}
     contradicted, stopped, never_stopped = [], 0, 0
     for path, sites in by_file.items():
