@@ -80,3 +80,76 @@ async def f(g, loop):
     command = [sys.executable, "-m", *TOOLS["ruff isort"], "--no-cache", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, check=False)
     assert done.returncode == 0, done.stdout.decode()
+
+
+TYPED = """\
+import asyncio
+import functools
+import signal
+from collections.abc import Awaitable, Callable, Coroutine
+
+
+async def work(number: int = 0) -> int:
+    await asyncio.sleep(number)
+    return number
+
+
+async def statements(go: Callable[[], Coroutine[None, None, str]]) -> None:
+    asyncio.create_task(work())
+    _ = asyncio.ensure_future(work(1))
+    task = asyncio.get_running_loop().create_task(go())
+    task.set_name("go")
+    asyncio.create_task(work()).add_done_callback(print)
+
+
+async def expressions(numbers: list[int], go: bool) -> None:
+    [asyncio.create_task(work(number)) for number in numbers]
+    go and asyncio.create_task(work())
+    loop = asyncio.get_running_loop()
+    loop.call_soon(lambda: asyncio.create_task(work()))
+    loop.add_signal_handler(signal.SIGTERM, lambda: asyncio.create_task(work()))
+    loop.call_later(5, asyncio.create_task, work())
+    loop.call_soon(functools.partial(asyncio.ensure_future, work()))
+
+
+async def aggregates(numbers: list[int]) -> None:
+    asyncio.gather(*(work(number) for number in numbers))
+    asyncio.shield(work())
+    asyncio.run_coroutine_threadsafe(work(), asyncio.get_running_loop())
+
+
+class Service:
+    def __init__(self) -> None:
+        self.rounds = 0
+        self.started: list[asyncio.Task[int]] = []
+
+    async def start(self, then: Callable[[], Awaitable[None]]) -> None:
+        asyncio.create_task(self._poll())
+        self.started.append(asyncio.create_task(work()))
+        await then()
+
+    async def stop(self) -> None:
+        self.rounds = 0
+
+    async def _poll(self) -> None:
+        while True:
+            self.rounds += 1
+            await asyncio.sleep(1)
+"""
+
+
+@pytest.mark.slow
+def test_what_is_typed_strictly_stays_so(tmp_path: Path) -> None:
+    before, after = tmp_path / "before.py", tmp_path / "after.py"
+    before.write_text(TYPED, "utf-8")
+    result = fix(TYPED)
+    assert len(result.fixed) >= 13
+    assert len(result.declined) <= 1
+    after.write_text(result.text, "utf-8")
+    for path in (before, after):
+        command = [sys.executable, "-m", *TOOLS["mypy"], str(path)]
+        done = subprocess.run(command, capture_output=True, check=False, cwd=tmp_path)
+        assert done.returncode == 0, done.stdout.decode()
+    for tool in ("ruff format", "ruff isort"):
+        assert _accepts(tool, before)
+        assert _accepts(tool, after)
