@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from flake8_task_refs.fix.layout import Layout
     from flake8_task_refs.fix.source import SourceFile, Statement
 
+# What editors and nbQA put between the cells of a notebook.
+_CELL_MARKS: Final = ("# %%", "#%%", "# In[")
 REASON: Final = "# Strong references: the event loop keeps only weak ones."
 
 
@@ -286,6 +288,9 @@ class Additions:
         for number in range(last_import + 1, len(body)):
             if not isinstance(body[number], cst.SimpleStatementLine):
                 break
+            # A registry that is run again with a cell of a notebook would let go of its tasks.
+            if _begins_cell(file, body[number]):
+                break
             end = number
         return body[end] if end >= 0 else None
 
@@ -320,6 +325,16 @@ class Additions:
     def _commented_out_head(self, line: int) -> bool:
         """Tell whether the comment at ``line`` is the file's own head."""
         return line == 1 and self._file.line_text(1).startswith("#")
+
+
+def _begins_cell(file: SourceFile, statement: Statement) -> bool:
+    """Tell whether a mark right above ``statement`` begins a cell of a notebook."""
+    line = file.first_line(statement) - 1
+    while line > 0 and (not (text := file.line_text(line)).strip() or text.startswith("#")):
+        if text.startswith(_CELL_MARKS):
+            return True
+        line -= 1
+    return False
 
 
 def _is_import(file: SourceFile, statement: Statement) -> bool:

@@ -45,6 +45,13 @@ def test_function() -> None:
     )
 
 
+@pytest.mark.parametrize("mark", ["# %%", "#%% Work", "# In[2]:"])
+def test_a_registry_stays_in_the_cell_of_the_imports(mark: str) -> None:
+    text = f"import asyncio\n\n{mark}\nsize = 2\n\nasync def f():\n    asyncio.create_task(g())\n"
+    assert "_background_tasks" in fix(text).text.partition(mark)[0]
+    assert "_background_tasks" not in fix(text.replace(mark, "# Work")).text.partition("# Work")[0]
+
+
 def test_lifespan_as_the_documentation_shows_it() -> None:
     check_fixed(
         '''
