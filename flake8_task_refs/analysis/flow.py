@@ -170,7 +170,7 @@ class Flow:
         if any(self.tree.holds(loop, use) for use in uses):
             return False
         leaving = (cst.Break, cst.Return, cst.Raise)
-        return not any(isinstance(node, leaving) for node in self.tree.walk(loop.body))
+        return not any(isinstance(node, leaving) for node in self.tree.jumps(loop.body))
 
     def _is_conditional(self, node: cst.CSTNode, loop: cst.CSTNode) -> bool:
         """Tell whether ``node`` runs on some turns of ``loop`` only: ``if task is None:``."""
@@ -224,7 +224,7 @@ class Flow:
             return constant and not any(
                 isinstance(node, cst.Return)
                 or (isinstance(node, cst.Break) and self.loops(node)[:1] == [statement])
-                for node in tree.walk(statement.body)
+                for node in tree.jumps(statement.body)
             )
         if isinstance(statement, cst.With):
             return any(self._endless(item) for item in getattr(statement.body, "body", ()))

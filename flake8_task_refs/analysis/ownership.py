@@ -411,7 +411,7 @@ class Ownership:
             self._is_partial(call)
             and self.tree.function_around(call) is function
             and self.names.canonical(self.tree, call.func) == "asyncio.wait"
-            for call in self.tree.calls
+            for call in self.tree.waiting_calls()
         )
 
     def _around_in_function(self, node: cst.CSTNode) -> list[cst.CSTNode]:
@@ -509,6 +509,8 @@ class Ownership:
 
     def _is_weak(self, name: str, weak: frozenset[str], *, attribute: bool) -> bool:
         """Tell whether the module's ``name``, or an attribute of that name, is made by ``weak``."""
+        if "Weak" not in self.tree.outline.code:
+            return False
         before = r"\." if attribute else r"^"
         makers = "|".join(sorted(path.removeprefix("weakref.") for path in weak))
         pattern = rf"{before}{name}[ \t]*(?::[^=\n]*)?=[ \t]*\(?\s*(?:weakref\.)?(?:{makers})\b"
