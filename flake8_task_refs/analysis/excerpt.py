@@ -224,6 +224,7 @@ class Excerpt:
         """Return the variables that may come to hold what is created at ``marks``.
 
         A guess that saves looking twice: names beside the call, but not those of its arguments.
+        What the call is a method of, is added to the names whose bindings are shown.
         """
         if not marks:
             # A helper: it is asked what becomes of its parameters.
@@ -239,11 +240,13 @@ class Excerpt:
             ]
             for match in _CHAIN.finditer(line.code):
                 name, start, end = match[1], match.start(), match.end()
+                if any(start <= mark < end for mark in at_marks):
+                    self._bound.add(name)  # what `loop` is in `loop.create_task(...)`
+                    continue
                 if (
                     iskeyword(name)
                     or name in _OWNERS
                     or (line.code.startswith("(", end) and match[0] == name)
-                    or any(start <= mark < end for mark in at_marks)
                     or any(first < start < last for first, last in arguments)
                     or (_KEYWORD.match(line.code, end) and "(" in line.code[:start])
                 ):
