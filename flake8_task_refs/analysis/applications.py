@@ -25,8 +25,8 @@ _STOPS: Final = ("shutdown", "after_serving", "before_server_stop", "after_serve
 _START_LISTS: Final = r"on_startup"
 _STOP_LISTS: Final = r"on_shutdown|on_cleanup"
 # No application without one of these words in its file.
-_MENTIONED: Final = re.compile(
-    "|".join(("asynccontextmanager", "cleanup_ctx", "add_event_handler", *_STARTS, _START_LISTS))
+_MENTIONED: Final = "|".join(
+    ("asynccontextmanager", "cleanup_ctx", "add_event_handler", *_STARTS, _START_LISTS)
 )
 
 
@@ -49,7 +49,7 @@ class Application:
 def application_of(tree: Tree, names: Names, function: cst.FunctionDef) -> Application | None:
     """Return the application that ``function`` starts, None if it starts none."""
     outline = tree.outline
-    if _MENTIONED.search(outline.source) is None:
+    if not outline.has(_MENTIONED, strings=True):
         return None
     yields = [node for node in tree.jumps(function.body) if isinstance(node, cst.Yield)]
     if yields:

@@ -167,7 +167,7 @@ class Callbacks:
         if isinstance(container, cst.Attribute):
             name = container.attr.value
             made = rf"\.{name}[ \t]*(?::[^=\n]+)?=[ \t]*(?:set\(|\{{\}}|\[\]|\w+\(default_factory)"
-            return root.value != "self" or re.search(made, self.tree.outline.code) is None
+            return root.value != "self" or not self.tree.outline.has(made)
         scope = self.tree.scope[root].owner(root.value)
         if scope is None or scope.kind == "module":
             values = self.ownership.names.assigned(root.value)

@@ -114,7 +114,7 @@ class Module:
         self.sites = Sites(self.names)
         self._whole = Region(0, len(text)) if whole_file else None
         self._in_excerpts = True
-        self._marks: dict[Region, frozenset[int]] = {}
+        self._marks: dict[Region, set[int]] = {}
         self._details: dict[Region, Detail] = {}
         self._lines: dict[Region, RegionLines] = {}
         self._trees: dict[Region, Tree] = {}
@@ -181,9 +181,9 @@ class Module:
             if self.outline.is_code(at):
                 region = self._whole or self.outline.region(at)
                 found[region] = None
-                marks = self._marks.get(region, frozenset())
+                marks = self._marks.setdefault(region, set())
                 if at not in marks:
-                    self._marks[region] = marks | {at}
+                    marks.add(at)
                     if self._in_excerpts and self._whole is None:
                         self._trees.pop(region, None)
         return found
@@ -222,7 +222,7 @@ class Module:
             lines = self._lines.get(region)
             if lines is None:
                 lines = self._lines[region] = RegionLines(self.outline, region)
-            excerpt = Excerpt(lines, self._marks.get(region, frozenset()), detail)
+            excerpt = Excerpt(lines, self._marks.get(region, ()), detail)
             try:
                 return Tree(self.outline, region, excerpt)
             except SourceError:

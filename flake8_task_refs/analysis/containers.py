@@ -99,12 +99,19 @@ class Containers:
             return False
         name = last_name(container)
         return (
-            self._is_declared(name, attribute="." in path)
-            and not self._is_emptied(name)
+            self._only_grows(name, attribute="." in path)
             and not self._uses_slots(tree, function, path)
             and not self._is_awaited(ownership, call, name)
             and self._runs_again(ownership, call, function, name)
         )
+
+    def _only_grows(self, name: str, *, attribute: bool) -> bool:
+        """Tell whether this module makes the container, and takes nothing out of it."""
+        known = self.outline.only_grow.get((name, attribute))
+        if known is None:
+            known = self._is_declared(name, attribute=attribute) and not self._is_emptied(name)
+            self.outline.only_grow[name, attribute] = known
+        return known
 
     def _is_declared(self, name: str, *, attribute: bool) -> bool:
         """Tell whether this module makes the container: once, empty."""

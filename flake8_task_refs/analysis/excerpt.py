@@ -163,7 +163,7 @@ def _nest(lines: list[_Line]) -> None:
 class Excerpt:
     """The text of a region as ``detail`` asks for it, and where each part stands in the source."""
 
-    def __init__(self, lines: RegionLines, marks: frozenset[int], detail: Detail) -> None:
+    def __init__(self, lines: RegionLines, marks: Iterable[int], detail: Detail) -> None:
         """Choose among ``lines``; ``marks`` are offsets in the source that tasks are mentioned at.
 
         The detail grows by what surely will be asked: the names that may hold a marked task.
@@ -172,11 +172,13 @@ class Excerpt:
         self.source = lines.outline.source
         self._region_lines = lines
         self._lines = lines.lines
-        self._marked = {lines.at(mark) for mark in marks}
+        self._marked: dict[int, list[int]] = {}  # a line's index to the marks on it
+        for mark in marks:
+            self._marked.setdefault(lines.at(mark), []).append(mark)
         self._used = set(detail.used)
         self._bound = set(detail.bound)
         self._steering = detail.steering
-        self._kept = self._choose(marks)
+        self._kept = self._choose()
         self.text, self._starts, self._offsets = self._assemble(self._kept)
         self.code = "\n".join(
             line.code for line, keep in zip(self._lines, self._kept, strict=True) if keep
@@ -184,12 +186,12 @@ class Excerpt:
 
     # -- choosing ---------------------------------------------------------------------------
 
-    def _choose(self, marks: frozenset[int]) -> list[bool]:
+    def _choose(self) -> list[bool]:
         lines = self._lines
         kept = [line.parent < 0 for line in lines]
         for index in self._marked:
             self._keep(index, kept)
-        self._used |= self._holders(marks)
+        self._used |= self._holders()
         while self._used or self._bound:
             self._keep_named(kept)
             if not self._used:
@@ -220,19 +222,19 @@ class Excerpt:
             kept[root] = True
             index = self._lines[root].parent
 
-    def _holders(self, marks: frozenset[int]) -> set[str]:
-        """Return the variables that may come to hold what is created at ``marks``.
+    def _holders(self) -> set[str]:
+        """Return the variables that may come to hold what is created at a mark.
 
         A guess that saves looking twice: names beside the call, but not those of its arguments.
         What the call is a method of, is added to the names whose bindings are shown.
         """
-        if not marks:
+        if not self._marked:
             # A helper: it is asked what becomes of its parameters.
             return {match[1] for match in _CHAIN.finditer(self._lines[0].code)} - {*_OWNERS}
         found: set[str] = set()
-        for index in self._marked:
+        for index, on_line in self._marked.items():
             line = self._lines[index]
-            at_marks = [mark - line.start for mark in marks if line.start <= mark < line.end]
+            at_marks = [mark - line.start for mark in on_line]
             arguments = [
                 (mark, _closing(line.code, mark))
                 for mark in at_marks

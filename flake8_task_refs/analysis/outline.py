@@ -120,6 +120,9 @@ class Outline:
     statements: list[int] = field(default_factory=list)
     imports: list[int] = field(default_factory=list)
     blanks: list[tuple[int, int, str]] = field(default_factory=list)
+    # Answers that hold for the whole source: of ``has``; and which containers only grow.
+    _has: dict[tuple[str, bool], bool] = field(default_factory=dict, repr=False)
+    only_grow: dict[tuple[str, bool], bool] = field(default_factory=dict, repr=False)
 
     @cached_property
     def _line_starts(self) -> list[int]:
@@ -146,6 +149,19 @@ class Outline:
             last = end
         parts.append(self.source[last:])
         return "".join(parts)
+
+    def has(self, pattern: str, *, strings: bool = False) -> bool:
+        """Tell whether ``pattern`` is found in the code, or with ``strings`` in all of the source.
+
+        Every function of a file may put the same question; it is answered once. ``^`` and ``$``
+        match at lines.
+        """
+        key = (pattern, strings)
+        known = self._has.get(key)
+        if known is None:
+            text = self.source if strings else self.code
+            known = self._has[key] = re.search(pattern, text, re.MULTILINE) is not None
+        return known
 
     def flat(self, start: int, end: int) -> str:
         """Return a slice of the source with comments and strings, newlines included, as spaces.

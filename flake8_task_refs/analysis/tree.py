@@ -314,6 +314,7 @@ class Tree:
         # (new name, last name of what it is another name for) of assignments and imports
         self.renamings: list[tuple[str, str]] = []
         self._names: list[cst.Name] = []
+        self._jumps: dict[cst.CSTNode, list[cst.CSTNode]] = {}
         self._offsets: dict[cst.CSTNode, int] | None = None
         self._walk()
 
@@ -519,11 +520,16 @@ class Tree:
             self.whole()
         return self.module.code_for_node(node)
 
-    def jumps(self, node: cst.CSTNode) -> Iterator[cst.CSTNode]:
-        """Yield what in ``node`` leaves its place: returns, raises, breaks, continues, yields."""
+    def jumps(self, node: cst.CSTNode) -> list[cst.CSTNode]:
+        """Return what in ``node`` leaves its place: returns, raises, breaks, continues, yields."""
         if self.excerpt is not None:
             self.excerpt.shows_steering()
-        return (at for at in self._walk_down(node) if isinstance(at, _JUMPS))
+        found = self._jumps.get(node)
+        if found is None:
+            found = self._jumps[node] = [
+                at for at in self._walk_down(node) if isinstance(at, _JUMPS)
+            ]
+        return found
 
     def walk(self, node: cst.CSTNode, *, into_functions: bool = False) -> Iterator[cst.CSTNode]:
         """Yield ``node`` and what is in it, in source order, nested functions only on demand."""
