@@ -1,6 +1,6 @@
 """Time and memory of flake8-task-refs beside ruff and flake8(-async), on the same tree and cores.
 
-    python benchmarks/speed.py TREE [--runs N] [--readme]
+    python benchmarks/speed.py TREE [--runs N] [--part PART] [--readme]
 
 TREE is a directory of Python files, such as the one that ``benchmarks/corpus.py`` fills; what is
 measured under flake8 is TREE/distributed if it is there, else TREE. The commands of one comparison
@@ -139,6 +139,15 @@ def methods(count: int) -> str:
     return f"import asyncio\n\n\nclass A:\n{body}"
 
 
+def registered(count: int) -> str:
+    """Return ``count`` functions that put their task into one registry, which only grows."""
+    body = "".join(
+        f"async def on_f{i}():\n    t = asyncio.create_task(x({i}))\n    tasks.add(t)\n"
+        for i in range(count)
+    )
+    return f"import asyncio\n\ntasks = set()\n\n\n{body}"
+
+
 def nesting(depth: int) -> str:
     """Return a task ``depth`` blocks deep."""
     body = "".join(f"{'  ' * i}if x{i}:\n" for i in range(1, depth + 1))
@@ -158,6 +167,7 @@ GROWING: dict[str, tuple[Callable[[int], str], tuple[int, int, int]]] = {
     "lines in a function": (function, (200, 2_000, 20_000)),
     "tasks in a function": (sites, (10, 100, 1_000)),
     "methods in a class": (methods, (10, 100, 1_000)),
+    "functions with a registry": (registered, (10, 100, 1_000)),
     "depth of nesting": (nesting, (10, 30, 50)),
     "megabytes of data": (generated, (1, 2, 5)),
 }
@@ -180,8 +190,11 @@ def growth(runs: int) -> list[str]:
     return [*lines, ""]
 
 
-def report(tree: Path, runs: int, command: str) -> str:
-    """Measure everything; return the Markdown."""
+PARTS = ("check", "flake8", "growth")
+
+
+def report(tree: Path, runs: int, parts: list[str], command: str) -> str:
+    """Measure ``parts``; return the Markdown."""
     check = {
         f"ruff {version('ruff')}, RUF006": [
             *(PYTHON, "-m", "ruff", "check", "--isolated", "--no-cache", "--select", "RUF006"),
@@ -192,7 +205,6 @@ def report(tree: Path, runs: int, command: str) -> str:
             str(tree),
         ],
     }
-    files = sum(1 for _ in tree.rglob("*.py"))
     heavy = tree / "distributed" if (tree / "distributed").is_dir() else tree
     quiet = Path(email.__file__).parent
     lines = [
@@ -202,11 +214,16 @@ def report(tree: Path, runs: int, command: str) -> str:
             f"flake8-async {version('flake8-async')}; medians of {runs} runs in turn:"
         ),
         "",
-        *table(compare(check, runs), f"{files:,} files"),
-        *table(with_plugins(heavy, runs, peer=True), f"flake8 over `{heavy.name}`"),
-        *table(with_plugins(quiet, runs, peer=False), "flake8 over `email`, without tasks"),
-        *growth(runs),
     ]
+    if "check" in parts:
+        files = sum(1 for _ in tree.rglob("*.py"))
+        lines += table(compare(check, runs), f"{files:,} files")
+    if "flake8" in parts:
+        lines += table(with_plugins(heavy, runs, peer=True), f"flake8 over `{heavy.name}`")
+        quiet_costs = with_plugins(quiet, runs, peer=False)
+        lines += table(quiet_costs, "flake8 over `email`, without tasks")
+    if "growth" in parts:
+        lines += growth(runs)
     return "\n".join(lines)
 
 
@@ -216,13 +233,17 @@ def main() -> None:
     )
     parser.add_argument("tree", type=Path)
     parser.add_argument("--runs", type=int, default=5, help="turns of each command (default: 5)")
+    parser.add_argument(
+        "--part", choices=PARTS, action="append", help="measure only this (default: everything)"
+    )
     parser.add_argument("--readme", action="store_true", help="write the tables into README.md")
     options = parser.parse_args()
     if not options.tree.is_dir():
         parser.error(f"{options.tree} is not a directory")
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["XDG_CACHE_HOME"] = scratch
-        text = report(options.tree, options.runs, f"python benchmarks/speed.py {options.tree.name}")
+        command = f"python benchmarks/speed.py {options.tree.name}"
+        text = report(options.tree, options.runs, options.part or [*PARTS], command)
     print(text)
     if options.readme:
         before = README.read_text("utf-8")
