@@ -120,6 +120,31 @@ def test_programs_say_the_same_as_a_whole(hidden: tuple[str, ...]) -> None:
         assert check_regions(source, settings) == whole, program
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "pass",
+        "...",
+        "'''Kept by those who inherit.'''",
+        "raise NotImplementedError",
+        "log(1)",
+        "'''It does.'''\n        log(1)",
+        "if self.x:\n            pass",
+        "return None",
+        "f'{1}'",
+    ],
+)
+@pytest.mark.parametrize("parameters", ["self, task", "self, *tasks"])
+def test_helpers_say_the_same_as_a_whole(body: str, parameters: str) -> None:
+    source = (
+        f"import asyncio\n\n\nclass A:\n    def keep({parameters}):\n        {body}\n\n"
+        "    def start(self):\n        self.keep(asyncio.create_task(work()))\n"
+    )
+    for rules in (Settings(), Settings(enabled_codes=frozenset({"TSK304"}))):
+        whole = check_regions(source, rules, whole_file=True)
+        assert check_regions(source, rules) == whole
+
+
 def excerpt(source: str, mark: str, detail: Detail | None = None) -> Excerpt:
     outline = skim(source)
     at = source.index(mark)

@@ -286,10 +286,10 @@ class Excerpt:
         starts, offsets = [0], [self.region.start]
         at = len(self.region.prefix)
         header: _Line | None = None
-        empty = True  # whether the block under the header has no code at all
+        empty = True  # whether the block under the header does nothing
         for index, line in enumerate(lines):
             if not kept[index]:
-                empty = False
+                empty &= line.code.strip() in ("pass", "...")
                 continue
             if header is not None and line.indent <= header.indent:
                 filler = _filler(header, empty=empty)
@@ -344,7 +344,7 @@ class Excerpt:
 
 
 def _filler(header: _Line, *, empty: bool) -> str:
-    """Return a body for ``header``; one without code, such as a docstring alone, is a stub."""
+    """Return a body for ``header``; one that does nothing, such as a docstring, is a stub."""
     margin = header.code[: len(header.code) - len(header.code.lstrip())]
     return f"{margin} {'...' if empty else '0'}\n"
 

@@ -475,8 +475,7 @@ class Tree:
 
         They end at the innermost function: what lies outside runs at another time.
         """
-        if self.excerpt is not None:
-            self.excerpt.shows_steering()
+        self.steering()
         pairs: list[tuple[cst.CSTNode, cst.CSTNode]] = []
         at = node
         for outer in self.ancestors(node):
@@ -505,9 +504,13 @@ class Tree:
 
     def waiting_calls(self) -> list[cst.Call]:
         """Return at least the calls of a function named ``wait``, in source order."""
+        self.steering()
+        return self._calls
+
+    def steering(self) -> None:
+        """Make sure that no statement is left out that steers the control flow."""
         if self.excerpt is not None:
             self.excerpt.shows_steering()
-        return self._calls
 
     def whole(self) -> None:
         """Make sure that no statement is left out, for a look at the statements of a block."""
@@ -522,8 +525,7 @@ class Tree:
 
     def jumps(self, node: cst.CSTNode) -> list[cst.CSTNode]:
         """Return what in ``node`` leaves its place: returns, raises, breaks, continues, yields."""
-        if self.excerpt is not None:
-            self.excerpt.shows_steering()
+        self.steering()
         found = self._jumps.get(node)
         if found is None:
             found = self._jumps[node] = [
