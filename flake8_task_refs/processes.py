@@ -14,7 +14,7 @@ _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
 # Seconds of work after which a second process, with its own start and imports, pays.
-_ALONE_FOR: Final = 0.5
+_ALONE_FOR: Final = 0.1
 
 
 def each(work: Callable[[_In], _Out], items: Sequence[_In], jobs: int = 1) -> Iterator[_Out]:

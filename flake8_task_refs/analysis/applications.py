@@ -51,14 +51,16 @@ def application_of(tree: Tree, names: Names, function: cst.FunctionDef) -> Appli
     outline = tree.outline
     if not outline.has(_MENTIONED, strings=True):
         return None
-    yields = [node for node in tree.jumps(function.body) if isinstance(node, cst.Yield)]
-    if yields:
+    starts = _is_registered(tree, function, _STARTS, _START_LISTS) or _is_made(tree, function)
+    if not starts and not function.decorators and "cleanup_ctx" not in outline.code:
+        return None  # Neither a handler nor a lifespan, whether it yields or not.
+    if any(isinstance(node, cst.Yield) for node in tree.jumps(function.body)):
         if _is_lifespan(tree, names, function):
             return Application(function, yields=True, endings=())
         if "lifespan" in function.name.value.lower() and _is_context_manager(tree, names, function):
             return Application(function, yields=True, endings=(), sure=False)
         return None
-    if not _is_registered(tree, function, _STARTS, _START_LISTS) and not _is_made(tree, function):
+    if not starts:
         return None
     return Application(function, yields=False, endings=_endings(outline))
 

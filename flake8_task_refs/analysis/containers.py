@@ -107,10 +107,11 @@ class Containers:
 
     def _only_grows(self, name: str, *, attribute: bool) -> bool:
         """Tell whether this module makes the container, and takes nothing out of it."""
-        known = self.outline.only_grow.get((name, attribute))
+        key = ("only grows", f"self.{name}" if attribute else name)
+        known = self.outline.answers.get(key)
         if known is None:
             known = self._is_declared(name, attribute=attribute) and not self._is_emptied(name)
-            self.outline.only_grow[name, attribute] = known
+            self.outline.answers[key] = known
         return known
 
     def _is_declared(self, name: str, *, attribute: bool) -> bool:
@@ -177,7 +178,11 @@ class Containers:
         tree = ownership.tree
         for loop in _unbounded(ownership.flow.loops(call)):
             return _awaits(tree.code_of(loop), name) != []
-        return any(not self._is_closing(at) for at in _awaits(self.code, name))
+        known = self.outline.answers.get(("awaited", name))
+        if known is None:
+            known = any(not self._is_closing(at) for at in _awaits(self.code, name))
+            self.outline.answers["awaited", name] = known
+        return known
 
     def _runs_again(
         self, ownership: Ownership, call: cst.Call, function: cst.FunctionDef, container: str

@@ -41,6 +41,9 @@ _CREATOR: Final = re.compile(rf"(?:{'|'.join(CREATOR_WORDS)})\s*\(")
 _CHAIN: Final = re.compile(r"(?<![\w.])([^\W\d]\w*)(?:\s*\.\s*\w+)*")
 _KEYWORD: Final = re.compile(r"\s*=(?!=)")
 _OWNERS: Final = ("self", "cls")
+# Methods with the names of creators and aggregates: whose are they?
+_ASKED: Final = re.compile(r"\.\s*(?:wait|wait_for|acquire|create_task)\Z")
+_LOOP: Final = re.compile(r"\s*(?:async\s+)?for\s+(\w+)\s+in\s+(\w+)\b")
 _ALIAS: Final = re.compile(r"\s*(\w+)\s*(?::[^=\n]+)?=\s*(\w+)(?:\.\w+)*\s*\Z")
 _CONTINUED: Final = re.compile(r"\s*[.(\[]")
 _BRACKET: Final = re.compile(r"[(\[{]|[)\]}]")
@@ -245,6 +248,8 @@ class Excerpt:
                 if any(start <= mark < end for mark in at_marks):
                     self._bound.add(name)  # what `loop` is in `loop.create_task(...)`
                     continue
+                if _ASKED.search(match[0]):
+                    self._bound.add(name)  # what `event` is in `wait_for(event.wait(), 5)`
                 if (
                     iskeyword(name)
                     or name in _OWNERS
@@ -257,10 +262,10 @@ class Excerpt:
         return found
 
     def _aliases(self, kept: list[bool]) -> set[str]:
-        """Return the names that kept statements make other names of used ones."""
+        """Return the names that kept statements give to used ones, or to what is in them."""
         found: set[str] = set()
         for index, line in enumerate(self._lines):
-            match = _ALIAS.match(line.code) if kept[index] else None
+            match = (_ALIAS.match(line.code) or _LOOP.match(line.code)) if kept[index] else None
             if match and (index in self._marked or match[2] in self._used):
                 found.add(match[1])
         return found

@@ -251,6 +251,13 @@ class Names:
         return "AbstractEventLoop" in source and re.search(says, source) is not None
 
     def _attribute_is_loop(self, attribute: str) -> bool:
+        key = ("is a loop", attribute)
+        known = self.outline.answers.get(key)
+        if known is None:
+            known = self.outline.answers[key] = self._attribute_holds_loop(attribute)
+        return known
+
+    def _attribute_holds_loop(self, attribute: str) -> bool:
         if self._returns_loop(attribute):
             return True
         code = self.outline.code

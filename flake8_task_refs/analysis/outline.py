@@ -120,9 +120,8 @@ class Outline:
     statements: list[int] = field(default_factory=list)
     imports: list[int] = field(default_factory=list)
     blanks: list[tuple[int, int, str]] = field(default_factory=list)
-    # Answers that hold for the whole source: of ``has``; and which containers only grow.
-    _has: dict[tuple[str, bool], bool] = field(default_factory=dict, repr=False)
-    only_grow: dict[tuple[str, bool], bool] = field(default_factory=dict, repr=False)
+    # Answers to (question, subject) that hold for the whole source, so that each is found once.
+    answers: dict[tuple[str, str], bool] = field(default_factory=dict, repr=False)
 
     @cached_property
     def _line_starts(self) -> list[int]:
@@ -156,11 +155,11 @@ class Outline:
         Every function of a file may put the same question; it is answered once. ``^`` and ``$``
         match at lines.
         """
-        key = (pattern, strings)
-        known = self._has.get(key)
+        key = ("in the source" if strings else "in the code", pattern)
+        known = self.answers.get(key)
         if known is None:
             text = self.source if strings else self.code
-            known = self._has[key] = re.search(pattern, text, re.MULTILINE) is not None
+            known = self.answers[key] = re.search(pattern, text, re.MULTILINE) is not None
         return known
 
     def flat(self, start: int, end: int) -> str:
