@@ -118,6 +118,7 @@ class Module:
         self._details: dict[Region, Detail] = {}
         self._lines: dict[Region, RegionLines] = {}
         self._trees: dict[Region, Tree] = {}
+        self._sites: dict[Tree, list[CreationSite]] = {}
 
     def findings(self, offsets: list[int]) -> list[Finding]:
         """Return the findings around ``offsets``, the places that mention a task."""
@@ -149,8 +150,9 @@ class Module:
 
     def trees(self, offsets: list[int]) -> dict[Tree, None]:
         """Return the trees that can hold creation sites, those around ``offsets`` first."""
-        self._in_excerpts = False
-        self._trees.clear()
+        if self._in_excerpts:
+            self._in_excerpts = False
+            self._trees.clear()
         return dict.fromkeys(self._tree(region) for region in self._all_regions(offsets))
 
     # -- regions ----------------------------------------------------------------------------
@@ -164,7 +166,9 @@ class Module:
         known: set[tuple[str, str]] = set()
         while not known >= (wrappers := self._wrappers(regions)):
             known |= wrappers
-            self.sites.wrappers |= wrappers
+            if not wrappers <= self.sites.wrappers:
+                self.sites.wrappers |= wrappers
+                self._sites.clear()
             regions |= self._regions_naming(sorted({name for _, name in wrappers}))
         return regions
 
@@ -246,7 +250,10 @@ class Module:
 
     def sites_in(self, tree: Tree) -> list[CreationSite]:
         """Return the creation sites of ``tree``, in source order."""
-        return self.sites.find(tree)
+        found = self._sites.get(tree)
+        if found is None:
+            found = self._sites[tree] = self.sites.find(tree)
+        return found
 
     def judge(self, tree: Tree) -> Judge:
         """Return a judge of the sites of ``tree``."""

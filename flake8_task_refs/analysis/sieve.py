@@ -17,6 +17,7 @@ from flake8_task_refs.options import Settings
 # Words that create a task wherever they stand: called, handed over, or given another name.
 CREATOR_WORDS: Final = ("create_task", "ensure_future")
 # Words that speak only when called, and only in a file that mentions asyncio at all.
+_CALLBACK: Final = "add_done_callback("
 _CALLED_WORDS: Final = (
     "Task(",
     "gather(",
@@ -24,7 +25,7 @@ _CALLED_WORDS: Final = (
     "run_coroutine_threadsafe(",
     "wait(",
     "wait_for(",
-    "add_done_callback(",
+    _CALLBACK,
 )
 # `await asyncio.gather(...)` is the usual and the right use; it need not be parsed.
 _AWAITED: Final = ("await ", "await asyncio.")
@@ -89,9 +90,10 @@ def mentions(source: str, settings: Settings) -> list[int]:
         for word in _CALLED_WORDS:
             for at in word_offsets(source, word):
                 base = _base(source, at)
-                wanted = (bare if not base else base in modules) or word == "add_done_callback("
-                if wanted and not source.endswith(_AWAITED, 0, at):
+                if (bare if not base else base in modules) and not source.endswith(_AWAITED, 0, at):
                     found.append(at)
+    if found or "asyncio" in source:
+        found += word_offsets(source, _CALLBACK)
     return sorted(set(found))
 
 
