@@ -17,6 +17,7 @@ from typing import Final
 
 _O_BINARY: Final = getattr(os, "O_BINARY", 0)
 _BOM: Final = b"\xef\xbb\xbf"
+_CODING: Final = b"coding"
 
 
 class FileError(ValueError):
@@ -55,6 +56,9 @@ def decode(data: bytes) -> SourceText:
     Raises ``FileError`` if the bytes are not text in that encoding, or would change on the way
     back.
     """
+    if not data.startswith(_BOM) and _CODING not in data[: _end_of_second_line(data)]:
+        with contextlib.suppress(UnicodeDecodeError):
+            return SourceText(data.decode(), data, "utf-8", b"")
     # tokenize splits lines at "\n" alone, and looks at two lines.
     head = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in data else data
     try:
@@ -68,6 +72,11 @@ def decode(data: bytes) -> SourceText:
     if source.encode(text) != data:
         raise FileError(f"cannot keep its bytes: {encoding} has several spellings for one text")
     return source
+
+
+def _end_of_second_line(data: bytes) -> int:
+    end = data.find(b"\n", data.find(b"\n") + 1)
+    return len(data) if end < 0 else end
 
 
 def read(name: str) -> SourceText:

@@ -14,7 +14,7 @@ _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
 # Seconds of work after which a second process, with its own start and imports, pays.
-_ALONE_FOR: Final = 0.5
+_ALONE_FOR: Final = 0.1
 
 
 def each(work: Callable[[_In], _Out], items: Sequence[_In], jobs: int = 1) -> Iterator[_Out]:
@@ -42,6 +42,6 @@ def each(work: Callable[[_In], _Out], items: Sequence[_In], jobs: int = 1) -> It
         yield from map(work, rest)
         return
     try:
-        yield from pool.map(work, rest, chunksize=max(1, min(16, len(rest) // (jobs * 4))))
+        yield from pool.map(work, rest, chunksize=max(1, min(64, len(rest) // (jobs * 4))))
     finally:
         pool.shutdown(cancel_futures=True)

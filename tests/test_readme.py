@@ -123,6 +123,7 @@ def test_the_sections_stand_in_order() -> None:
         "The map",
         "What it does not flag",
         "Compared with RUF006 and ASYNC300",
+        "Speed",
         "Licence",
     ]
 

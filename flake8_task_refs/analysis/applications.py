@@ -24,6 +24,10 @@ _STARTS: Final = ("startup", "before_serving", "before_server_start", "after_ser
 _STOPS: Final = ("shutdown", "after_serving", "before_server_stop", "after_server_stop")
 _START_LISTS: Final = r"on_startup"
 _STOP_LISTS: Final = r"on_shutdown|on_cleanup"
+# No application without one of these words in its file.
+_MENTIONED: Final = "|".join(
+    ("asynccontextmanager", "cleanup_ctx", "add_event_handler", *_STARTS, _START_LISTS)
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,14 +49,18 @@ class Application:
 def application_of(tree: Tree, names: Names, function: cst.FunctionDef) -> Application | None:
     """Return the application that ``function`` starts, None if it starts none."""
     outline = tree.outline
-    yields = [node for node in tree.walk(function.body) if isinstance(node, cst.Yield)]
-    if yields:
+    if not outline.has(_MENTIONED, strings=True):
+        return None
+    starts = _is_registered(tree, function, _STARTS, _START_LISTS) or _is_made(tree, function)
+    if not starts and not function.decorators and "cleanup_ctx" not in outline.code:
+        return None  # Neither a handler nor a lifespan, whether it yields or not.
+    if any(isinstance(node, cst.Yield) for node in tree.jumps(function.body)):
         if _is_lifespan(tree, names, function):
             return Application(function, yields=True, endings=())
         if "lifespan" in function.name.value.lower() and _is_context_manager(tree, names, function):
             return Application(function, yields=True, endings=(), sure=False)
         return None
-    if not _is_registered(tree, function, _STARTS, _START_LISTS) and not _is_made(tree, function):
+    if not starts:
         return None
     return Application(function, yields=False, endings=_endings(outline))
 
@@ -65,7 +73,7 @@ def stops_application(tree: Tree, function: cst.FunctionDef) -> bool:
 def _is_lifespan(tree: Tree, names: Names, function: cst.FunctionDef) -> bool:
     name = function.name.value
     code = tree.outline.code
-    if re.search(rf"\bcleanup_ctx\b.*\b{name}\b", code):
+    if "cleanup_ctx" in code and re.search(rf"\bcleanup_ctx\b.*\b{name}\b", code):
         return True
     if not _is_context_manager(tree, names, function):
         return False
@@ -115,6 +123,9 @@ def _is_listed(outline: Outline, name: str, events: tuple[str, ...], lists: str)
 
     ``name`` is a regular expression.
     """
+    # Said before the search, which is slow: most files have no such word.
+    if not any(word in outline.source for word in ("add_event_handler", *lists.split("|"))):
+        return False
     handler = "|".join(events)
     pattern = (
         rf"add_event_handler\(\s*[\"'](?:{handler})[\"'],\s*(?:\w+\.)*{name}\b"

@@ -32,7 +32,7 @@ class Callbacks:
         """Return the calls that register a callback which cannot work, in source order."""
         return [
             call
-            for call in self.tree.calls
+            for call in self.tree.marked_calls()
             if is_done_callback(call.func)
             and call.args
             and self._is_broken(call, call.args[0].value)
@@ -41,7 +41,7 @@ class Callbacks:
     def raising(self) -> list[cst.Call]:
         """Return the calls that register a callback which raises if the task was cancelled."""
         found: list[cst.Call] = []
-        for call in self.tree.calls:
+        for call in self.tree.marked_calls():
             if not is_done_callback(call.func) or not call.args or not self._is_on_task(call):
                 continue
             callback = call.args[0].value
@@ -89,14 +89,14 @@ class Callbacks:
             return not _takes_one(callback.params, bound=False)
         if isinstance(callback, cst.Attribute) and callback.attr.value in ("discard", "remove"):
             return self._is_other_container(call, callback.value)
-        _, function = self.function(callback)
+        home, function = self.function(callback)
         if function is None:
             return False
         bound = isinstance(callback, cst.Attribute)
         return (
             function.asynchronous is not None
             or (not function.decorators and not _takes_one(function.params, bound=bound))
-            or self._leaks_on_failure(function)
+            or self._leaks_on_failure(home, function)
         )
 
     @staticmethod
@@ -120,7 +120,7 @@ class Callbacks:
         if self._may_be_alias(discarded_from):
             return False
         added: list[cst.BaseExpression] = []
-        for other in tree.calls:
+        for other in tree.calls_near(task.partition(".")[0]):
             filler = other.func
             if (
                 isinstance(filler, cst.Attribute)
@@ -143,7 +143,7 @@ class Callbacks:
         self, task: str, paths: list[str | None], function: cst.FunctionDef
     ) -> bool:
         """Tell whether another callback of ``task`` takes it out of one of ``paths``."""
-        for call in self.tree.calls:
+        for call in self.tree.marked_calls():
             if not is_done_callback(call.func) or not call.args:
                 continue
             callback = call.args[0].value
@@ -167,7 +167,7 @@ class Callbacks:
         if isinstance(container, cst.Attribute):
             name = container.attr.value
             made = rf"\.{name}[ \t]*(?::[^=\n]+)?=[ \t]*(?:set\(|\{{\}}|\[\]|\w+\(default_factory)"
-            return root.value != "self" or re.search(made, self.tree.outline.code) is None
+            return root.value != "self" or not self.tree.outline.has(made)
         scope = self.tree.scope[root].owner(root.value)
         if scope is None or scope.kind == "module":
             values = self.ownership.names.assigned(root.value)
@@ -193,13 +193,17 @@ class Callbacks:
         found = find_helper(tree, callback, self.ownership.parse)
         return (found.tree, found.function) if found is not None else (tree, None)
 
-    def _leaks_on_failure(self, function: cst.FunctionDef) -> bool:
+    @staticmethod
+    def _leaks_on_failure(home: Tree, function: cst.FunctionDef) -> bool:
         """``t.result()`` before ``s.discard(t)``: a failed task is never taken out."""
         params = [*function.params.posonly_params, *function.params.params]
         body = function.body
         if not params or not isinstance(body, cst.IndentedBlock):
             return False
         name = params[-1].name.value
+        if not re.search(r"\.\s*result\b", home.outline.code[home.region.start : home.region.end]):
+            return False
+        home.whole()
         raises = False
         for statement in body.body:
             if not isinstance(statement, cst.SimpleStatementLine):

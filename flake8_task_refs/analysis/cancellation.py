@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
@@ -14,6 +15,9 @@ from flake8_task_refs.analysis.tree import Tree, dotted_text, last_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+_RESULT: Final = re.compile(r"\.\s*(?:result|exception)\b")
 
 
 def swallower(tree: Tree, node: cst.CSTNode) -> cst.CSTNode | None:
@@ -125,6 +129,8 @@ def uncancelled_result(tree: Tree, function: cst.FunctionDef | cst.Lambda) -> bo
     if not params:
         return False
     name = params[-1].name.value
+    if not _RESULT.search(tree.outline.code, tree.region.start, tree.region.end):
+        return False
     asks = False
     for node in tree.walk(function.body):
         if not isinstance(node, cst.Call) or not isinstance(node.func, cst.Attribute):

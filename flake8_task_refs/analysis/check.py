@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from flake8_task_refs.analysis.excerpt import Detail, Excerpt, RegionLines, Unseen
 from flake8_task_refs.analysis.finding import Finding, SourceError
 from flake8_task_refs.analysis.outline import Region, normalise_newlines, skim
 from flake8_task_refs.analysis.sieve import may_create_tasks, may_rename, mentions, word_offsets
@@ -18,10 +18,13 @@ from flake8_task_refs.options import Settings
 from flake8_task_refs.rules import BY_CODE, RULES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
+    from flake8_task_refs.analysis.sites import CreationSite
     from flake8_task_refs.analysis.tree import Tree
     from flake8_task_refs.analysis.verdict import Judge, Verdict
+
+_Answer = TypeVar("_Answer")
 
 _ON = frozenset(rule.code for rule in RULES if rule.default)
 _KEEPS_EVERY_TASK = re.compile(r"\.set_task_factory\(\s*([\w.]+)")
@@ -93,7 +96,11 @@ def judge_source(text: str, settings: Settings) -> Judged | None:
 
 
 class Module:
-    """One file on its way through the stages."""
+    """One file on its way through the stages.
+
+    For findings, a question is put to a region's tree, which shows an excerpt of it; if that is not
+    enough, it is put again to a tree that shows more. Whoever asks for trees gets complete ones.
+    """
 
     def __init__(self, text: str, settings: Settings, *, whole_file: bool = False) -> None:
         """Take the source, newlines normalised. Its methods raise ``SourceError``."""
@@ -106,42 +113,21 @@ class Module:
         self.names = Names(self.outline, settings)
         self.sites = Sites(self.names)
         self._whole = Region(0, len(text)) if whole_file else None
-        self._parse = lru_cache(maxsize=None)(self._parsed)
-        self.sites_in = lru_cache(maxsize=None)(self.sites.find)
-
-    def _parsed(self, region: Region) -> Tree:
-        from flake8_task_refs.analysis.tree import Tree  # noqa: PLC0415
-
-        return Tree(self.outline, region)
-
-    def _tree_at(self, offset: int) -> Tree:
-        """Return the tree around ``offset``. Raises ``SourceError`` if the file is not valid."""
-        if self._whole is None:
-            try:
-                return self._parse(self.outline.region(offset))
-            except SourceError:
-                # The skim was fooled, or the file is not Python: the whole file tells which.
-                self._whole = Region(0, len(self.outline.source))
-        return self._parse(self._whole)
-
-    def helper(self, offset: int) -> Tree | None:
-        """Return the tree around a helper function, None if it does not parse."""
-        try:
-            return self._tree_at(offset)
-        except SourceError:
-            return None
-
-    def _trees(self, offsets: Iterable[int]) -> dict[Tree, None]:
-        """Return the trees of the regions around ``offsets``, comments and strings left out."""
-        return dict.fromkeys(self._tree_at(at) for at in offsets if self.outline.is_code(at))
-
-    def _trees_naming(self, names: Iterable[str]) -> dict[Tree, None]:
-        offsets = [at for name in names for at in word_offsets(self.outline.source, name)]
-        return self._trees(offsets)
+        self._in_excerpts = True
+        self._marks: dict[Region, set[int]] = {}
+        self._details: dict[Region, Detail] = {}
+        self._lines: dict[Region, RegionLines] = {}
+        self._trees: dict[Region, Tree] = {}
+        self._sites: dict[Tree, list[CreationSite]] = {}
 
     def findings(self, offsets: list[int]) -> list[Finding]:
         """Return the findings around ``offsets``, the places that mention a task."""
-        return sorted(self.verdicts(offsets))
+        if self.keeps_every_task():
+            return []
+        found: set[Finding] = set()
+        for region in self._all_regions(offsets):
+            found.update(finding for finding, _ in self._ask(self._verdicts_of, region))
+        return sorted(found)
 
     def verdicts(self, offsets: list[int]) -> dict[Finding, list[Verdict]]:
         """Return the findings around ``offsets``, each with the verdicts that it stands for."""
@@ -164,21 +150,110 @@ class Module:
 
     def trees(self, offsets: list[int]) -> dict[Tree, None]:
         """Return the trees that can hold creation sites, those around ``offsets`` first."""
-        trees = self._trees(offsets)
+        if self._in_excerpts:
+            self._in_excerpts = False
+            self._trees.clear()
+        return dict.fromkeys(self._tree(region) for region in self._all_regions(offsets))
+
+    # -- regions ----------------------------------------------------------------------------
+
+    def _all_regions(self, offsets: list[int]) -> dict[Region, None]:
+        """Return the regions that can hold creation sites, those around ``offsets`` first."""
+        regions = self._regions(offsets)
         # Other names for a creator, then functions of the file that hand a new task on.
         if self.settings.task_factories or may_rename(self.outline.source):
-            trees |= self._trees_naming(self.sites.aliases())
+            regions |= self._regions_naming(self.sites.aliases())
         known: set[tuple[str, str]] = set()
-        while not known >= (wrappers := self._wrappers(trees)):
+        while not known >= (wrappers := self._wrappers(regions)):
             known |= wrappers
-            self.sites.wrappers |= wrappers
-            self.sites_in.cache_clear()
-            trees |= self._trees_naming(sorted({name for _, name in wrappers}))
-        return trees
+            if not wrappers <= self.sites.wrappers:
+                self.sites.wrappers |= wrappers
+                self._sites.clear()
+            regions |= self._regions_naming(sorted({name for _, name in wrappers}))
+        return regions
 
-    def _wrappers(self, trees: Iterable[Tree]) -> set[tuple[str, str]]:
-        found = (self.judge(tree).wrappers(self.sites_in(tree)) for tree in trees)
-        return set().union(*found)
+    def _wrappers(self, regions: Iterable[Region]) -> set[tuple[str, str]]:
+        return set().union(*(self._ask(self._wrappers_in, region) for region in regions))
+
+    def _wrappers_in(self, tree: Tree) -> set[tuple[str, str]]:
+        return self.judge(tree).wrappers(self.sites_in(tree))
+
+    def _regions(self, offsets: Iterable[int]) -> dict[Region, None]:
+        """Return the regions around ``offsets``, comments and strings left out, and mark these."""
+        found: dict[Region, None] = {}
+        for at in offsets:
+            if self.outline.is_code(at):
+                region = self._whole or self.outline.region(at)
+                found[region] = None
+                marks = self._marks.setdefault(region, set())
+                if at not in marks:
+                    marks.add(at)
+                    if self._in_excerpts and self._whole is None:
+                        self._trees.pop(region, None)
+        return found
+
+    def _regions_naming(self, names: Iterable[str]) -> dict[Region, None]:
+        offsets = [at for name in names for at in word_offsets(self.outline.source, name)]
+        return self._regions(offsets)
+
+    # -- their trees ------------------------------------------------------------------------
+
+    def _ask(self, question: Callable[[Tree], _Answer], region: Region) -> _Answer:
+        """Put ``question`` to the tree of ``region``, which shows as much as that needs."""
+        while True:
+            try:
+                return question(self._tree(region))
+            except Unseen as unseen:  # noqa: PERF203
+                known = self._details.get(unseen.region, Detail())
+                more = known | unseen.detail
+                self._details[unseen.region] = more if more != known else Detail(everything=True)
+                del self._trees[unseen.region]
+
+    def _tree(self, region: Region) -> Tree:
+        """Return what is known of ``region``. Raises ``SourceError`` if the file is not valid."""
+        tree = self._trees.get(region)
+        if tree is None:
+            tree = self._trees[region] = self._parsed(region)
+        return tree
+
+    def _parsed(self, region: Region) -> Tree:
+        from flake8_task_refs.analysis.tree import Tree  # noqa: PLC0415
+
+        if region is self._whole:
+            return Tree(self.outline, region)
+        detail = self._details.get(region, Detail())
+        if self._in_excerpts and not detail.everything:
+            lines = self._lines.get(region)
+            if lines is None:
+                lines = self._lines[region] = RegionLines(self.outline, region)
+            excerpt = Excerpt(lines, self._marks.get(region, ()), detail)
+            try:
+                return Tree(self.outline, region, excerpt)
+            except SourceError:
+                self._details[region] = Detail(everything=True)
+        try:
+            return Tree(self.outline, region)
+        except SourceError:
+            # The skim was fooled, or the file is not Python: the whole file tells which.
+            self._whole = Region(0, len(self.outline.source))
+            return self._tree(self._whole)
+
+    def helper(self, offset: int) -> Tree | None:
+        """Return the tree around a helper function, None if it does not parse."""
+        region = self._whole or self.outline.region(offset)
+        try:
+            return self._tree(region)
+        except SourceError:
+            return None
+
+    # -- questions --------------------------------------------------------------------------
+
+    def sites_in(self, tree: Tree) -> list[CreationSite]:
+        """Return the creation sites of ``tree``, in source order."""
+        found = self._sites.get(tree)
+        if found is None:
+            found = self._sites[tree] = self.sites.find(tree)
+        return found
 
     def judge(self, tree: Tree) -> Judge:
         """Return a judge of the sites of ``tree``."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import libcst as cst
 
 from flake8_task_refs.analysis.effects import CLOSERS
+from flake8_task_refs.analysis.sieve import word_offsets
 from flake8_task_refs.analysis.tree import Tree, dotted_text, last_name
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ _SET_UP: Final = re.compile(
     r"connect|open|boot|bootstrap|begin|prepare|launch_all|lifespan|on_start|on_startup|on_ready|setup_hook|on_load|"
     r"cog_load)(?:_\w+)?\Z"
 )
+# What stands before the name of an attribute, and after any name, where a container is made.
+_ATTRIBUTE: Final = re.compile(r"\bself\.\Z|\A[ \t]+\Z")
+_BOUND: Final = re.compile(r"[ \t]*(?::[^=\n]+)?=(?!=)")
+_MADE: Final = re.compile(rf"[ \t]*{_NEW}")
 _ROUTE: Final = re.compile(
     r"\.(?:get|post|put|patch|delete|websocket|route|api_route|event|on|command|listener|message_handler|middleware)\b"
 )
@@ -94,21 +99,35 @@ class Containers:
             return False
         name = last_name(container)
         return (
-            self._is_declared(name, attribute="." in path)
-            and not self._is_emptied(name)
+            self._only_grows(name, attribute="." in path)
             and not self._uses_slots(tree, function, path)
             and not self._is_awaited(ownership, call, name)
             and self._runs_again(ownership, call, function, name)
         )
 
+    def _only_grows(self, name: str, *, attribute: bool) -> bool:
+        """Tell whether this module makes the container, and takes nothing out of it."""
+        key = ("only grows", f"self.{name}" if attribute else name)
+        known = self.outline.answers.get(key)
+        if known is None:
+            known = self._is_declared(name, attribute=attribute) and not self._is_emptied(name)
+            self.outline.answers[key] = known
+        return known
+
     def _is_declared(self, name: str, *, attribute: bool) -> bool:
         """Tell whether this module makes the container: once, empty."""
-        before = r"(?:\bself\.|^[ \t]+)" if attribute else r"^"
-        made = re.findall(
-            rf"{before}{name}[ \t]*(?::[^=\n]+)?=[ \t]*{_NEW}", self.code, re.MULTILINE
-        )
-        bound = re.findall(rf"\b{name}[ \t]*(?::[^=\n]+)?=(?!=)", self.code)
-        return len(made) == 1 == len(bound)
+        code = self.code
+        bound = [
+            (at, match.end())
+            for at in word_offsets(code, name)
+            if (match := _BOUND.match(code, at + len(name)))
+        ]
+        if len(bound) != 1:
+            return False
+        at, after = bound[0]
+        line = code[code.rfind("\n", 0, at) + 1 : at]
+        home = _ATTRIBUTE.search(line) is not None if attribute else not line
+        return home and _MADE.match(code, after) is not None
 
     def _is_emptied(self, name: str) -> bool:
         """Tell whether anything may take tasks out: any use that is not known to leave them in."""
@@ -158,8 +177,12 @@ class Containers:
         """
         tree = ownership.tree
         for loop in _unbounded(ownership.flow.loops(call)):
-            return _awaits(tree.module.code_for_node(loop), name) != []
-        return any(not self._is_closing(at) for at in _awaits(self.code, name))
+            return _awaits(tree.code_of(loop), name) != []
+        known = self.outline.answers.get(("awaited", name))
+        if known is None:
+            known = any(not self._is_closing(at) for at in _awaits(self.code, name))
+            self.outline.answers["awaited", name] = known
+        return known
 
     def _runs_again(
         self, ownership: Ownership, call: cst.Call, function: cst.FunctionDef, container: str
@@ -238,7 +261,7 @@ class Containers:
         pattern = rf"add_done_callback\(\s*(?:lambda[^:]*:\s*)?{taken}"
         tree = ownership.tree
         function = tree.function_around(call)
-        text = self.code if function is None else tree.module.code_for_node(function)
+        text = self.code if function is None else tree.code_of(function)
         return re.search(pattern, text) is not None
 
 

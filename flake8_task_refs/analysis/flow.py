@@ -23,6 +23,9 @@ class Flow:
     def __init__(self, tree: Tree) -> None:
         """Answer for ``tree``."""
         self.tree = tree
+        # Where in a block the last return stands, and the last statement that never ends.
+        self._returns_in: dict[cst.CSTNode, int] = {}
+        self._endless_in: dict[cst.CSTNode, int] = {}
 
     def reaches(self, start: cst.CSTNode, use: cst.CSTNode, kills: list[cst.Name]) -> bool:
         """Tell whether ``use`` can see what ``start`` bound, none of ``kills`` in between.
@@ -90,14 +93,17 @@ class Flow:
 
     def _leaves(self, block: cst.CSTNode, statement: cst.CSTNode) -> bool:
         """Tell whether the rest of ``block`` after ``statement`` returns."""
-        body = list(getattr(block, "body", ()))
-        rest = body[body.index(statement) + 1 :] if statement in body else []
-        return any(
-            isinstance(small, cst.Return)
-            for line in rest
-            if isinstance(line, cst.SimpleStatementLine)
-            for small in line.body
-        )
+        last = self._returns_in.get(block)
+        if last is None:
+            order = self.tree.order
+            returns = (
+                order[line]
+                for line in getattr(block, "body", ())
+                if isinstance(line, cst.SimpleStatementLine)
+                and any(isinstance(small, cst.Return) for small in line.body)
+            )
+            last = self._returns_in[block] = max(returns, default=-1)
+        return last > self.tree.order[statement]
 
     def _diverted(self, block: cst.CSTNode, use: cst.CSTNode) -> bool:
         """Tell whether a try statement may bring control from ``block`` to ``use`` all the same.
@@ -170,7 +176,7 @@ class Flow:
         if any(self.tree.holds(loop, use) for use in uses):
             return False
         leaving = (cst.Break, cst.Return, cst.Raise)
-        return not any(isinstance(node, leaving) for node in self.tree.walk(loop.body))
+        return not any(isinstance(node, leaving) for node in self.tree.jumps(loop.body))
 
     def _is_conditional(self, node: cst.CSTNode, loop: cst.CSTNode) -> bool:
         """Tell whether ``node`` runs on some turns of ``loop`` only: ``if task is None:``."""
@@ -208,12 +214,22 @@ class Flow:
         """Tell whether the function cannot end after ``start``: it loops or waits for ever."""
         order = self.tree.order
         for block, statement in self.tree.blocks(start):
-            items = list(getattr(block, "body", ()))
-            if isinstance(statement, cst.SimpleStatementLine):
-                items += statement.body
+            if self._last_endless(block) > order[start]:
+                return True
+            items = statement.body if isinstance(statement, cst.SimpleStatementLine) else ()
             if any(order[item] > order[start] and self._endless(item) for item in items):
                 return True
         return False
+
+    def _last_endless(self, block: cst.CSTNode) -> int:
+        """Return where in source order the last statement of ``block`` stands that never ends."""
+        last = self._endless_in.get(block)
+        if last is None:
+            order = self.tree.order
+            items = getattr(block, "body", ())
+            last = max((order[item] for item in items if self._endless(item)), default=-1)
+            self._endless_in[block] = last
+        return last
 
     def _endless(self, statement: cst.CSTNode) -> bool:
         tree = self.tree
@@ -224,7 +240,7 @@ class Flow:
             return constant and not any(
                 isinstance(node, cst.Return)
                 or (isinstance(node, cst.Break) and self.loops(node)[:1] == [statement])
-                for node in tree.walk(statement.body)
+                for node in tree.jumps(statement.body)
             )
         if isinstance(statement, cst.With):
             return any(self._endless(item) for item in getattr(statement.body, "body", ()))

@@ -53,7 +53,7 @@ def find_helper(
             and home.position(node.name)[0] == line
         ):
             # A decorator may change what is called; an empty body is for subclasses to fill.
-            if node.decorators or _is_stub(node):
+            if node.decorators or _is_stub(home, node):
                 return None
             return Helper(home, node, bound)
     return None
@@ -85,8 +85,9 @@ def likely_function(tree: Tree, call: cst.Call) -> cst.FunctionDef | None:
     return named[0] if len(named) == 1 else None
 
 
-def _is_stub(function: cst.FunctionDef) -> bool:
+def _is_stub(home: Tree, function: cst.FunctionDef) -> bool:
     """Tell whether a body is only ``...``, ``pass``, a docstring or ``raise``."""
+    home.steering()  # An excerpt shows a `raise` then; of the rest it tells whether there is any.
     return all(
         isinstance(small, (cst.Pass, cst.Raise))
         or (

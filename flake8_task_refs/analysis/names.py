@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
+from flake8_task_refs.analysis.sieve import word_offsets
 from flake8_task_refs.analysis.tree import Scope, Tree, dotted_text, last_name
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ _LOOP_SOURCE = re.compile(
 _OTHER_LOOP = re.compile(
     r"(?!asyncio\b|uvloop\b|aio\b)\w[\w.]*\.(?:get_(?!running_loop\b)(?:\w+_)?loop|new_event_loop)\("
 )
+# What follows a name where a value or an annotation is given to it.
+_BOUND: Final = re.compile(r"[ \t]*(?::([^=\n#]*))?=(?!=)[ \t]*([^\n]*)")
+_ANNOTATED_LOOP: Final = re.compile(r"[ \t]*:[^=\n#]*\bAbstractEventLoop\b")
 _LOOP_GETTER = re.compile(r"_*get_(?:\w+_)?loop\Z|new_event_loop\Z")
 _LOOP_CALLS: Final = {
     f"asyncio.{module}{name}"
@@ -52,29 +56,45 @@ class Names:
         """Keep the outline; nothing is read before it is asked for."""
         self.outline = outline
         self.settings = settings
+        self._origins: dict[str, list[str]] = {}
 
     # -- the module's own names -------------------------------------------------------------
 
     @cached_property
-    def _imports(self) -> dict[str, list[str]]:
-        """Every name that the module imports outside functions and classes, with its origins."""
-        table: dict[str, list[str]] = {}
-        for start in self.outline.imports:
-            if any(outer.kind == "def" for outer in self.outline.enclosing(start)):
-                continue
-            for name, origin in _imported(self._statement_text(start)):
-                table.setdefault(name, []).append(origin)
-        return table
+    def _import_statements(self) -> list[tuple[int, str]]:
+        """Where each import statement begins, and its text."""
+        return [(start, self._statement_text(start)) for start in self.outline.imports]
+
+    def _imports_of(self, *names: str) -> list[tuple[str, str]]:
+        """Return (bound name, origin) of the module's imports that mention one of ``names``.
+
+        What functions import is theirs.
+        """
+        found: list[tuple[str, str]] = []
+        for start, text in self._import_statements:
+            if any(name in text for name in names) and not any(
+                outer.kind == "def" for outer in self.outline.enclosing(start)
+            ):
+                found += _imported(text)
+        return found
+
+    def _imported_from(self, name: str) -> list[str]:
+        """Return the origins of everything that the module imports as ``name``."""
+        known = self._origins.get(name)
+        if known is None:
+            imports = self._imports_of(name)
+            known = self._origins[name] = [origin for bound, origin in imports if bound == name]
+        return known
 
     def _statement_text(self, start: int) -> str:
         """Return the one logical line of an import that begins at ``start``, on one line."""
         code = self.outline.code
         end = code.find("\n", start)
         end = len(code) if end < 0 else end
-        if "(" in code[start:end]:
+        if code.find("(", start, end) >= 0:
             close = code.find(")", start)
             end = len(code) if close < 0 else close + 1
-        while code[:end].endswith("\\"):
+        while code[end - 1] == "\\":
             after = code.find("\n", end + 1)
             end = len(code) if after < 0 else after
         return code[start:end].split(";")[0].replace("\\\n", " ")
@@ -102,11 +122,27 @@ class Names:
         """Return the right-hand sides (first lines, as text) of module-level ``name = ...``."""
         return self._assignments.get(name, [])
 
-    def module_names(self) -> list[str]:
-        """Return every name that the module imports, or assigns another name to."""
-        assigned = self._assignments.items()
-        named = [name for name, values in assigned if _DOTTED.fullmatch(values[-1])]
-        return [*self._imports, *named]
+    def renamed(self, names: frozenset[str]) -> list[str]:
+        """Return what the module may call things whose last name is one of ``names``."""
+        found = [
+            bound
+            for bound, origin in self._imports_of(*names)
+            if origin.rsplit(".", 1)[-1] in names
+        ]
+        known = {*names, *found}
+        grown = True
+        while grown:
+            assigned = [
+                name
+                for name, values in self._assignments.items()
+                if name not in known
+                and _DOTTED.fullmatch(values[-1])
+                and values[-1].rsplit(".", 1)[-1] in known
+            ]
+            known.update(assigned)
+            found += assigned
+            grown = bool(assigned)
+        return found
 
     def module_origin(self, name: str, depth: int = 0) -> str | None:
         """Return what the module's ``name`` is: a dotted origin, or None if it is its own.
@@ -115,7 +151,7 @@ class Names:
         """
         if self.outline.top_level(name):
             return None
-        origins = self._imports.get(name, [])
+        origins = self._imported_from(name)
         values = [value for value in self.assigned(name) if value != "None"]
         if values:
             return (
@@ -124,7 +160,7 @@ class Names:
         if origins:
             # try/except ImportError: asyncio's wins over the stand-in beside it.
             return _tidy(next((o for o in origins if o.startswith("asyncio")), origins[-1]))
-        if name in _ASYNCIO_EXPORTS and "asyncio.*" in self._imports.get("*", ()):
+        if name in _ASYNCIO_EXPORTS and "asyncio.*" in self._imported_from("*"):
             return f"asyncio.{name}"
         return f"builtins.{name}" if hasattr(builtins, name) else None
 
@@ -215,14 +251,25 @@ class Names:
         return "AbstractEventLoop" in source and re.search(says, source) is not None
 
     def _attribute_is_loop(self, attribute: str) -> bool:
+        key = ("is a loop", attribute)
+        known = self.outline.answers.get(key)
+        if known is None:
+            known = self.outline.answers[key] = self._attribute_holds_loop(attribute)
+        return known
+
+    def _attribute_holds_loop(self, attribute: str) -> bool:
         if self._returns_loop(attribute):
             return True
         code = self.outline.code
-        pattern = rf"\b{attribute}[ \t]*(?::([^=\n#]*))?=(?!=)[ \t]*([^\n]*)"
-        bound = re.findall(rf"\.{pattern}", code) if attribute in code else []
+        found = word_offsets(code, attribute)
+        bound = [
+            (match[1] or "", match[2])
+            for at in found
+            if code[at - 1 : at] == "." and (match := _BOUND.match(code, at + len(attribute)))
+        ]
         if any("AbstractEventLoop" in note or _LOOP_SOURCE.match(value) for note, value in bound):
             return True
-        if re.search(rf"\b{attribute}[ \t]*:[^=\n#]*\bAbstractEventLoop\b", code):
+        if any(_ANNOTATED_LOOP.match(code, at + len(attribute)) for at in found):
             return True
         foreign = bound and all(
             _OTHER_LOOP.match(value) or _foreign_class(value) for _, value in bound

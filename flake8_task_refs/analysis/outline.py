@@ -50,7 +50,6 @@ _SPACES = re.compile(r"[^\S\n]+")
 _LINE_BREAK = re.compile(r" ?\n\s*")
 _CONTINUED = re.compile(r"\n(?=[-+*/%@|&^.])|(?<=[-+*/%@|&^.])\n")
 _SEPARATOR = re.compile(r"[,;=\n(){}\[\]]")
-_NOT_NEWLINE = re.compile(r"[^\n]")
 _MAX_NESTING = 200
 _MAX_CHAIN = 1000
 _PLAIN_STRING = re.compile(_STRING_BODY, re.DOTALL)
@@ -121,6 +120,8 @@ class Outline:
     statements: list[int] = field(default_factory=list)
     imports: list[int] = field(default_factory=list)
     blanks: list[tuple[int, int, str]] = field(default_factory=list)
+    # Answers to (question, subject) that hold for the whole source, so that each is found once.
+    answers: dict[tuple[str, str], bool] = field(default_factory=dict, repr=False)
 
     @cached_property
     def _line_starts(self) -> list[int]:
@@ -142,10 +143,42 @@ class Outline:
         last = 0
         for start, end, _ in self.blanks:
             text = self.source[start:end]
-            blank = _NOT_NEWLINE.sub(" ", text) if "\n" in text else " " * len(text)
+            blank = "\n".join([" " * len(line) for line in text.split("\n")])
             parts += (self.source[last:start], blank)
             last = end
         parts.append(self.source[last:])
+        return "".join(parts)
+
+    def has(self, pattern: str, *, strings: bool = False) -> bool:
+        """Tell whether ``pattern`` is found in the code, or with ``strings`` in all of the source.
+
+        Every function of a file may put the same question; it is answered once. ``^`` and ``$``
+        match at lines.
+        """
+        key = ("in the source" if strings else "in the code", pattern)
+        known = self.answers.get(key)
+        if known is None:
+            text = self.source if strings else self.code
+            known = self.answers[key] = re.search(pattern, text, re.MULTILINE) is not None
+        return known
+
+    def flat(self, start: int, end: int) -> str:
+        """Return a slice of the source with comments and strings, newlines included, as spaces.
+
+        Of an f-string, which is code, the quotes are left.
+        """
+        parts: list[str] = []
+        last = start
+        for at in range(max(0, bisect_right(self._blank_starts, start) - 1), len(self.blanks)):
+            first, after, kind = self.blanks[at]
+            if first >= end:
+                break
+            if after > last:
+                first, after = max(first, last), min(after, end)
+                blank = " " * (after - first)
+                parts += (self.source[last:first], f'"{blank[2:]}"' if kind == "fstring" else blank)
+                last = after
+        parts.append(self.source[last:end])
         return "".join(parts)
 
     @cached_property
@@ -187,30 +220,6 @@ class Outline:
         end = self.statements[at] if at < len(self.statements) else len(self.source)
         return Region(start, end)
 
-    def is_too_complex(self, region: Region) -> bool:
-        """Tell whether a parser could overflow its stack, or take minutes, over ``region``.
-
-        CPython nests brackets 200 deep at the most; libcst crashes somewhere above that, and its
-        time for a chain of operators grows with the square of the chain's length.
-        """
-        code = self.code[region.start : region.end]
-        if sum(map(code.count, "([{")) > _MAX_NESTING:
-            depth = 0
-            for match in _BRACKETS.finditer(code):
-                depth += len(match[0]) if match[0][0] in "([{" else -len(match[0])
-                if depth > _MAX_NESTING:
-                    return True
-        if len(code) < 2 * _MAX_CHAIN:
-            return False
-        links, operators = _LINK.findall(code), _OPERATOR.findall(code)
-        if len(links) < _MAX_CHAIN and len(operators) < _MAX_CHAIN:
-            return False
-        # Blanked strings are long runs of spaces: shortened first, or the search is quadratic.
-        joined = _CONTINUED.sub(" ", _LINE_BREAK.sub("\n", _SPACES.sub(" ", code)))
-        return any(len(_LINK.findall(line)) > _MAX_CHAIN for line in joined.split("\n")) or any(
-            len(_OPERATOR.findall(part)) > _MAX_CHAIN for part in _SEPARATOR.split(joined)
-        )
-
     def region_of(self, definition: Definition) -> Region:
         """Return the region that holds ``definition`` alone, within the classes around it."""
         prefix = "".join(f"{outer.margin}class {outer.name}:\n" for outer in definition.parents)
@@ -239,6 +248,31 @@ class Outline:
     def top_level(self, name: str) -> list[Definition]:
         """Return the module-level functions and classes called ``name``."""
         return [found for found in self._by_name.get(name, ()) if not found.parents]
+
+
+def is_too_complex(code: str) -> bool:
+    """Tell whether a parser could overflow its stack, or take minutes, over ``code``.
+
+    CPython nests brackets 200 deep at the most; libcst crashes somewhere above that, and its
+    time for a chain of operators grows with the square of the chain's length. Strings and
+    comments are blanked out of ``code``.
+    """
+    if sum(map(code.count, "([{")) > _MAX_NESTING:
+        depth = 0
+        for match in _BRACKETS.finditer(code):
+            depth += len(match[0]) if match[0][0] in "([{" else -len(match[0])
+            if depth > _MAX_NESTING:
+                return True
+    if len(code) < 2 * _MAX_CHAIN:
+        return False
+    links, operators = _LINK.findall(code), _OPERATOR.findall(code)
+    if len(links) < _MAX_CHAIN and len(operators) < _MAX_CHAIN:
+        return False
+    # Blanked strings are long runs of spaces: shortened first, or the search is quadratic.
+    joined = _CONTINUED.sub(" ", _LINE_BREAK.sub("\n", _SPACES.sub(" ", code)))
+    return any(len(_LINK.findall(line)) > _MAX_CHAIN for line in joined.split("\n")) or any(
+        len(_OPERATOR.findall(part)) > _MAX_CHAIN for part in _SEPARATOR.split(joined)
+    )
 
 
 def _fstring_end(source: str, quote_at: int) -> int:

@@ -8,9 +8,9 @@ which is a hold: silence is better than a false alarm.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import libcst as cst
@@ -406,13 +406,17 @@ class Ownership:
 
     def _gives_up(self, node: cst.CSTNode) -> bool:
         """Tell whether the function around ``node`` waits for only some of its tasks."""
-        function = self.tree.function_around(node)
-        return any(
-            self._is_partial(call)
-            and self.tree.function_around(call) is function
+        return self.tree.function_around(node) in self._giving_up
+
+    @cached_property
+    def _giving_up(self) -> set[cst.FunctionDef | cst.Lambda | None]:
+        """The functions of the region that wait for only some of their tasks."""
+        return {
+            self.tree.function_around(call)
+            for call in self.tree.waiting_calls()
+            if self._is_partial(call)
             and self.names.canonical(self.tree, call.func) == "asyncio.wait"
-            for call in self.tree.calls
-        )
+        }
 
     def _around_in_function(self, node: cst.CSTNode) -> list[cst.CSTNode]:
         around: list[cst.CSTNode] = []
@@ -509,10 +513,12 @@ class Ownership:
 
     def _is_weak(self, name: str, weak: frozenset[str], *, attribute: bool) -> bool:
         """Tell whether the module's ``name``, or an attribute of that name, is made by ``weak``."""
+        if "Weak" not in self.tree.outline.code:
+            return False
         before = r"\." if attribute else r"^"
         makers = "|".join(sorted(path.removeprefix("weakref.") for path in weak))
         pattern = rf"{before}{name}[ \t]*(?::[^=\n]*)?=[ \t]*\(?\s*(?:weakref\.)?(?:{makers})\b"
-        return re.search(pattern, self.tree.outline.code, re.MULTILINE) is not None
+        return self.tree.outline.has(pattern)
 
     # -- names ------------------------------------------------------------------------------
 

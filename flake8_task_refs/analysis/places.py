@@ -118,6 +118,7 @@ class Places:
     def _nodes(self, tree: Tree) -> dict[str, list[cst.CSTNode]]:
         """Return the names, attributes and string-keyed subscripts of ``tree`` by their name."""
         if tree not in self._named:
+            tree.whole()
             named = self._named[tree] = {}
             for node in tree.order:
                 name = _key(node) if isinstance(node, cst.Subscript) else last_name(node)

@@ -17,6 +17,7 @@ from flake8_task_refs.options import Settings
 # Words that create a task wherever they stand: called, handed over, or given another name.
 CREATOR_WORDS: Final = ("create_task", "ensure_future")
 # Words that speak only when called, and only in a file that mentions asyncio at all.
+_CALLBACK: Final = "add_done_callback("
 _CALLED_WORDS: Final = (
     "Task(",
     "gather(",
@@ -24,7 +25,7 @@ _CALLED_WORDS: Final = (
     "run_coroutine_threadsafe(",
     "wait(",
     "wait_for(",
-    "add_done_callback(",
+    _CALLBACK,
 )
 # `await asyncio.gather(...)` is the usual and the right use; it need not be parsed.
 _AWAITED: Final = ("await ", "await asyncio.")
@@ -36,11 +37,10 @@ _PARTS: Final = ("", "asyncio", "tasks", "futures")
 _NO_LOOPS: Final = ("self", "cls", "tg", "hass", "group", "task_group", "nursery")
 _LOOP_SOURCES: Final = ("_loop(", "AbstractEventLoop")
 # A creator that gets another name: `import create_task as spawn`, `spawn = asyncio.create_task`.
-_RENAMED: Final = re.compile(
-    r"\b(?:create_task|ensure_future|Task|gather|shield|run_coroutine_threadsafe|wait|wait_for)"
-    r"(?:\s+as\b|[ \t]*(?:$|[#,)\]]))",
-    re.MULTILINE,
-)
+_RENAMABLE: Final = (
+    *CREATOR_WORDS, "Task", "gather", "shield", "run_coroutine_threadsafe", "wait", "wait_for",
+)  # fmt: skip
+_RENAMED: Final = re.compile(r"\s+as\b|[ \t]*(?:$|[#,)\]])", re.MULTILINE)
 
 
 def _creators(settings: Settings) -> tuple[str, ...]:
@@ -55,11 +55,15 @@ def _words(settings: Settings) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
 
 def may_create_tasks(source: str | bytes, settings: Settings | None = None) -> bool:
     """Tell whether ``source`` (text, or a file's bytes) mentions anything a rule speaks of."""
-    data = source.encode("utf-8", "surrogatepass") if isinstance(source, str) else source
-    creators, called = _words(settings or Settings())
-    if any(word in data for word in creators):
+    settings = settings or Settings()
+    if isinstance(source, str):
+        if any(word in source for word in _creators(settings)):
+            return True
+        return "asyncio" in source and any(word in source for word in _CALLED_WORDS)
+    creators, called = _words(settings)
+    if any(word in source for word in creators):
         return True
-    return b"asyncio" in data and any(word in data for word in called)
+    return b"asyncio" in source and any(word in source for word in called)
 
 
 def mentions(source: str, settings: Settings) -> list[int]:
@@ -86,15 +90,20 @@ def mentions(source: str, settings: Settings) -> list[int]:
         for word in _CALLED_WORDS:
             for at in word_offsets(source, word):
                 base = _base(source, at)
-                wanted = (bare if not base else base in modules) or word == "add_done_callback("
-                if wanted and not source.endswith(_AWAITED, 0, at):
+                if (bare if not base else base in modules) and not source.endswith(_AWAITED, 0, at):
                     found.append(at)
+    if found or "asyncio" in source:
+        found += word_offsets(source, _CALLBACK)
     return sorted(set(found))
 
 
 def may_rename(source: str) -> bool:
     """Tell whether ``source`` may give a creator or an aggregate another name."""
-    return _RENAMED.search(source) is not None
+    return any(
+        _RENAMED.match(source, at + len(word))
+        for word in _RENAMABLE
+        for at in word_offsets(source, word)
+    )
 
 
 def _base(source: str, at: int) -> str:
@@ -113,15 +122,17 @@ def _base(source: str, at: int) -> str:
     return source[start:end]
 
 
-def word_offsets(source: str, word: str) -> list[int]:
+def word_offsets(source: str, word: str, start: int = 0, end: int | None = None) -> list[int]:
     """Return where ``word`` stands in ``source`` as a whole name, or as one that is called."""
     found: list[int] = []
-    at = source.find(word)
+    called = word[-1] == "("
+    end = len(source) if end is None else end
+    at = source.find(word, start, end)
     while at >= 0:
-        end = at + len(word)
-        if not _continues(source, at - 1) and (word[-1] == "(" or not _continues(source, end)):
+        after = at + len(word)
+        if not _continues(source, at - 1) and (called or not _continues(source, after)):
             found.append(at)
-        at = source.find(word, end)
+        at = source.find(word, after, end)
     return found
 
 

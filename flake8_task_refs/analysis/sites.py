@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
 from flake8_task_refs.analysis.names import assigned_value
-from flake8_task_refs.analysis.tree import Scope, Tree, dotted_text
+from flake8_task_refs.analysis.tree import Scope, Tree, dotted_text, last_name
 
 if TYPE_CHECKING:
     from flake8_task_refs.analysis.names import Names
@@ -60,16 +61,43 @@ class Sites:
 
     def aliases(self) -> list[str]:
         """Return the module's own names for creators and aggregates: ``spawn`` of ``as spawn``."""
-        settings = self.names.settings
-        known = CREATORS | AGGREGATES | set(settings.task_factories)
+        known = CREATORS | AGGREGATES | set(self.names.settings.task_factories)
         return [
-            name for name in self.names.module_names() if self.names.module_origin(name) in known
+            name
+            for name in self.names.renamed(self._last_names)
+            if self.names.module_origin(name) in known
         ]
+
+    @cached_property
+    def _last_names(self) -> frozenset[str]:
+        """What creators and aggregates are called, without the module."""
+        known = CREATORS | AGGREGATES | set(self.names.settings.task_factories)
+        return frozenset(path.rsplit(".", 1)[-1] for path in known)
+
+    @cached_property
+    def _module_names(self) -> frozenset[str]:
+        return self._last_names | set(self.aliases())
 
     def find(self, tree: Tree) -> list[CreationSite]:
         """Return the creation sites of ``tree``, in source order."""
-        found = (self._site(tree, call) for call in tree.calls)
+        names = self._names_in(tree)
+        found = (
+            self._site(tree, call)
+            for call in tree.marked_calls()
+            if last_name(call.func) in names
+            or any(last_name(arg.value) in names for arg in call.args[:3])
+        )
         return [site for site in found if site is not None]
+
+    def _names_in(self, tree: Tree) -> set[str]:
+        """Return the last names that a creator or an aggregate may have in ``tree``."""
+        names = self._module_names | {name for _, name in self.wrappers}
+        grown = True
+        while grown:
+            more = {new for new, known in tree.renamings if known in names}
+            grown = not more <= names
+            names |= more
+        return set(names)
 
     def _site(self, tree: Tree, call: cst.Call) -> CreationSite | None:
         path = self.creator(tree, call.func)

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Final, TypeGuard
+from typing import TYPE_CHECKING, Any, Final, TypeGuard, TypeVar
 
 import libcst as cst
 from libcst.metadata import MetadataWrapper, PositionProvider
 
 from flake8_task_refs.analysis.finding import SourceError
-from flake8_task_refs.analysis.outline import lexemes
+from flake8_task_refs.analysis.outline import is_too_complex, lexemes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from flake8_task_refs.analysis.excerpt import Excerpt
     from flake8_task_refs.analysis.outline import Outline, Region
 
 # Where libcst's field order is not the source's.
@@ -74,6 +75,24 @@ _SCOPES: Final[dict[type[cst.CSTNode], str]] = {
 }
 # The skim takes these for strings, and does not see the names in them.
 _UNSEEN: Final = (cst.FormattedString, cst.TemplatedString)
+# What the walk takes notes of.
+_NOTED: Final = frozenset(
+    {
+        cst.Call, cst.Global, cst.Nonlocal, cst.Import, cst.ImportFrom,
+        cst.Assign, cst.AnnAssign, cst.NamedExpr,
+    }
+)  # fmt: skip
+# Nodes that hold statements, some of which an excerpt may leave out.
+_COMPOUND: Final = frozenset(
+    {
+        cst.Module, cst.IndentedBlock, cst.FunctionDef, cst.ClassDef, cst.If, cst.Else, cst.For,
+        cst.While, cst.With, cst.Try, cst.TryStar, cst.ExceptHandler, cst.ExceptStarHandler,
+        cst.Finally, cst.Match, cst.MatchCase,
+    }
+)  # fmt: skip
+_JUMPS: Final = (cst.Return, cst.Raise, cst.Break, cst.Continue, cst.Yield)
+# What a name does where it stands.
+_LOAD, _STORE, _WALRUS, _NO_VARIABLE = range(4)
 _BLOCKS: Final = (cst.IndentedBlock, cst.SimpleStatementSuite, cst.Module)
 
 
@@ -84,6 +103,13 @@ def _child_fields(cls: type[cst.CSTNode]) -> tuple[str, ...]:
 
 
 _FIELDS: dict[type[cst.CSTNode], tuple[str, ...]] = {}
+# The walk's own table: (field, what a name does in it, whether it lies outside the new scope), in
+# the order in which they are put on a stack.
+_PLANS: dict[type[cst.CSTNode], tuple[tuple[str, int, bool], ...]] = {
+    # Their names are no variables of their own; `_note` takes them.
+    cst.Import: (),
+    cst.ImportFrom: (),
+}
 # CSTNode is an abstract class, whose isinstance is slow; each class is asked once.
 _IS_NODE: dict[type, bool] = {}
 
@@ -114,6 +140,21 @@ def children(node: cst.CSTNode) -> list[tuple[str, cst.CSTNode]]:
     return found
 
 
+def _plan(cls: type[cst.CSTNode]) -> tuple[tuple[str, int, bool], ...]:
+    texts = {item.name for item in fields(cls) if item.type in (str, bool)}
+    plan: list[tuple[str, int, bool]] = []
+    for name in reversed(_child_fields(cls)):
+        if name in texts:
+            continue
+        does = _LOAD
+        if name in _TARGETS.get(cls, ()):
+            does = _WALRUS if cls is cst.NamedExpr else _STORE
+        elif (cls, name) in _NOT_A_VARIABLE:
+            does = _NO_VARIABLE
+        plan.append((name, does, cls in _SCOPES and not _runs_inside(cls, name)))
+    return tuple(plan)
+
+
 @dataclass(eq=False)
 class Scope:
     """A namespace: ``kind`` is module, class, function or comprehension.
@@ -133,7 +174,7 @@ class Scope:
 
     def binds(self, name: str) -> bool:
         """Tell whether ``name`` is a variable of this very scope."""
-        return name not in self.elsewhere and (name in self.stores or name in self.imports)
+        return (name in self.stores or name in self.imports) and name not in self.elsewhere
 
     def owner(self, name: str) -> Scope | None:
         """Return the scope that ``name`` belongs to, seen from here; None if no scope binds it."""
@@ -164,6 +205,33 @@ class Scope:
         while scope.kind == "comprehension" and scope.parent is not None:
             scope = scope.parent
         return scope
+
+
+_Node = TypeVar("_Node")
+
+
+class _Asked(dict[str, list[_Node]]):
+    """Names and their nodes in an excerpt, which must show all of a name that it is asked for."""
+
+    def __init__(self, shows: Callable[[str], None], shows_all: Callable[[], None]) -> None:
+        self._shows = shows
+        self._shows_all = shows_all
+
+    def __contains__(self, name: object) -> bool:
+        self._shows(str(name))
+        return super().__contains__(name)
+
+    def __getitem__(self, name: str) -> list[_Node]:
+        self._shows(name)
+        return super().__getitem__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self._shows(name)
+        return super().get(name, default)
+
+    def __iter__(self) -> Iterator[str]:
+        self._shows_all()
+        return super().__iter__()
 
 
 def _runs_inside(cls: type[cst.CSTNode], field_name: str) -> bool:
@@ -214,14 +282,25 @@ def last_name(node: cst.CSTNode) -> str:
 
 
 class Tree:
-    """One parsed region. ``offset_of`` maps a node back to the whole source."""
+    """One parsed region, or as much of it as an ``excerpt`` shows.
 
-    def __init__(self, outline: Outline, region: Region) -> None:
+    The questions that an excerpt cannot answer raise ``excerpt.Unseen``: those about names, and
+    ``walk``, ``blocks``, ``jumps`` and ``calls``. Whoever reads the statements of a block off the
+    node itself says so with ``whole`` first.
+    """
+
+    def __init__(self, outline: Outline, region: Region, excerpt: Excerpt | None = None) -> None:
         """Parse ``region`` of ``outline``'s source. Raises ``SourceError`` if it does not parse."""
         self.outline = outline
         self.region = region
-        self.text = region.prefix + outline.source[region.start : region.end]
-        if outline.is_too_complex(region):
+        self.excerpt = excerpt
+        self.text = (
+            region.prefix + outline.source[region.start : region.end]
+            if excerpt is None
+            else excerpt.text
+        )
+        code = outline.code[region.start : region.end] if excerpt is None else excerpt.code
+        if is_too_complex(code):
             raise SourceError("an expression is nested too deeply, or too long")
         try:
             self.module = cst.parse_module(self.text)
@@ -231,64 +310,102 @@ class Tree:
         self.order: dict[cst.CSTNode, int] = {}
         self.scope: dict[cst.CSTNode, Scope] = {}
         self.inner: dict[cst.CSTNode, Scope] = {}
-        self.calls: list[cst.Call] = []
+        self._calls: list[cst.Call] = []
+        # (new name, last name of what it is another name for) of assignments and imports
+        self.renamings: list[tuple[str, str]] = []
         self._names: list[cst.Name] = []
+        self._jumps: dict[cst.CSTNode, list[cst.CSTNode]] = {}
         self._offsets: dict[cst.CSTNode, int] | None = None
         self._walk()
 
     # -- the walk ---------------------------------------------------------------------------
 
     def _walk(self) -> None:
-        root = Scope("module", self.module, None)
-        self.inner[self.module] = root
-        parent, order, scope_of = self.parent, self.order, self.scope
-        # (node, its scope, whether it is stored to, whether the skim sees its names)
-        stack: list[tuple[cst.CSTNode, Scope, bool, bool]] = [(self.module, root, False, True)]
+        root = self._new_scope("module", self.module, None)
+        parent, order, scope_of, plans = self.parent, self.order, self.scope, _PLANS
+        # (node, its parent, its scope, what a name does there, whether the skim sees its names)
+        stack: list[tuple[cst.CSTNode, cst.CSTNode | None, Scope, int, bool]] = [
+            (self.module, None, root, _LOAD, True)
+        ]
+        pop, push = stack.pop, stack.append
         count = 0
         while stack:
-            node, scope, stored, visible = stack.pop()
+            node, holder, scope, role, visible = pop()
+            if holder is not None:
+                parent[node] = holder
             order[node] = count
             scope_of[node] = scope
             count += 1
             if type(node) is cst.Name:
                 if visible:
                     self._names.append(node)
-                holder = parent[node]
-                if (type(holder), self._field(holder, node)) not in _NOT_A_VARIABLE:
+                if role == _LOAD:
+                    scope.loads.setdefault(node.value, []).append(node)
+                elif role != _NO_VARIABLE:
                     # A walrus in a comprehension binds in the function around it (PEP 572).
-                    target = scope.function if isinstance(holder, cst.NamedExpr) else scope
-                    names = target.stores if stored else scope.loads
-                    names.setdefault(node.value, []).append(node)
+                    target = scope.function if role == _WALRUS else scope
+                    target.stores.setdefault(node.value, []).append(node)
                 continue
             cls = type(node)
-            if isinstance(node, cst.Call):
-                self.calls.append(node)
-            elif isinstance(node, (cst.Global, cst.Nonlocal)):
-                scope.elsewhere.update(item.name.value for item in node.names)
-            elif isinstance(node, (cst.Import, cst.ImportFrom)):
-                self._note_import(node, scope)
-                self._take_names(node)
-                continue
-            inner = self._open_scope(node, scope) if cls in _SCOPES else scope
-            targets = _TARGETS.get(cls, ())
-            parts_stored = stored and cls in _TARGET_PARTS
-            shown = visible and cls not in _UNSEEN
-            pending = []
-            for name, child in children(node):
-                parent[child] = node
-                outside = inner is not scope and not _runs_inside(cls, name)
+            if cls in _NOTED:
+                self._note(node, scope)
+            plan = plans.get(cls)
+            if plan is None:
+                plan = plans[cls] = _plan(cls)
+            inner = scope
+            if cls in _SCOPES:
+                inner = self._new_scope(_SCOPES[cls], node, scope)
+            if cls in _UNSEEN:
+                visible = False
+            passed_on = role if cls in _TARGET_PARTS else _LOAD
+            for name, does, outside in plan:
+                value = getattr(node, name)
+                if value is None:
+                    continue
+                child_role = passed_on if does == _LOAD else does
                 child_scope = scope if outside else inner
-                pending.append((child, child_scope, parts_stored or name in targets, shown))
-            pending.reverse()
-            stack += pending
+                kind = type(value)
+                if kind is list or kind is tuple:
+                    for item in reversed(value):
+                        if _is_node(item):
+                            push((item, node, child_scope, child_role, visible))
+                elif _is_node(value):
+                    push((value, node, child_scope, child_role, visible))
 
-    @staticmethod
-    def _field(holder: cst.CSTNode, node: cst.Name) -> str:
-        if isinstance(holder, cst.Attribute):
-            return "attr" if holder.attr is node else "value"
-        if isinstance(holder, cst.Arg):
-            return "keyword" if holder.keyword is node else "value"
-        return "name"
+    def _new_scope(self, kind: str, node: cst.CSTNode, outer: Scope | None) -> Scope:
+        excerpt = self.excerpt
+        if excerpt is None:
+            scope = Scope(kind, node, outer)
+        else:
+            scope = Scope(
+                kind,
+                node,
+                outer,
+                stores=_Asked(excerpt.shows_bindings, excerpt.shows_everything),
+                loads=_Asked(excerpt.shows_uses, excerpt.shows_everything),
+                imports=_Asked(excerpt.shows_bindings, excerpt.shows_everything),
+            )
+        if outer is not None:
+            outer.children.append(scope)
+        self.inner[node] = scope
+        return scope
+
+    def _note(self, node: cst.CSTNode, scope: Scope) -> None:
+        """Take notes of a node of the classes in ``_NOTED``."""
+        if isinstance(node, cst.Call):
+            self._calls.append(node)
+        elif isinstance(node, (cst.Global, cst.Nonlocal)):
+            scope.elsewhere.update(item.name.value for item in node.names)
+        elif isinstance(node, (cst.Import, cst.ImportFrom)):
+            self._note_import(node, scope)
+            self._take_names(node)
+        elif isinstance(node, (cst.Assign, cst.AnnAssign, cst.NamedExpr)):
+            if not isinstance(node.value, (cst.Name, cst.Attribute)):
+                return
+            known = last_name(node.value)
+            targets = node.targets if isinstance(node, cst.Assign) else [node]
+            names = [target.target for target in targets]
+            self.renamings += [(at.value, known) for at in names if isinstance(at, cst.Name)]
 
     def _take_names(self, node: cst.CSTNode) -> None:
         """Put the names of an import into the name order; they are no variables of their own."""
@@ -299,17 +416,10 @@ class Tree:
                 self._names.append(child)
             self._take_names(child)
 
-    @staticmethod
-    def _note_import(node: cst.Import | cst.ImportFrom, scope: Scope) -> None:
+    def _note_import(self, node: cst.Import | cst.ImportFrom, scope: Scope) -> None:
         for bound, origin in imported(node):
             scope.imports.setdefault(bound, []).append(origin)
-
-    def _open_scope(self, node: cst.CSTNode, scope: Scope) -> Scope:
-        """Return a new scope for a node of ``_SCOPES``."""
-        inner = Scope(_SCOPES[type(node)], node, scope)
-        scope.children.append(inner)
-        self.inner[node] = inner
-        return inner
+            self.renamings.append((bound, origin.rpartition(".")[2]))
 
     # -- moving about -----------------------------------------------------------------------
 
@@ -322,7 +432,12 @@ class Tree:
 
     def holds(self, outer: cst.CSTNode, node: cst.CSTNode) -> bool:
         """Tell whether ``node`` is ``outer`` or lies inside it."""
-        return node is outer or any(at is outer for at in self.ancestors(node))
+        at: cst.CSTNode | None = node
+        while at is not None:
+            if at is outer:
+                return True
+            at = self.parent.get(at)
+        return False
 
     def function_around(self, node: cst.CSTNode) -> cst.FunctionDef | cst.Lambda | None:
         """Return the innermost function around ``node``, or None at module or class level."""
@@ -360,6 +475,7 @@ class Tree:
 
         They end at the innermost function: what lies outside runs at another time.
         """
+        self.steering()
         pairs: list[tuple[cst.CSTNode, cst.CSTNode]] = []
         at = node
         for outer in self.ancestors(node):
@@ -370,8 +486,61 @@ class Tree:
             at = outer
         return pairs
 
+    @property
+    def calls(self) -> list[cst.Call]:
+        """Every call, in source order."""
+        self.whole()
+        return self._calls
+
+    def marked_calls(self) -> list[cst.Call]:
+        """Return at least the calls in the statements that mention a task, in source order."""
+        return self._calls
+
+    def calls_near(self, name: str) -> list[cst.Call]:
+        """Return at least the calls in the statements that use the variable ``name``, in order."""
+        if self.excerpt is not None:
+            self.excerpt.shows_uses(name)
+        return self._calls
+
+    def waiting_calls(self) -> list[cst.Call]:
+        """Return at least the calls of a function named ``wait``, in source order."""
+        self.steering()
+        return self._calls
+
+    def steering(self) -> None:
+        """Make sure that no statement is left out that steers the control flow."""
+        if self.excerpt is not None:
+            self.excerpt.shows_steering()
+
+    def whole(self) -> None:
+        """Make sure that no statement is left out, for a look at the statements of a block."""
+        if self.excerpt is not None:
+            self.excerpt.shows_everything()
+
+    def code_of(self, node: cst.CSTNode) -> str:
+        """Return the source text of ``node``."""
+        if type(node) in _COMPOUND:
+            self.whole()
+        return self.module.code_for_node(node)
+
+    def jumps(self, node: cst.CSTNode) -> list[cst.CSTNode]:
+        """Return what in ``node`` leaves its place: returns, raises, breaks, continues, yields."""
+        self.steering()
+        found = self._jumps.get(node)
+        if found is None:
+            found = self._jumps[node] = [
+                at for at in self._walk_down(node) if isinstance(at, _JUMPS)
+            ]
+        return found
+
     def walk(self, node: cst.CSTNode, *, into_functions: bool = False) -> Iterator[cst.CSTNode]:
         """Yield ``node`` and what is in it, in source order, nested functions only on demand."""
+        if type(node) in _COMPOUND:
+            self.whole()
+        return self._walk_down(node, into_functions=into_functions)
+
+    @staticmethod
+    def _walk_down(node: cst.CSTNode, *, into_functions: bool = False) -> Iterator[cst.CSTNode]:
         stack = [node]
         while stack:
             at = stack.pop()
@@ -403,7 +572,13 @@ class Tree:
         while opened:
             at = self.text.rindex("(", 0, at)
             opened -= 1
-        return self.outline.position(at - len(self.region.prefix) + self.region.start)
+        return self.outline.position(self._source_offset(at))
+
+    def _source_offset(self, at: int) -> int:
+        """Return where in the source the character at ``at`` of the text stands."""
+        if self.excerpt is not None:
+            return self.excerpt.offset(at)
+        return at - len(self.region.prefix) + self.region.start
 
     def _align(self) -> dict[cst.CSTNode, int]:
         """Match the tree's names with the text's words: both stand in source order."""
@@ -424,4 +599,4 @@ class Tree:
         start = positions[node].start
         lines = self.text.split("\n")
         offset = sum(len(line) + 1 for line in lines[: start.line - 1]) + start.column
-        return self.outline.position(offset - len(self.region.prefix) + self.region.start)
+        return self.outline.position(self._source_offset(offset))

@@ -165,7 +165,7 @@ class Judge:
             return True
         helpers = [self._helper(hold) for hold in holds if hold.how is How.PASSED]
         return any(
-            "add_done_callback" in helper.tree.module.code_for_node(helper.function)
+            "add_done_callback" in helper.tree.code_of(helper.function)
             for helper in helpers
             if helper is not None
         )

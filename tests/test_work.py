@@ -1,0 +1,234 @@
+"""The fast path, by the work that is done, not by seconds: what is parsed, how calls grow."""
+
+from __future__ import annotations
+
+import cProfile
+import pstats
+import subprocess
+import sys
+from pathlib import Path
+
+import libcst as cst
+import pytest
+from test_agreement import PROGRAMS, module
+
+from flake8_task_refs.analysis.check import check_regions, check_source
+from flake8_task_refs.analysis.excerpt import Detail, Excerpt, RegionLines, Unseen
+from flake8_task_refs.analysis.outline import normalise_newlines, skim
+from flake8_task_refs.options import Settings
+
+sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
+from typing import TYPE_CHECKING
+
+import speed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FUNCTION = """\
+import asyncio
+
+
+async def serve(request, limit: int = 5):
+    '''Left out.'''
+    total = compute(request, limit)
+    if total > limit:
+        raise TooMuch(
+            total,
+        )
+    for item in request:
+        log(item)
+    else:
+        log("none")
+    %s
+    try:
+        store(total)
+    finally:
+        close()
+"""
+
+
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Collect what libcst is given to parse."""
+    texts: list[str] = []
+    parse = cst.parse_module
+
+    def noted(text: str) -> cst.Module:
+        texts.append(text)
+        return parse(text)
+
+    monkeypatch.setattr(cst, "parse_module", noted)
+    return texts
+
+
+def test_only_the_statement_that_throws_a_task_away_is_parsed(parsed: list[str]) -> None:
+    assert len(check_source(FUNCTION % "asyncio.create_task(total)")) == 1
+    assert parsed == ["async def serve(request, limit: int = 5):\n    asyncio.create_task(total)\n"]
+
+
+def test_the_control_flow_is_parsed_when_a_task_is_bound(parsed: list[str]) -> None:
+    assert len(check_source(FUNCTION % "task = asyncio.create_task(total)")) == 1
+    assert len(parsed) == 1
+    assert "raise TooMuch" in parsed[0]
+    assert "compute" not in parsed[0]
+    assert "store" not in parsed[0]
+
+
+def test_most_of_a_long_function_is_never_parsed(parsed: list[str]) -> None:
+    source = speed.function(20_000)
+    assert len(check_source(source)) == 1
+    assert sum(map(len, parsed)) < 200
+
+
+def test_data_is_never_parsed(parsed: list[str]) -> None:
+    assert len(check_source(speed.generated(1))) == 1
+    assert sum(map(len, parsed)) < 200
+
+
+def calls(source: str) -> int:
+    """Return how many functions are called while ``source`` is checked."""
+    profile = cProfile.Profile()
+    profile.runcall(check_source, source)
+    return int(pstats.Stats(profile).total_calls)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("make", "size"),
+    [
+        (speed.function, 1_000),
+        (speed.sites, 60),
+        (speed.methods, 200),
+        (speed.nesting, 24),
+        (speed.registered, 50),
+        (speed.generated, 1),
+    ],
+    ids=lambda value: getattr(value, "__name__", str(value)),
+)
+def test_the_work_grows_with_the_source(make: Callable[[int], str], size: int) -> None:
+    calls(make(2))  # fills caches
+    once, twice = calls(make(size)), calls(make(2 * size))
+    assert twice < 2.3 * once
+
+
+@pytest.mark.parametrize("hidden", [(), ("TSK304",)])
+def test_programs_say_the_same_as_a_whole(hidden: tuple[str, ...]) -> None:
+    settings = Settings(enabled_codes=frozenset(hidden))
+    for program in PROGRAMS:
+        source = normalise_newlines(module(program))
+        whole = check_regions(source, settings, whole_file=True)
+        assert check_regions(source, settings) == whole, program
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "pass",
+        "...",
+        "'''Kept by those who inherit.'''",
+        "raise NotImplementedError",
+        "log(1)",
+        "'''It does.'''\n        log(1)",
+        "if self.x:\n            pass",
+        "return None",
+        "f'{1}'",
+    ],
+)
+@pytest.mark.parametrize("parameters", ["self, task", "self, *tasks"])
+def test_helpers_say_the_same_as_a_whole(body: str, parameters: str) -> None:
+    source = (
+        f"import asyncio\n\n\nclass A:\n    def keep({parameters}):\n        {body}\n\n"
+        "    def start(self):\n        self.keep(asyncio.create_task(work()))\n"
+    )
+    for rules in (Settings(), Settings(enabled_codes=frozenset({"TSK304"}))):
+        whole = check_regions(source, rules, whole_file=True)
+        assert check_regions(source, rules) == whole
+
+
+def excerpt(source: str, mark: str, detail: Detail | None = None) -> Excerpt:
+    outline = skim(source)
+    at = source.index(mark)
+    return Excerpt(RegionLines(outline, outline.region(at)), [at], detail or Detail())
+
+
+def test_an_excerpt_says_what_it_leaves_out() -> None:
+    source = FUNCTION % "asyncio.create_task(total)"
+    shown = excerpt(source, "create_task")
+    for answered in ("asyncio", "log", "limit", "store", "unheard_of"):
+        shown.shows_bindings(answered)
+    for name in ("total", "item"):
+        with pytest.raises(Unseen):
+            shown.shows_bindings(name)
+    with pytest.raises(Unseen):
+        shown.shows_uses("item")
+    with pytest.raises(Unseen):
+        shown.shows_steering()
+    with pytest.raises(Unseen):
+        shown.shows_everything()
+    more = excerpt(source, "create_task", Detail(bound=frozenset(["total", "item"])))
+    more.shows_bindings("total")
+    more.shows_bindings("item")
+    assert "compute" in more.text
+    assert "store" not in more.text
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "x = 1",
+        "x: int = 1",
+        "(x, y) = z",
+        "y = x = 1",
+        "for x in z: pass",
+        "with z as x: pass",
+        "import x",
+        "from z import x",
+        "def x(): pass",
+        "class x: pass",
+        "del x",
+        "(x := 1)",
+        "f(x := 1)",
+        "global x",
+        "async for x in z: pass",
+        "y, *x = z",
+    ],
+)
+def test_whatever_may_bind_a_name_is_seen(statement: str) -> None:
+    source = f"async def f():\n    {statement}\n    asyncio.create_task(y)\n"
+    with pytest.raises(Unseen):
+        excerpt(source, "create_task").shows_bindings("x")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "f(x)",
+        "x.y = 1",
+        "x[0] = 1",
+        "y = x",
+        "x()",
+        "return x",
+        "y.x = 1",
+        "if x == 1: pass",
+        "f(x=1)",
+        "y = '''\nx = 1\n'''",
+    ],
+)
+def test_a_mere_use_binds_nothing(statement: str) -> None:
+    source = f"async def f():\n    {statement}\n    asyncio.create_task(y)\n"
+    excerpt(source, "create_task").shows_bindings("x")
+
+
+def test_no_other_plugin_is_imported_for_its_options() -> None:
+    program = (
+        "import sys; from flake8_task_refs.flake8_config import load; "
+        "load(['--isolated']).files(); "
+        "sys.exit(bool({'flake8_async', 'libcst', 'pyflakes'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_options_of_other_plugins_are_understood() -> None:
+    from flake8_task_refs.flake8_config import load
+
+    assert load(["--isolated", "--max-complexity=7"]).options.max_complexity == 7
