@@ -7,12 +7,13 @@ the regions that mention a task; a region that does not parse alone is read with
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from flake8_task_refs.analysis.finding import Finding, SourceError
-from flake8_task_refs.analysis.outline import Region, normalise_newlines, skim
+from flake8_task_refs.analysis.outline import TOO_COMPLEX, Region, normalise_newlines, skim
 from flake8_task_refs.analysis.sieve import may_create_tasks, may_rename, mentions, word_offsets
 from flake8_task_refs.options import Settings
 from flake8_task_refs.rules import BY_CODE, RULES
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
     from flake8_task_refs.analysis.verdict import Judge, Verdict
 
 _ON = frozenset(rule.code for rule in RULES if rule.default)
+# Mentions of a task in one function: each is followed through all of it.
+_MAX_SITES = 1000
+_MAX_SITES_OF_FILE = 3000
+# Functions that hand on a task of one that hands on a task of one ...
+_MAX_WRAPPERS = 20
 _KEEPS_EVERY_TASK = re.compile(r"\.set_task_factory\(\s*([\w.]+)")
 
 
@@ -41,7 +47,7 @@ def check_source(source: str, settings: Settings | None = None) -> list[Finding]
     try:
         return check_regions(text, settings)
     except RecursionError:
-        raise SourceError("nested too deeply") from None
+        raise SourceError(TOO_COMPLEX) from None
 
 
 def check_regions(text: str, settings: Settings, *, whole_file: bool = False) -> list[Finding]:
@@ -135,6 +141,13 @@ class Module:
         """Return the trees of the regions around ``offsets``, comments and strings left out."""
         return dict.fromkeys(self._tree_at(at) for at in offsets if self.outline.is_code(at))
 
+    def _refuse_too_many(self, offsets: list[int]) -> None:
+        """Raise ``SourceError`` where following each mention of a task would take minutes."""
+        if len(offsets) > _MAX_SITES:
+            counts = Counter(self._tree_at(at) for at in offsets if self.outline.is_code(at))
+            if counts.total() > _MAX_SITES_OF_FILE or max(counts.values(), default=0) > _MAX_SITES:
+                raise SourceError(TOO_COMPLEX)
+
     def _trees_naming(self, names: Iterable[str]) -> dict[Tree, None]:
         offsets = [at for name in names for at in word_offsets(self.outline.source, name)]
         return self._trees(offsets)
@@ -164,12 +177,16 @@ class Module:
 
     def trees(self, offsets: list[int]) -> dict[Tree, None]:
         """Return the trees that can hold creation sites, those around ``offsets`` first."""
+        self._refuse_too_many(offsets)
         trees = self._trees(offsets)
         # Other names for a creator, then functions of the file that hand a new task on.
         if self.settings.task_factories or may_rename(self.outline.source):
             trees |= self._trees_naming(self.sites.aliases())
         known: set[tuple[str, str]] = set()
-        while not known >= (wrappers := self._wrappers(trees)):
+        for _ in range(_MAX_WRAPPERS):
+            wrappers = self._wrappers(trees)
+            if known >= wrappers:
+                break
             known |= wrappers
             self.sites.wrappers |= wrappers
             self.sites_in.cache_clear()

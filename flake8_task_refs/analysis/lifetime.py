@@ -45,11 +45,7 @@ def _yields_after(tree: Tree, function: cst.FunctionDef, start: cst.CSTNode) -> 
     """Tell whether a generator is suspended after ``start``, its locals alive."""
     if any(last_name(item.decorator) in _DRIVERS for item in function.decorators):
         return False  # its yield is an await
-    after = tree.order[start]
-    return any(
-        isinstance(node, cst.Yield) and tree.order[node] > after
-        for node in tree.walk(function.body)
-    )
+    return tree.last_yield(function) > tree.order[start]
 
 
 def _runs_the_loop(tree: Tree, function: cst.FunctionDef, start: cst.CSTNode) -> bool:

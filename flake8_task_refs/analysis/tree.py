@@ -15,7 +15,7 @@ import libcst as cst
 from libcst.metadata import MetadataWrapper, PositionProvider
 
 from flake8_task_refs.analysis.finding import SourceError
-from flake8_task_refs.analysis.outline import lexemes
+from flake8_task_refs.analysis.outline import TOO_COMPLEX, lexemes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -222,7 +222,7 @@ class Tree:
         self.region = region
         self.text = region.prefix + outline.source[region.start : region.end]
         if outline.is_too_complex(region):
-            raise SourceError("an expression is nested too deeply, or too long")
+            raise SourceError(TOO_COMPLEX)
         try:
             self.module = cst.parse_module(self.text)
         except cst.ParserSyntaxError as error:
@@ -234,6 +234,7 @@ class Tree:
         self.calls: list[cst.Call] = []
         self._names: list[cst.Name] = []
         self._offsets: dict[cst.CSTNode, int] | None = None
+        self._last_yields: dict[cst.FunctionDef, int] = {}
         self._walk()
 
     # -- the walk ---------------------------------------------------------------------------
@@ -369,6 +370,15 @@ class Tree:
                 break
             at = outer
         return pairs
+
+    def last_yield(self, function: cst.FunctionDef) -> int:
+        """Return where in the order of the nodes ``function`` yields last, -1 if it never does."""
+        found = self._last_yields.get(function)
+        if found is None:
+            yields = (node for node in self.walk(function.body) if isinstance(node, cst.Yield))
+            found = max((self.order[node] for node in yields), default=-1)
+            self._last_yields[function] = found
+        return found
 
     def walk(self, node: cst.CSTNode, *, into_functions: bool = False) -> Iterator[cst.CSTNode]:
         """Yield ``node`` and what is in it, in source order, nested functions only on demand."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis.check import Judged, check_source, judge_source
 from flake8_task_refs.analysis.finding import Finding, SourceError
-from flake8_task_refs.analysis.outline import Outline, normalise_newlines
+from flake8_task_refs.analysis.outline import TOO_COMPLEX, Outline, normalise_newlines
 from flake8_task_refs.fix.additions import Additions
 from flake8_task_refs.fix.edits import Edit, OverlapError, apply, in_line_ends_of, in_order, moved
 from flake8_task_refs.fix.layout import Layout
@@ -50,9 +50,24 @@ def fix_source(source: str, settings: FixSettings | None = None) -> FixResult:
     """Repair the findings of ``source`` and return the new text with an account of each finding.
 
     ``source`` is decoded text without a byte order mark, its line ends as in the file. Raises
-    ``SourceError`` if it is not valid Python.
+    ``SourceError`` if it is not valid Python, or nested too deeply.
     """
-    settings = settings or FixSettings()
+    try:
+        return _fix_source(source, settings or FixSettings())
+    except Exception as error:
+        # libcst's position provider makes a KeyError of a RecursionError on its way out.
+        if _is_recursion(error):
+            raise SourceError(TOO_COMPLEX) from None
+        raise
+
+
+def _is_recursion(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, RecursionError):
+        error = error.__context__
+    return error is not None
+
+
+def _fix_source(source: str, settings: FixSettings) -> FixResult:
     text = source
     judged = judge_source(normalise_newlines(text), settings.analysis)
     # Each finding of the text as it is now, and the one of the input that it was.
