@@ -63,7 +63,7 @@ REPAIRABLE = {
     "trailing white space": _BYTES.replace(b"work())", b"work())  \t").replace(b":\n", b": \n"),
     "continued lines": _BYTES.replace(b"asyncio.c", b"asyncio \\\n    .c"),
     "a long string": _BYTES + b"x = '" + b"a" * 5_000_000 + b"'\n",
-    "a long comment": _BYTES + b"# " + b"create_task " * 400_000 + b"\n",
+    "a long comment": _BYTES + b"# " + b"create_task " * 40_000 + b"\n",
     "many blank lines": _BYTES + b"\n" * 50_000,
     "separators that end no line": _BYTES + "x = '\u2028\x85\x0b\x1c'\n".encode(),
     "nested": _BYTES + b"x = " + b"(" * 150 + b"1" + b")" * 150 + b"\n",

@@ -227,6 +227,9 @@ class Tree:
             self.module = cst.parse_module(self.text)
         except cst.ParserSyntaxError as error:
             raise SourceError(error.message, error.raw_line, error.raw_column + 1) from None
+        except cst.CSTValidationError as error:
+            # Such as a bare except: before another, or b"" beside "".
+            raise SourceError(str(error)) from None
         self.parent: dict[cst.CSTNode, cst.CSTNode] = {}
         self.order: dict[cst.CSTNode, int] = {}
         self.scope: dict[cst.CSTNode, Scope] = {}
@@ -359,14 +362,17 @@ class Tree:
     def blocks(self, node: cst.CSTNode) -> list[tuple[cst.CSTNode, cst.CSTNode]]:
         """Return the (block, statement in it) pairs around ``node``, innermost first.
 
-        They end at the innermost function: what lies outside runs at another time.
+        They end at the innermost function: what lies outside runs at another time. The name of a
+        function or class lies outside of it.
         """
         pairs: list[tuple[cst.CSTNode, cst.CSTNode]] = []
         at = node
         for outer in self.ancestors(node):
             if isinstance(outer, _BLOCKS):
                 pairs.append((outer, at))
-            elif isinstance(outer, (cst.FunctionDef, cst.Lambda, cst.ClassDef)):
+            elif isinstance(outer, cst.Lambda) or (
+                isinstance(outer, (cst.FunctionDef, cst.ClassDef)) and outer.name is not at
+            ):
                 break
             at = outer
         return pairs

@@ -27,6 +27,7 @@ from flake8_task_refs.scanning import syntax_error
 _EVERY_RULE: Final = frozenset(rule.code for rule in RULES)
 # Definitions that share no name with any file, and that trouble a reader who is easily fooled.
 _STRANGERS: Final = (Path(__file__).parent / "strangers.txt").read_text("utf-8").split("\n\n\n")
+_FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
 _SKIPPED: Final = {
     tokenize.NEWLINE,
     tokenize.NL,
@@ -102,7 +103,7 @@ def _libcst_parses(text: str) -> bool:
     """Tell whether libcst, which knows less of Python than Python, can parse all of ``text``."""
     try:
         cst.parse_module(normalise_newlines(text))
-    except cst.ParserSyntaxError:
+    except (cst.ParserSyntaxError, cst.CSTValidationError):
         return False
     return True
 
@@ -134,7 +135,10 @@ def _problem_of_repair(
         source.encode(result.text)
     except FileError:
         return "the repair cannot be written in the file's encoding"
-    again = fix_source(result.text, settings)
+    try:
+        again = fix_source(result.text, settings)
+    except SourceError as error:
+        return "" if str(error) == TOO_COMPLEX else "the repaired file cannot be parsed"
     if again.text != result.text or again.fixed:
         return "a second repair changes something"
     if broken is None:
@@ -163,7 +167,7 @@ def _token_problem(text: str, result: FixResult) -> str:
         after = [token.string for token in _tokens(result.text) if token.type not in _SKIPPED]
     except (tokenize.TokenError, SyntaxError):
         return ""
-    edited = _edited_lines(text, {finding.line for finding in result.fixed})
+    edited = _edited_lines(text, result)
     following = iter(after)
     for token in before:
         if not edited.isdisjoint(range(token.start[0], token.end[0] + 1)):
@@ -173,8 +177,13 @@ def _token_problem(text: str, result: FixResult) -> str:
     return ""
 
 
-def _edited_lines(text: str, lines: set[int]) -> set[int]:
-    """Return the lines of the statements at ``lines``, of imports, and of one-line blocks."""
+def _edited_lines(text: str, result: FixResult) -> set[int]:
+    """Return the lines of the repaired statements, of imports, and of one-line blocks.
+
+    Where a container is to let its tasks go (TSK101), that is any statement of the function.
+    """
+    lines = {finding.line for finding in result.fixed}
+    stored = {finding.line for finding in result.fixed if finding.code == "TSK101"}
     found: set[int] = set()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -188,6 +197,9 @@ def _edited_lines(text: str, lines: set[int]) -> set[int]:
             # The header of a compound statement.
             last = body[0].lineno - 1
         extent = range(node.lineno, last + 1)
+        whole = range(node.lineno, (node.end_lineno or node.lineno) + 1)
+        if isinstance(node, _FUNCTIONS) and not stored.isdisjoint(whole):
+            found.update(whole)
         if isinstance(node, (ast.Import, ast.ImportFrom)) or not lines.isdisjoint(extent):
             found.update(extent)
     return found
@@ -220,7 +232,12 @@ def _problem_of_findings(
         (finding.line + added * (finding.line > line), finding.column, finding.code)
         for finding in findings
     ]
-    if _places(check_source(other, settings)) != expected:
+    try:
+        found = check_source(other, settings)
+    except SourceError as error:
+        # What stands between two definitions is read with the last line before it.
+        return "" if str(error) == TOO_COMPLEX else "a definition of another name spoils the file"
+    if _places(found) != expected:
         return "a definition of another name changes the findings"
     return ""
 
