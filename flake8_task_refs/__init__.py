@@ -8,7 +8,17 @@ that flake8 can load the plugin without paying for libcst.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+import sys
+
+# `python -m flake8_task_refs.fix` lets Python look for modules in the directory it is run in, which
+# holds the code that is only to be read: a libcst.py there would be run. (While Python looks for
+# this package, its first argument is "-m"; a checkout of it is trusted.)
+_here = os.path.join(os.getcwd(), "")  # noqa: PTH109, PTH118
+if sys.argv[:1] == ["-m"] and sys.path[:1] == [_here[:-1]] and not __file__.startswith(_here):
+    del sys.path[0]
+
+from typing import TYPE_CHECKING  # noqa: E402 (nothing may be imported before)
 
 __version__ = "0.1.0"
 

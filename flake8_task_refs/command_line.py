@@ -6,7 +6,6 @@ import argparse
 import os
 import platform
 import sys
-from concurrent.futures.process import BrokenProcessPool
 from difflib import get_close_matches
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +13,10 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from flake8_task_refs import __version__
 from flake8_task_refs.options import OPTIONS
+from flake8_task_refs.processes import WorkerLostError
+from flake8_task_refs.reports.baseline import BaselineError
 from flake8_task_refs.rules import BY_CODE, PREFIX, RULES
+from flake8_task_refs.scanning import internal_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -134,8 +136,8 @@ def gracefully(work: Callable[[], int], terminal: Terminal) -> int:
     """Return what ``work`` returns, or the status where a reader, a worker or the user gives up."""
     try:
         return work()
-    except BrokenProcessPool:
-        terminal.tell("error: a worker process was killed; some files were not looked at", "red")
+    except WorkerLostError as error:
+        terminal.tell(f"error: {error}; some files were not looked at", "red")
         return EXIT_ERROR
     except KeyboardInterrupt:
         terminal.tell("interrupted")
@@ -146,6 +148,11 @@ def gracefully(work: Callable[[], int], terminal: Terminal) -> int:
         if not isinstance(error, BrokenPipeError):
             terminal.tell(f"error: cannot write the output: {error.strerror}", "red")
         # Else, whoever read our output has enough of it.
+        return EXIT_ERROR
+    except BaselineError:
+        raise  # wrong usage, which the parser tells of
+    except Exception as error:  # noqa: BLE001 (a traceback helps no user)
+        terminal.tell(f"error: {internal_error(error)}", "red")
         return EXIT_ERROR
 
 

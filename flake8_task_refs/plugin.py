@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from flake8.exceptions import ExecutionError
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from flake8.options.manager import OptionManager
+
+# Says that a file could not be checked: no rule, so nothing that the fixer knows.
+NOT_CHECKED: Final = "TSK000"
 
 
 class TaskRefsPlugin:
@@ -62,8 +65,15 @@ class TaskRefsPlugin:
 
         try:
             findings = check_source(self.source, self.settings)
-        except SourceError:
-            # flake8 reports a syntax error itself, as E999.
+        except SourceError as error:
+            # flake8 asks only about what Python can parse, and reports the rest itself, as E999.
+            reason = f"not checked: {' '.join(str(error).split())}"
+            yield max(error.line, 1), 0, f"{NOT_CHECKED} {reason}", type(self)
+            return
+        except Exception as error:  # noqa: BLE001 (one file must not end flake8's run)
+            from flake8_task_refs.scanning import internal_error  # noqa: PLC0415
+
+            yield 1, 0, f"{NOT_CHECKED} {internal_error(error)}", type(self)
             return
         for finding in findings:
             text = f"{finding.code} {finding.message}"

@@ -1,26 +1,56 @@
-"""Many items of work, in one process or in several, in order."""
+"""Many items of work, in one process or in several, in order, whatever becomes of a process."""
 
 from __future__ import annotations
 
+import contextlib
+import multiprocessing
 import signal
+import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
-from typing import TYPE_CHECKING, Final, TypeVar
+from collections import deque
+from multiprocessing import connection
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from ctypes import Array
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
 # Seconds of work after which a second process, with its own start and imports, pays.
 _ALONE_FOR: Final = 0.1
+# Bounds of a worker process: seconds for one item, and bytes of memory where the system sets them.
+TIME_LIMIT: Final = 120.0
+MEMORY_LIMIT: Final = 4 << 30
+# Seconds: what takes longer is told at once, so that no news of it can be lost with its process.
+_QUICK: Final = 0.001
+# Seconds between two looks at what the workers are at.
+_LOOK_EVERY: Final = 0.5
+_CHUNK: Final = 16
+# Where, in the memory that all share, the parent says that it is time to end.
+_STOP: Final = 0
 
 
-def each(work: Callable[[_In], _Out], items: Sequence[_In], jobs: int = 1) -> Iterator[_Out]:
+class WorkerLostError(RuntimeError):
+    """A process was killed, or took too long. The text is one line; it names no item."""
+
+
+def each(
+    work: Callable[[_In], _Out],
+    items: Sequence[_In],
+    jobs: int = 1,
+    *,
+    lost: Callable[[_In, str], _Out] | None = None,
+) -> Iterator[_Out]:
     """Yield ``work(item)`` for each item, in order, in up to ``jobs`` processes once it pays.
 
     ``work`` and what it takes and returns must be picklable, and ``work`` must not raise.
+
+    Where a process dies (the system may kill it for want of memory), the item that it was at is
+    tried once more, alone, and all others go on. If that process dies, too, or an item takes more
+    than ``TIME_LIMIT`` seconds, ``lost(item, reason)`` is yielded in its place; ``reason`` is one
+    line. Without ``lost``, raises ``WorkerLostError``. In one process, there are no such bounds.
     """
     start = time.monotonic()
     done = 0
@@ -31,17 +61,216 @@ def each(work: Callable[[_In], _Out], items: Sequence[_In], jobs: int = 1) -> It
     if not rest:
         return
     try:
-        # An interrupt is the parent's to handle; the workers end with it.
-        pool = ProcessPoolExecutor(
-            min(jobs, len(rest)),
-            initializer=signal.signal,
-            initargs=(signal.SIGINT, signal.SIG_IGN),
-        )
+        pool = _Pool(work, rest, min(jobs, len(rest)))
     except (ImportError, NotImplementedError, OSError):
-        # No semaphores on this system.
+        # No processes on this system, or no more of them.
         yield from map(work, rest)
         return
-    try:
-        yield from pool.map(work, rest, chunksize=max(1, min(64, len(rest) // (jobs * 4))))
-    finally:
-        pool.shutdown(cancel_futures=True)
+    with pool:
+        for item, (result, reason) in zip(rest, pool.outcomes(), strict=True):
+            if not reason:
+                yield result
+            elif lost is not None:
+                yield lost(item, reason)
+            else:
+                raise WorkerLostError(reason)
+
+
+class _Worker:
+    """A process, and the places in the list of the items that it has not told of yet."""
+
+    def __init__(self, work: Callable[[Any], Any], progress: Array[Any], slot: int) -> None:
+        self.progress = progress
+        self.slot = slot
+        progress[slot] = -1
+        self.pipe, theirs = multiprocessing.Pipe()
+        self.process = multiprocessing.Process(
+            target=_serve, args=(work, theirs, progress, slot), daemon=True
+        )
+        self.pending: deque[int] = deque()
+        self.seen = -1
+        self.since = time.monotonic()
+        self.only: int | None = None
+        self.process.start()
+        theirs.close()
+
+    def give(self, indices: Iterable[int], items: Sequence[Any]) -> None:
+        """Hand over some items. A dead worker is found out when it is listened to."""
+        chosen = list(indices)
+        if not self.pending:
+            self.since = time.monotonic()
+        self.pending.extend(chosen)
+        with contextlib.suppress(OSError):
+            self.pipe.send([(index, items[index]) for index in chosen])
+
+    def news(self) -> list[tuple[int, Any, str]]:
+        """Return what it has told: (index, result, reason). Raises ``EOFError`` if it is dead."""
+        told: list[tuple[int, Any, str]] = []
+        try:
+            while self.pipe.poll():
+                told += self.pipe.recv()
+        except (EOFError, OSError):
+            if not told:
+                raise EOFError from None
+        for index, _, _ in told:
+            self.pending.remove(index)
+        return told
+
+    @property
+    def at(self) -> int:
+        """The index of the item that it is at, or that it died of."""
+        index: int = self.progress[self.slot]
+        return index if index in self.pending or not self.pending else self.pending[0]
+
+    def is_stuck(self) -> bool:
+        """Tell whether it has been at one item for too long. Ask now and then."""
+        now = time.monotonic()
+        if self.seen != self.progress[self.slot]:
+            self.seen, self.since = self.progress[self.slot], now
+        return bool(self.pending) and now - self.since > TIME_LIMIT
+
+    def end(self) -> str:
+        """Kill it, if it is alive, and return how it ended."""
+        self.process.join(0.2)
+        if self.process.is_alive():
+            self.process.kill()
+        self.process.join()
+        self.pipe.close()
+        code = self.process.exitcode or 0
+        if code < 0:
+            name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+            return f"was killed by {name}"
+        return f"ended with status {code}"
+
+
+class _Pool(Generic[_In, _Out]):
+    """Workers that share ``items`` and are replaced where they die."""
+
+    def __init__(self, work: Callable[[_In], _Out], items: Sequence[_In], jobs: int) -> None:
+        self._work = work
+        self._items = items
+        self._waiting: deque[int] = deque(range(len(items)))
+        self._suspects: deque[int] = deque()
+        self._size = max(1, min(_CHUNK, len(items) // (jobs * 4)))
+        self._results: dict[int, tuple[Any, str]] = {}
+        self._progress = multiprocessing.RawArray("q", jobs + 1)
+        self._workers: list[_Worker] = []
+        try:
+            for slot in range(1, jobs + 1):
+                self._workers.append(_Worker(work, self._progress, slot))
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __enter__(self) -> _Pool[_In, _Out]:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the workers, each after the item that it is at."""
+        self._progress[_STOP] = 1
+        for worker in self._workers:
+            with contextlib.suppress(OSError):
+                worker.pipe.send(None)
+        until = time.monotonic() + 5
+        for worker in self._workers:
+            worker.process.join(max(0.0, until - time.monotonic()))
+            worker.end()
+
+    def outcomes(self) -> Iterator[tuple[Any, str]]:
+        """Yield (result, "") or (None, reason) for each item, in order."""
+        looked = time.monotonic()
+        for index in range(len(self._items)):
+            while index not in self._results:
+                for worker in self._workers:
+                    self._feed(worker)
+                busy = {worker.pipe: worker for worker in self._workers if worker.pending}
+                for pipe in connection.wait(list(busy), _LOOK_EVERY):
+                    self._listen(busy[pipe])  # type: ignore[index]
+                if time.monotonic() - looked > _LOOK_EVERY:
+                    looked = time.monotonic()
+                    for worker in [worker for worker in self._workers if worker.is_stuck()]:
+                        self._kill(worker)
+            yield self._results.pop(index)
+
+    def _feed(self, worker: _Worker) -> None:
+        """Give ``worker`` more to do before it has nothing left."""
+        if self._suspects and not worker.pending:
+            worker.only = self._suspects.popleft()
+            worker.give([worker.only], self._items)
+        elif worker.only is None and self._waiting and len(worker.pending) <= self._size // 2:
+            count = min(self._size, len(self._waiting))
+            worker.give([self._waiting.popleft() for _ in range(count)], self._items)
+
+    def _listen(self, worker: _Worker) -> None:
+        try:
+            told = worker.news()
+        except EOFError:
+            self._bury(worker)
+            return
+        for index, result, reason in told:
+            self._results[index] = (result, reason)
+        if not worker.pending:
+            worker.only = None
+
+    def _bury(self, worker: _Worker) -> None:
+        """Replace a worker that died; what it was at is tried once more, alone."""
+        index = worker.at
+        how = worker.end()
+        if worker.only is not None:
+            reason = f"the process that worked on it {how}, and again when tried alone"
+            self._results[index] = (None, reason)
+        else:
+            self._suspects.append(index)
+        self._replace(worker, index)
+
+    def _kill(self, worker: _Worker) -> None:
+        """Kill a worker that takes too long, and give up what it is at."""
+        index = worker.at
+        worker.process.kill()
+        worker.end()
+        self._results[index] = (None, f"takes more than {TIME_LIMIT:g} seconds")
+        self._replace(worker, index)
+
+    def _replace(self, worker: _Worker, index: int) -> None:
+        self._waiting.extendleft(reversed([at for at in worker.pending if at != index]))
+        place = self._workers.index(worker)
+        self._workers[place] = _Worker(self._work, self._progress, worker.slot)
+
+
+def _serve(
+    work: Callable[[Any], Any], pipe: connection.Connection, progress: Array[Any], slot: int
+) -> None:
+    """Do what comes through ``pipe`` until it ends: the life of a worker process."""
+    # An interrupt is the parent's to handle; the workers end with it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _bound_memory()
+    done: list[tuple[int, Any, str]] = []
+    with contextlib.suppress(EOFError, OSError):
+        while (batch := pipe.recv()) is not None:
+            for index, item in batch:
+                if progress[_STOP]:
+                    return
+                progress[slot] = index
+                began = time.monotonic()
+                try:
+                    done.append((index, work(item), ""))
+                except Exception as error:  # noqa: BLE001 (the parent says which item it was)
+                    done.append((index, None, f"{type(error).__name__} in a worker process"))
+                if time.monotonic() - began > _QUICK:
+                    pipe.send(done)
+                    done = []
+            if done:
+                pipe.send(done)
+                done = []
+
+
+def _bound_memory() -> None:
+    """Let this process have no more than ``MEMORY_LIMIT`` bytes: what wants more, fails."""
+    if sys.platform != "linux":
+        return  # elsewhere the system counts what a process only reserves, or nothing at all
+    import resource  # noqa: PLC0415
+
+    with contextlib.suppress(OSError, ValueError):
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        if hard == resource.RLIM_INFINITY or hard > MEMORY_LIMIT:
+            resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, hard))

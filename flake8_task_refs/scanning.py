@@ -6,10 +6,12 @@ import ast
 import contextlib
 import symtable
 import threading
+import traceback
 import warnings
 from collections import deque
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis.finding import SourceError
@@ -61,7 +63,8 @@ def scan(
     names = [name for name in config.files() if name != STDIN]
     items = [(name, config.codes(name)) for name in names]
     if executor is None:
-        yield from each(partial(scan_file, config.settings), items, jobs or config.jobs)
+        work = partial(scan_file, config.settings)
+        yield from each(work, items, jobs or config.jobs, lost=unscanned)
     else:
         yield from _scan_through(executor, config.settings, items)
 
@@ -103,10 +106,19 @@ def _result(waiting: Scanned | Future[Scanned]) -> Scanned:
     return waiting if isinstance(waiting, Scanned) else waiting.result()
 
 
-def describe(error: SourceError) -> str:
-    """Return one line that says where a source stops being Python, and how."""
+def unscanned(item: tuple[str, tuple[str, ...]], reason: str) -> Scanned:
+    """Return the result for a file whose process did not live to tell one."""
+    return Scanned(item[0], error=reason)
+
+
+def describe(error: SourceError, text: str) -> str:
+    """Return one line that says why ``text`` cannot be checked: Python cannot read it, or we."""
+    # Python's own parser says better what is wrong, and where.
+    broken = syntax_error(text)
+    kind = "cannot be checked: " if broken is None else "not valid Python: "
+    error = broken or error
     where = f"line {error.line}, column {error.column}: " if error.line else ""
-    return f"not valid Python: {where}{' '.join(str(error).split())}"
+    return f"{kind}{where}{' '.join(str(error).split())}"
 
 
 def syntax_error(text: str) -> SourceError | None:
@@ -178,17 +190,40 @@ def scan_text(settings: Settings, name: str, source: SourceText, codes: tuple[st
     try:
         found = check_source(source.text, settings)
     except SourceError as error:
-        # Python's own parser says better what is wrong, and where.
-        return Scanned(name, error=describe(syntax_error(source.text) or error))
+        return Scanned(name, error=describe(error, source.text))
     except Exception as error:  # noqa: BLE001 (one file must not end the run for all others)
         return Scanned(name, error=internal_error(error))
     findings = tuple(finding for finding in found if finding.code in codes)
     # The analysis reads no more of a file than it needs; flake8 checks no file that is not Python.
     broken = syntax_error(source.text) if findings else None
-    return Scanned(name, error=describe(broken)) if broken else Scanned(name, findings)
+    if broken:
+        return Scanned(name, error=describe(broken, source.text))
+    return Scanned(name, findings)
 
 
 def internal_error(error: Exception) -> str:
-    """Return one line about a fault of ours, to be reported."""
-    reason = " ".join(f"{type(error).__name__}: {error}".split())
-    return f"internal error, please report it: {reason}"
+    """Return one line about a fault of ours: what to do about it, what it is, where it came from.
+
+    The text of an exception can be a fault in itself, or a whole tree: it is asked for with care.
+    Raises ``KeyboardInterrupt`` if the user is behind it: libcst's position provider makes a
+    ``KeyError`` of whatever passes through it.
+    """
+    behind: BaseException | None = error
+    while behind is not None:
+        if isinstance(behind, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        behind = behind.__context__
+    if isinstance(error, MemoryError):
+        return "needs more memory than there is"
+    try:
+        said = " ".join(str(error).split())[:200]
+    except Exception:  # noqa: BLE001
+        said = "(no text)"
+    ours = [
+        f"{Path(frame.filename).name}:{frame.lineno}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "flake8_task_refs" in frame.filename
+    ]
+    where = f" at {ours[-1]}" if ours else ""
+    kind = type(error).__name__
+    return f"internal error, please report it: {kind}{where}: {said}"

@@ -177,7 +177,7 @@ def test_write_refuses_a_file_that_changed_since(file: Path) -> None:
 def test_write_refuses_a_file_that_is_gone(file: Path) -> None:
     source = read(str(file))
     file.unlink()
-    with pytest.raises(FileError, match=r"^No such file or directory$"):
+    with pytest.raises(FileError, match=r"^cannot write: No such file or directory$"):
         write(str(file), source, "x = 1\n")
     assert list(file.parent.iterdir()) == []
 
@@ -215,7 +215,7 @@ except FileError as error:
 """
     before = file.read_bytes()
     done = run(sys.executable, "-c", code, cwd=ROOT)
-    assert done.stdout == b"File too large\n", done.stderr.decode()
+    assert done.stdout == b"cannot write: File too large\n", done.stderr.decode()
     assert file.read_bytes() == before
     assert list(file.parent.iterdir()) == [file]
 

@@ -7,12 +7,13 @@ the regions that mention a task; a region that does not parse alone is read with
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from flake8_task_refs.analysis.excerpt import Detail, Excerpt, RegionLines, Unseen
 from flake8_task_refs.analysis.finding import Finding, SourceError
-from flake8_task_refs.analysis.outline import Region, normalise_newlines, skim
+from flake8_task_refs.analysis.outline import TOO_COMPLEX, Region, normalise_newlines, skim
 from flake8_task_refs.analysis.sieve import may_create_tasks, may_rename, mentions, word_offsets
 from flake8_task_refs.options import Settings
 from flake8_task_refs.rules import BY_CODE, RULES
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
 _Answer = TypeVar("_Answer")
 
 _ON = frozenset(rule.code for rule in RULES if rule.default)
+# Mentions of a task in one function: each is followed through all of it.
+_MAX_SITES = 1000
+_MAX_SITES_OF_FILE = 3000
+# Functions that hand on a task of one that hands on a task of one ...
+_MAX_WRAPPERS = 20
 _KEEPS_EVERY_TASK = re.compile(r"\.set_task_factory\(\s*([\w.]+)")
 
 
@@ -44,7 +50,7 @@ def check_source(source: str, settings: Settings | None = None) -> list[Finding]
     try:
         return check_regions(text, settings)
     except RecursionError:
-        raise SourceError("nested too deeply") from None
+        raise SourceError(TOO_COMPLEX) from None
 
 
 def check_regions(text: str, settings: Settings, *, whole_file: bool = False) -> list[Finding]:
@@ -159,18 +165,29 @@ class Module:
 
     def _all_regions(self, offsets: list[int]) -> dict[Region, None]:
         """Return the regions that can hold creation sites, those around ``offsets`` first."""
+        self._refuse_too_many(offsets)
         regions = self._regions(offsets)
         # Other names for a creator, then functions of the file that hand a new task on.
         if self.settings.task_factories or may_rename(self.outline.source):
             regions |= self._regions_naming(self.sites.aliases())
         known: set[tuple[str, str]] = set()
-        while not known >= (wrappers := self._wrappers(regions)):
+        for _ in range(_MAX_WRAPPERS):
+            wrappers = self._wrappers(regions)
+            if known >= wrappers:
+                break
             known |= wrappers
             if not wrappers <= self.sites.wrappers:
                 self.sites.wrappers |= wrappers
                 self._sites.clear()
             regions |= self._regions_naming(sorted({name for _, name in wrappers}))
         return regions
+
+    def _refuse_too_many(self, offsets: list[int]) -> None:
+        """Raise ``SourceError`` where following each mention of a task would take minutes."""
+        if len(offsets) > _MAX_SITES:
+            counts = Counter(self.outline.region(at) for at in offsets if self.outline.is_code(at))
+            if counts.total() > _MAX_SITES_OF_FILE or max(counts.values(), default=0) > _MAX_SITES:
+                raise SourceError(TOO_COMPLEX)
 
     def _wrappers(self, regions: Iterable[Region]) -> set[tuple[str, str]]:
         return set().union(*(self._ask(self._wrappers_in, region) for region in regions))

@@ -9,13 +9,13 @@ region does not parse, and the caller falls back to the whole file.
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 # Written without an alternation for each character, which would cost ten times as much.
 _STRING_BODY = (
@@ -51,7 +51,14 @@ _LINE_BREAK = re.compile(r" ?\n\s*")
 _CONTINUED = re.compile(r"\n(?=[-+*/%@|&^.])|(?<=[-+*/%@|&^.])\n")
 _SEPARATOR = re.compile(r"[,;=\n(){}\[\]]")
 _MAX_NESTING = 200
+_MAX_BLOCKS = 100
+_FAR_RIGHT = re.compile(rf"\n[ \t]{{{_MAX_BLOCKS}}}")
 _MAX_CHAIN = 1000
+# Characters, blanks, strings and comments not counted: libcst takes about 2 KB for each.
+_MAX_CODE = 500_000
+TOO_COMPLEX = "nested too deeply, or too long, to be read in bounded time and memory"
+# The innermost code of an f-string's replacement fields.
+_FIELD = re.compile(r"\{([^{}]*)")
 _PLAIN_STRING = re.compile(_STRING_BODY, re.DOTALL)
 
 
@@ -220,6 +227,36 @@ class Outline:
         end = self.statements[at] if at < len(self.statements) else len(self.source)
         return Region(start, end)
 
+    def has_complex_strings(self, region: Region) -> bool:
+        """Tell whether the strings of ``region`` could overflow a parser's stack, or take minutes.
+
+        What stands in an f-string is code to the parser, and strings in a row are nested.
+        """
+        first = bisect_left(self._blank_starts, region.start)
+        last = bisect_left(self._blank_starts, region.end)
+        blanks = self.blanks[first:last]
+        for start, end, kind in blanks:
+            # What stands in an f-string is code, to the parser.
+            if kind == "fstring" and end - start > _MAX_NESTING:
+                text = self.source[start:end]
+                if _is_deep(text) or _is_long("\n".join(_FIELD.findall(text))):
+                    return True
+        return len(blanks) > _MAX_CHAIN and self._has_long_concatenation(blanks)
+
+    def _has_long_concatenation(self, blanks: Sequence[tuple[int, int, str]]) -> bool:
+        """Tell whether very many strings stand one behind the other: libcst nests them."""
+        count = 0
+        last = 0
+        for start, end, kind in blanks:
+            if kind == "comment":
+                continue
+            between = self.code[last:start].strip(" \t\f\n\\rRbBuUfFtT")
+            count = 1 if between else count + 1
+            if count > _MAX_CHAIN:
+                return True
+            last = end
+        return False
+
     def region_of(self, definition: Definition) -> Region:
         """Return the region that holds ``definition`` alone, within the classes around it."""
         prefix = "".join(f"{outer.margin}class {outer.name}:\n" for outer in definition.parents)
@@ -257,12 +294,43 @@ def is_too_complex(code: str) -> bool:
     time for a chain of operators grows with the square of the chain's length. Strings and
     comments are blanked out of ``code``.
     """
+    return (
+        (len(code) > _MAX_CODE and len(code) - code.count(" ") > _MAX_CODE)
+        or _is_deep(code)
+        or _is_long(code)
+        or _is_indented(code)
+    )
+
+
+def _is_deep(code: str) -> bool:
+    """Tell whether brackets are nested deeper in ``code`` than Python allows."""
     if sum(map(code.count, "([{")) > _MAX_NESTING:
         depth = 0
         for match in _BRACKETS.finditer(code):
             depth += len(match[0]) if match[0][0] in "([{" else -len(match[0])
             if depth > _MAX_NESTING:
                 return True
+    return False
+
+
+def _is_indented(code: str) -> bool:
+    """Tell whether blocks are nested deeper in ``code`` than Python allows."""
+    if not _FAR_RIGHT.search(code):
+        return False
+    margins: list[int] = []
+    for line in code.split("\n"):
+        if text := line.lstrip():
+            margin = len(line) - len(text)
+            while margins and margins[-1] >= margin:
+                margins.pop()
+            margins.append(margin)
+            if len(margins) > _MAX_BLOCKS:
+                return True
+    return False
+
+
+def _is_long(code: str) -> bool:
+    """Tell whether ``code`` has a chain of very many operators, attributes or calls."""
     if len(code) < 2 * _MAX_CHAIN:
         return False
     links, operators = _LINK.findall(code), _OPERATOR.findall(code)

@@ -111,9 +111,11 @@ def _base(source: str, at: int) -> str:
 
     The value of a call or subscript (``get_running_loop().create_task``) is a ``loop``.
     """
-    if at == 0 or source[at - 1] != ".":
-        return ""
     end = at - 1
+    while end > 0 and source[end] in " \t\f":
+        end -= 1  # asyncio. Task(work())
+    if end < 0 or source[end] != ".":
+        return ""
     if source[end - 1] in ")] \n\t\\":
         return "loop"
     start = end

@@ -15,7 +15,7 @@ import libcst as cst
 from libcst.metadata import MetadataWrapper, PositionProvider
 
 from flake8_task_refs.analysis.finding import SourceError
-from flake8_task_refs.analysis.outline import is_too_complex, lexemes
+from flake8_task_refs.analysis.outline import TOO_COMPLEX, is_too_complex, lexemes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -300,12 +300,15 @@ class Tree:
             else excerpt.text
         )
         code = outline.code[region.start : region.end] if excerpt is None else excerpt.code
-        if is_too_complex(code):
-            raise SourceError("an expression is nested too deeply, or too long")
+        if is_too_complex(code) or outline.has_complex_strings(region):
+            raise SourceError(TOO_COMPLEX)
         try:
             self.module = cst.parse_module(self.text)
         except cst.ParserSyntaxError as error:
             raise SourceError(error.message, error.raw_line, error.raw_column + 1) from None
+        except cst.CSTValidationError as error:
+            # Such as a bare except: before another, or b"" beside "".
+            raise SourceError(str(error)) from None
         self.parent: dict[cst.CSTNode, cst.CSTNode] = {}
         self.order: dict[cst.CSTNode, int] = {}
         self.scope: dict[cst.CSTNode, Scope] = {}
@@ -473,7 +476,8 @@ class Tree:
     def blocks(self, node: cst.CSTNode) -> list[tuple[cst.CSTNode, cst.CSTNode]]:
         """Return the (block, statement in it) pairs around ``node``, innermost first.
 
-        They end at the innermost function: what lies outside runs at another time.
+        They end at the innermost function: what lies outside runs at another time. The name of a
+        function or class lies outside of it.
         """
         self.steering()
         pairs: list[tuple[cst.CSTNode, cst.CSTNode]] = []
@@ -481,7 +485,9 @@ class Tree:
         for outer in self.ancestors(node):
             if isinstance(outer, _BLOCKS):
                 pairs.append((outer, at))
-            elif isinstance(outer, (cst.FunctionDef, cst.Lambda, cst.ClassDef)):
+            elif isinstance(outer, cst.Lambda) or (
+                isinstance(outer, (cst.FunctionDef, cst.ClassDef)) and outer.name is not at
+            ):
                 break
             at = outer
         return pairs

@@ -13,6 +13,7 @@ from flake8_task_refs.command_line import (
     EXIT_CLEAN,
     EXIT_ERROR,
     EXIT_FOUND,
+    EXIT_INTERRUPTED,
     Parser,
     add_common_options,
     counted,
@@ -23,7 +24,7 @@ from flake8_task_refs.command_line import (
     tell_error,
 )
 from flake8_task_refs.files import FileError, decode
-from flake8_task_refs.fix.repair import Job, Report, repair_file, repair_text
+from flake8_task_refs.fix.repair import Job, Report, repair_file, repair_text, unrepaired
 from flake8_task_refs.flake8_config import STDIN, ConfigError, LintConfig, load
 from flake8_task_refs.processes import each
 from flake8_task_refs.reports.baseline import Baseline, BaselineError
@@ -31,7 +32,7 @@ from flake8_task_refs.reports.formats import FORMATS
 from flake8_task_refs.reports.identity import Sources
 from flake8_task_refs.reports.terminal import Terminal
 from flake8_task_refs.rules import RULES, explain
-from flake8_task_refs.scanning import Scanned, scan_file, scan_text
+from flake8_task_refs.scanning import Scanned, scan_file, scan_text, unscanned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -168,6 +169,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         config = load(arguments.flake8, arguments.paths)
     except ConfigError as error:
         parser.error(str(error))
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
     terminal = Terminal(config.options.color)
     try:
         lists = arguments.check and not arguments.diff
@@ -201,7 +204,8 @@ def _check(arguments: argparse.Namespace, config: LintConfig, terminal: Terminal
         sources = Sources(texts={scanned.name: text})
     else:
         items = items_of(config, terminal)
-        results = each(partial(scan_file, config.settings), items, config.jobs)
+        work = partial(scan_file, config.settings)
+        results = each(work, items, config.jobs, lost=unscanned)
         results = terminal.watch(results, len(items))
         sources = Sources()
     baseline = None
@@ -268,12 +272,14 @@ def _repair(arguments: argparse.Namespace, config: LintConfig, terminal: Termina
         shutdown_timeout=arguments.shutdown_timeout,
         unsafe_fixes=arguments.unsafe_fixes,
         write=not arguments.diff,
+        within=tuple(arguments.paths or ["."]),
     )
     if STDIN in arguments.paths:
         reports: Iterable[Report] = [_repair_stdin(job, config)]
     else:
         items = items_of(config, terminal)
-        reports = terminal.watch(each(partial(repair_file, job), items, config.jobs), len(items))
+        reports = each(partial(repair_file, job), items, config.jobs, lost=unrepaired)
+        reports = terminal.watch(reports, len(items))
     shown = arguments.diff
     return _report(reports, terminal, done=job.write, diff=shown, check=arguments.check)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis.check import Judged, check_source, judge_source
 from flake8_task_refs.analysis.finding import Finding, SourceError
-from flake8_task_refs.analysis.outline import Outline, normalise_newlines
+from flake8_task_refs.analysis.outline import TOO_COMPLEX, Outline, normalise_newlines, skim
 from flake8_task_refs.fix.additions import Additions
 from flake8_task_refs.fix.edits import Edit, OverlapError, apply, in_line_ends_of, in_order, moved
 from flake8_task_refs.fix.layout import Layout
@@ -29,8 +29,9 @@ _PASSES: Final = 4
 WORSE: Final = "the repaired code would still have a finding here, or a new one"
 BROKEN: Final = "the repaired code would not compile: repair it by hand"
 OVERLAPS: Final = "this site is intertwined with another: repair it by hand"
+LOSES_COMMENT: Final = "the repair would lose a comment: repair it by hand"
 _ENDINGS: Final = frozenset({"TSK201", "TSK204"})
-_TRY_AGAIN: Final = (WORSE, BROKEN, OVERLAPS)
+_TRY_AGAIN: Final = (WORSE, BROKEN, OVERLAPS, LOSES_COMMENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +51,24 @@ def fix_source(source: str, settings: FixSettings | None = None) -> FixResult:
     """Repair the findings of ``source`` and return the new text with an account of each finding.
 
     ``source`` is decoded text without a byte order mark, its line ends as in the file. Raises
-    ``SourceError`` if it is not valid Python.
+    ``SourceError`` if it is not valid Python, or nested too deeply.
     """
-    settings = settings or FixSettings()
+    try:
+        return _fix_source(source, settings or FixSettings())
+    except Exception as error:
+        # libcst's position provider makes a KeyError of a RecursionError on its way out.
+        if _is_recursion(error):
+            raise SourceError(TOO_COMPLEX) from None
+        raise
+
+
+def _is_recursion(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, RecursionError):
+        error = error.__context__
+    return error is not None
+
+
+def _fix_source(source: str, settings: FixSettings) -> FixResult:
     text = source
     judged = judge_source(normalise_newlines(text), settings.analysis)
     # Each finding of the text as it is now, and the one of the input that it was.
@@ -177,9 +193,14 @@ class _Repair:
         return done
 
     def _verify(self, done: _Done) -> None:
-        """Check that the new text compiles if the old one did, and has only findings left over."""
+        """Check that the new text compiles if the old one did, and has only findings left over.
+
+        It has all comments, too.
+        """
         if not _compiles(done.text) and _compiles(done.before):
             raise _RefusedError(BROKEN)
+        if _comments(done.before) - _comments(done.text):
+            raise _RefusedError(LOSES_COMMENT)
         try:
             found = check_source(done.text, self._settings.analysis)
         except SourceError:
@@ -196,6 +217,13 @@ class _Repair:
 
 def _place(finding: Finding) -> tuple[int, int, str]:
     return finding.line, finding.column, finding.code
+
+
+def _comments(text: str) -> Counter[str]:
+    if "#" not in text:
+        return Counter()
+    blanks = skim(text).blanks
+    return Counter(text[start:end].rstrip() for start, end, kind in blanks if kind == "comment")
 
 
 def _compiles(text: str) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis.finding import SourceError
 from flake8_task_refs.files import FileError, SourceText, decode, read_bytes, write
@@ -18,18 +19,23 @@ if TYPE_CHECKING:
     from flake8_task_refs.fix.engine import Declined
     from flake8_task_refs.options import Settings
 
+_UNUSUAL: Final = re.compile(rb'[\x00-\x1f"\\\x7f]')
+OUTSIDE: Final = "this link leads to a file outside the given paths: name it to repair it"
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """What is the same for all files of a run. ``shutdown_timeout`` is in seconds, or ``None``.
 
-    ``write`` puts the repaired text into the file; else the file is only read.
+    ``write`` puts the repaired text into the file; else the file is only read. ``within`` are the
+    paths that the user named: a link to a file that lies in none of them is not followed.
     """
 
     settings: Settings
     shutdown_timeout: float | None
     unsafe_fixes: bool
     write: bool
+    within: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +63,35 @@ def repair_file(job: Job, item: tuple[str, tuple[str, ...]]) -> Report:
             return Report(name)
         source = decode(data)
         report, text = repair_text(job, source, name, codes)
+        if report.data is not None and _leads_out(name, job.within):
+            report, text = _left_alone(report), source.text
         if job.write and report.data is not None:
             write(name, source, text)
     except FileError as error:
         return Report(name, error=str(error))
     return report
+
+
+def unrepaired(item: tuple[str, tuple[str, ...]], reason: str) -> Report:
+    """Return the report of a file whose process did not live to make one."""
+    return Report(item[0], error=reason)
+
+
+def _leads_out(name: str, within: tuple[str, ...]) -> bool:
+    """Tell whether ``name`` is a link, not named by the user, to a file in none of ``within``."""
+    if not within or name in within or not Path(name).is_symlink():
+        return False
+    target = Path(os.path.realpath(name))
+    return not any(target.is_relative_to(os.path.realpath(path)) for path in within)
+
+
+def _left_alone(report: Report) -> Report:
+    """Return ``report`` as one of a file that shall not be changed."""
+    from flake8_task_refs.fix.engine import Declined  # noqa: PLC0415
+
+    refused = [Declined(finding, OUTSIDE) for finding in report.fixed]
+    declined = sorted([*report.declined, *refused], key=lambda refusal: refusal.finding)
+    return Report(report.name, declined=tuple(declined))
 
 
 def repair_text(
@@ -87,9 +117,7 @@ def repair_text(
     try:
         result = fix_source(source.text, settings)
     except SourceError as error:
-        return Report(name, error=describe(error)), source.text
-    except RecursionError:
-        return Report(name, error="nested too deeply"), source.text
+        return Report(name, error=describe(error, source.text)), source.text
     except Exception as error:  # noqa: BLE001 (one file must not end the run for all others)
         return Report(name, error=internal_error(error)), source.text
     fixed, declined = tuple(result.fixed), tuple(result.declined)
@@ -107,18 +135,26 @@ def _diff(name: str, before: bytes, after: bytes) -> bytes:
     path = Path(name)
     if path.is_absolute() and path.is_relative_to(Path.cwd()):
         path = path.relative_to(Path.cwd())
-    shown = os.fsencode(path.as_posix().lstrip("/"))
+    shown = path.as_posix().lstrip("/")
     hunks = difflib.diff_bytes(
         difflib.unified_diff,
         _split(before),
         _split(after),
-        fromfile=b"a/" + shown,
-        tofile=b"b/" + shown,
+        fromfile=_header(f"a/{shown}"),
+        tofile=_header(f"b/{shown}"),
     )
     return b"".join(
         line if line.endswith(b"\n") else line + b"\n\\ No newline at end of file\n"
         for line in hunks
     )
+
+
+def _header(name: str) -> bytes:
+    """Return a file's name as git writes it into a diff: quoted if it would break the line."""
+    data = os.fsencode(name)
+    if not _UNUSUAL.search(data):
+        return data
+    return b'"' + _UNUSUAL.sub(lambda match: b"\\%03o" % match[0][0], data) + b'"'
 
 
 def _split(data: bytes) -> list[bytes]:

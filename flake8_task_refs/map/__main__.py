@@ -133,9 +133,13 @@ def _mapped(config: LintConfig, terminal: Terminal) -> list[MappedFile]:
     if STDIN in config.options.filenames:
         return [_mapped_stdin(config)]
     items = items_of(config, terminal)
-    return list(
-        terminal.watch(each(partial(map_file, config.settings), items, config.jobs), len(items))
+    files = each(
+        partial(map_file, config.settings),
+        items,
+        config.jobs,
+        lost=lambda item, reason: MappedFile(item[0], error=reason),
     )
+    return list(terminal.watch(files, len(items)))
 
 
 def _mapped_stdin(config: LintConfig) -> MappedFile:

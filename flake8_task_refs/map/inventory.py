@@ -163,14 +163,13 @@ def map_text(
     try:
         survey = survey_source(source.text, settings)
     except SourceError as error:
-        # Python's own parser says better what is wrong, and where.
-        return MappedFile(name, error=describe(syntax_error(source.text) or error))
+        return MappedFile(name, error=describe(error, source.text))
     except Exception as error:  # noqa: BLE001 (one file must not end the run for all others)
         return MappedFile(name, error=internal_error(error))
     # The analysis reads no more of a file than it needs.
     broken = syntax_error(source.text) if survey.tasks else None
     if broken:
-        return MappedFile(name, error=describe(broken))
+        return MappedFile(name, error=describe(broken, source.text))
     tasks = tuple(replace(task, findings=_told(task.findings, codes)) for task in survey.tasks)
     return MappedFile(name, tasks, _told(survey.other_findings, codes))
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import quote
 
 from flake8_task_refs import __version__
+from flake8_task_refs.files import shown
 from flake8_task_refs.rules import BY_CODE, RULES, explain
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ def text(results: Iterable[Scanned], sources: Sources, paint: Paint) -> Iterator
     colon = paint(":", "cyan")
     for scanned in results:
         for finding in scanned.findings:
-            where = f"{paint(scanned.name, 'bold')}{colon}{finding.line}{colon}{finding.column}"
+            where = (
+                f"{paint(shown(scanned.name), 'bold')}{colon}{finding.line}{colon}{finding.column}"
+            )
             yield f"{where}{colon} {paint(finding.code, 'bold', 'red')} {finding.message}\n"
 
 

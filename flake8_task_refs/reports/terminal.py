@@ -11,6 +11,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final, TextIO, TypeVar
 
+from flake8_task_refs.files import shown
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -77,7 +79,8 @@ class Terminal:
         return before + body + after + line[len(body) :]
 
     def tell(self, line: str, *styles: str) -> None:
-        """Write a line to standard error."""
+        """Write a line to standard error. What would break it, in a file's name, is escaped."""
+        line = shown(line)
         self._clear()
         sys.stderr.write(f"{self.paint_told(line, *styles) if styles else line}\n")
 
