@@ -737,6 +737,8 @@ async def poll() -> None:
             "declines where only a variable says what that is."
         ),
         references=("https://docs.python.org/3/library/asyncio-task.html#asyncio.create_task",),
+        precision=1.0,
+        sites=25,
         default=False,
     ),
     Rule(
