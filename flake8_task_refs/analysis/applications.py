@@ -104,10 +104,15 @@ def _is_registered(
     tree: Tree, function: cst.FunctionDef, events: tuple[str, ...], lists: str
 ) -> bool:
     """Tell whether ``function`` is a handler of one of ``events``."""
-    decorators = " ".join(tree.module.code_for_node(item.decorator) for item in function.decorators)
-    if any(re.search(rf"\b{event}\b", decorators) for event in events):
+    decorators = "".join(tree.module.code_for_node(item) for item in function.decorators)
+    if _names_event(decorators, events):
         return True
     return _is_listed(tree.outline, function.name.value, events, lists)
+
+
+def _names_event(decorators: str, events: tuple[str, ...]) -> bool:
+    """Tell whether ``decorators`` name one of ``events``: as a method or a text, not as a path."""
+    return re.search(rf"[.\"'](?:on_)?(?:{'|'.join(events)})\b", decorators) is not None
 
 
 def _is_made(tree: Tree, function: cst.FunctionDef) -> bool:
@@ -142,7 +147,7 @@ def _endings(outline: Outline) -> tuple[tuple[int, int], ...]:
         if definition.kind != "def":
             continue
         decorators = outline.source[definition.start : definition.header]
-        if any(re.search(rf"\b{event}\b", decorators) for event in _STOPS) or _is_listed(
+        if _names_event(decorators, _STOPS) or _is_listed(
             outline, definition.name, _STOPS, _STOP_LISTS
         ):
             found.append((definition.header, definition.end))

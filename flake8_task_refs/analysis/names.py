@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from flake8_task_refs.analysis.outline import Outline
     from flake8_task_refs.options import Settings
 
+_IMPORT = re.compile(r"\s*(?:import|from)\b")
 _IMPORT_NAME = re.compile(r"([\w.]+|\*)(?:\s+as\s+(\w+))?")
 _DOTTED = re.compile(r"[^\W\d]\w*(?:\.\w+)*")
 _MAX_ALIASES: Final = 5  # of aliases; also ends `x = x`
@@ -97,7 +98,7 @@ class Names:
         while code[end - 1] == "\\":
             after = code.find("\n", end + 1)
             end = len(code) if after < 0 else after
-        return code[start:end].split(";")[0].replace("\\\n", " ")
+        return code[start:end].replace("\\\n", " ")
 
     @cached_property
     def _assignments(self) -> dict[str, list[str]]:
@@ -158,8 +159,7 @@ class Names:
                 self._origin_of_text(values[-1], depth) if not origins or len(values) == 1 else None
             )
         if origins:
-            # try/except ImportError: asyncio's wins over the stand-in beside it.
-            return _tidy(next((o for o in origins if o.startswith("asyncio")), origins[-1]))
+            return _imported_as(name, origins)
         if name in _ASYNCIO_EXPORTS and "asyncio.*" in self._imported_from("*"):
             return f"asyncio.{name}"
         return f"builtins.{name}" if hasattr(builtins, name) else None
@@ -192,8 +192,7 @@ class Names:
     def _local(self, tree: Tree, scope: Scope, name: str) -> str | None:
         stores = scope.stores.get(name, [])
         if not stores:
-            origins = scope.imports[name]
-            return _tidy(next((o for o in origins if o.startswith("asyncio")), origins[-1]))
+            return _imported_as(name, scope.imports[name])
         if len(stores) > 1 or name in scope.imports:
             return None
         value = assigned_value(tree, stores[0])
@@ -343,6 +342,10 @@ class Names:
 
 def _imported(text: str) -> list[tuple[str, str]]:
     """Return (bound name, dotted origin) for each name of an import statement's text."""
+    first, *others = text.split(";")
+    if others:
+        later = (_imported(other) for other in others if _IMPORT.match(other))
+        return _imported(first) + [pair for pairs in later for pair in pairs]
     flat = text.replace("(", " ").replace(")", " ").replace("\n", " ").strip()
     if flat.startswith("import"):
         found = []
@@ -361,12 +364,21 @@ def _imported(text: str) -> list[tuple[str, str]]:
     ]
 
 
+def _imported_as(name: str, origins: list[str]) -> str:
+    """Return what ``name`` is that is imported from ``origins``."""
+    # try/except ImportError: asyncio's wins over the stand-in beside it.
+    origin = next((o for o in origins if o.partition(".")[0] == "asyncio"), origins[-1])
+    package, _, last = origin.rpartition(".")
+    if name == last == "asyncio" and package.strip("."):
+        # `from syncer import asyncio`: a module that passes asyncio itself on. A package's own
+        # `mylib.asyncio`, or what goes by another name (`redis.asyncio as aioredis`), is none.
+        return "asyncio"
+    return _tidy(origin)
+
+
 def _tidy(path: str) -> str:
     """Bring every spelling of an asyncio name to ``asyncio.<name>``."""
     parts = path.split(".")
-    if "asyncio" in parts[1:]:
-        # `from syncer import asyncio`: a module that passes asyncio itself on.
-        parts = parts[parts.index("asyncio") :]
     if parts[0] == "asyncio" and len(parts) > 2 and parts[1] in _SUBMODULES:
         del parts[1]
     return ".".join(parts)

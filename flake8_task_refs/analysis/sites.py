@@ -173,12 +173,13 @@ class Sites:
 
     def _is_wrapper(self, tree: Tree, func: cst.CSTNode) -> bool:
         if isinstance(func, cst.Name):
-            scope = tree.scope[func].owner(func.value)
-            where = "" if scope is None else defined_in(scope)
+            where = defined_in(tree.scope[func].owner(func.value))
             return (where, func.value) in self.wrappers
         if isinstance(func, cst.Attribute) and dotted_text(func.value) in ("self", "cls"):
             around = tree.class_around(func)
-            return around is not None and (around.name.value, func.attr.value) in self.wrappers
+            return around is not None and (
+                (defined_in(tree.inner[around]), func.attr.value) in self.wrappers
+            )
         return False
 
     def _is_future(self, tree: Tree, call: cst.Call) -> bool:
@@ -235,13 +236,16 @@ def _annotated_future(tree: Tree, store: cst.Name) -> bool:
     return re.search(r"\b(?:Future|Task)\b", text) is not None
 
 
-def defined_in(scope: Scope) -> str:
-    """Return where a function of ``scope`` is called from: "" for the module, or a class's name."""
-    if isinstance(scope.node, cst.ClassDef):
-        return scope.node.name.value
-    if isinstance(scope.node, cst.FunctionDef):
-        return f"{scope.node.name.value}.<locals>"
-    return ""
+def defined_in(scope: Scope | None) -> str:
+    """Return the qualified name of ``scope`` as ``__qualname__`` has it, ``""`` for the module."""
+    parts: list[str] = []
+    while scope is not None:
+        if isinstance(scope.node, cst.ClassDef):
+            parts.append(scope.node.name.value)
+        elif isinstance(scope.node, cst.FunctionDef):
+            parts.append(f"{scope.node.name.value}.<locals>")
+        scope = scope.parent
+    return ".".join(reversed(parts))
 
 
 def is_scheduler(func: cst.CSTNode) -> bool:

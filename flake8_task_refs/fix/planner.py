@@ -45,12 +45,16 @@ def plan(context: Context, verdicts: Mapping[Finding, Verdict]) -> Plan:
             found.declined.append(Declined(finding, reason or NO_FIX))
         else:
             taker.append(site)
-    kept = {site.call for _, taken in homes for site in taken if site.code in _CREATIONS}
     for home, taken in homes:
-        # Whoever keeps a task names it, too: what is left is for the next pass.
-        alone = [site for site in taken if site.code in _CREATIONS or site.call not in kept]
-        if alone:
-            found.take(home.plan(alone))
+        creations = [site for site in taken if site.code in _CREATIONS]
+        if creations:
+            found.take(home.plan(creations))
+    # Whoever keeps a task names it, too: what is left of that is for the next pass.
+    kept = {verdicts[finding].node for finding in found.fixed}
+    for home, taken in homes:
+        rest = [site for site in taken if site.code not in _CREATIONS and site.call not in kept]
+        if rest:
+            found.take(home.plan(rest))
     return found
 
 

@@ -33,6 +33,7 @@ from flake8_task_refs.map.inventory import (
     map_file,
     map_text,
     schema,
+    unmapped,
 )
 from flake8_task_refs.processes import each
 from flake8_task_refs.reports.terminal import Terminal
@@ -137,7 +138,7 @@ def _mapped(config: LintConfig, terminal: Terminal) -> list[MappedFile]:
         partial(map_file, config.settings),
         items,
         config.jobs,
-        lost=lambda item, reason: MappedFile(item[0], error=reason),
+        lost=unmapped,
     )
     return list(terminal.watch(files, len(items)))
 

@@ -138,7 +138,13 @@ def task_map(
     """
     config = load(options, paths)
     items = [(name, config.codes(name)) for name in config.files() if name != STDIN]
-    return TaskMap(tuple(each(partial(map_file, config.settings), items, jobs or config.jobs)))
+    work = partial(map_file, config.settings)
+    return TaskMap(tuple(each(work, items, jobs or config.jobs, lost=unmapped)))
+
+
+def unmapped(item: tuple[str, tuple[str, ...]], reason: str) -> MappedFile:
+    """Return what the map says of a file whose process died or took too long."""
+    return MappedFile(item[0], error=reason)
 
 
 def map_file(settings: Settings, item: tuple[str, tuple[str, ...]]) -> MappedFile:
