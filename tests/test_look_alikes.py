@@ -101,3 +101,12 @@ async def lifespan(app: FastAPI):
     told = [*result.fixed, *(refusal.finding for refusal in result.declined)]
     assert sorted(told) == check_source(source, analysis)
     assert {finding.code for finding in told} == {"TSK001", "TSK303"}
+
+
+def test_a_continued_line_begins_no_statement() -> None:
+    method = "from asyncio import create_task\nasync def m():\n    o.\\\ncreate_task(g())\n"
+    assert codes(method) == []
+    comment = (
+        "from asyncio import create_task\nasync def m():\n    # not: \\\n    create_task(g())\n"
+    )
+    assert codes(comment) == ["TSK001"]

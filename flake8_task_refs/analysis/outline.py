@@ -501,12 +501,14 @@ def _lines(source: str, blanks: list[tuple[int, int, str]]) -> Iterator[re.Match
     if first is not None:
         yield first
     ends = iter(blanks)
-    start = end = 0
+    before = start = end = 0
     for match in _LINE.finditer(source):
         at = match.start()
         while end <= at:
+            before = end
             start, end, _ = next(ends, (len(source), len(source) + 1, ""))
-        if not start <= at < end:
+        # A backslash continues a line, unless it ends a comment.
+        if not start <= at < end and (source[at - 1] != "\\" or before == at):
             yield match
 
 
