@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from flake8_task_refs.analysis.finding import SourceError
+from flake8_task_refs.analysis.finding import TOO_COMPLEX, SourceError
 from flake8_task_refs.analysis.sieve import may_create_tasks
 from flake8_task_refs.files import FileError, decode, read_bytes
 from flake8_task_refs.flake8_config import STDIN, load
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 # Files that an executor may have, read and not yet answered for.
 _UNDER_WAY: Final = 256
 # Encodings in which a word of ASCII letters has its own bytes and no others.
-_LIKE_ASCII: Final = ("utf-8", "utf-8-sig", "ascii", "iso-8859-1")
+_LIKE_ASCII: Final = ("utf-8", "ascii", "iso-8859-1")
 
 
 _ONE_AT_A_TIME: Final = threading.Lock()
@@ -139,7 +139,7 @@ def syntax_error(text: str) -> SourceError | None:
     except SyntaxError as error:
         return SourceError(error.msg, error.lineno or 0, error.offset or 0)
     except (RecursionError, MemoryError):
-        return SourceError("nested too deeply")
+        return SourceError(TOO_COMPLEX)
     except ValueError as error:
         # Null bytes, before 3.12.
         return SourceError(str(error))

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from flake8_task_refs.analysis.excerpt import Detail, Excerpt, RegionLines, Unseen
-from flake8_task_refs.analysis.finding import Finding, SourceError
-from flake8_task_refs.analysis.outline import TOO_COMPLEX, Region, normalise_newlines, skim
+from flake8_task_refs.analysis.finding import TOO_COMPLEX, Finding, SourceError
+from flake8_task_refs.analysis.outline import Region, normalise_newlines, skim
 from flake8_task_refs.analysis.sieve import may_create_tasks, may_rename, mentions, word_offsets
 from flake8_task_refs.options import Settings
 from flake8_task_refs.rules import BY_CODE, RULES
@@ -94,7 +94,7 @@ def judge_source(text: str, settings: Settings) -> Judged | None:
     try:
         judged = Module(text, settings, whole_file=True).judged(offsets)
     except RecursionError:
-        raise SourceError("nested too deeply") from None
+        raise SourceError(TOO_COMPLEX) from None
     if judged is None or settings.disable_noqa:
         return judged
     kept = unsilenced(list(judged.verdicts), text)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+TOO_COMPLEX: Final = "nested too deeply, or too long, to be read in bounded time and memory"
 
 
 class SourceError(ValueError):

@@ -56,7 +56,6 @@ _FAR_RIGHT = re.compile(rf"\n[ \t]{{{_MAX_BLOCKS}}}")
 _MAX_CHAIN = 1000
 # Characters, blanks, strings and comments not counted: libcst takes about 2 KB for each.
 _MAX_CODE = 500_000
-TOO_COMPLEX = "nested too deeply, or too long, to be read in bounded time and memory"
 # The innermost code of an f-string's replacement fields.
 _FIELD = re.compile(r"\{([^{}]*)")
 _PLAIN_STRING = re.compile(_STRING_BODY, re.DOTALL)

@@ -23,7 +23,7 @@ from flake8_task_refs.analysis.effects import (
     CONTAINER_TAKERS,
     LOG_METHODS,
 )
-from flake8_task_refs.analysis.finding import SourceError
+from flake8_task_refs.analysis.finding import TOO_COMPLEX, SourceError
 from flake8_task_refs.analysis.lifetime import is_main
 from flake8_task_refs.analysis.noqa import unsilenced
 from flake8_task_refs.analysis.outline import normalise_newlines
@@ -55,7 +55,7 @@ def survey_source(source: str, settings: Settings | None = None) -> Survey:
     try:
         return _survey(normalise_newlines(source), settings)
     except RecursionError:
-        raise SourceError("nested too deeply") from None
+        raise SourceError(TOO_COMPLEX) from None
 
 
 def _survey(text: str, settings: Settings) -> Survey:

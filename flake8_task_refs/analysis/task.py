@@ -70,9 +70,10 @@ class Task:
     task group starts it), "managed" (a call that ``--tsk-managed-spawners`` names).
     ``creator`` is the callee as written, ``coroutine`` what it runs (``"self.poll()"``), ``name``
     the task's name as written, each ``""`` where the source does not tell. ``endless`` tells
-    whether the coroutine loops for ever, ``None`` if its code is elsewhere. ``in_sight`` tells
-    whether the file shows all that is done with the handle: if not, empty ``ended_by`` and
-    ``heard_by`` mean that nothing was seen, not that nothing is done.
+    whether the coroutine loops for ever, by its code or, if that is elsewhere, by its name;
+    ``None`` if neither tells. ``in_sight`` tells whether the file shows all that is done with the
+    handle: if not, empty ``ended_by`` and ``heard_by`` mean that nothing was seen, not that
+    nothing is done.
     """
 
     line: int

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeGuard, TypeVar
 import libcst as cst
 from libcst.metadata import MetadataWrapper, PositionProvider
 
-from flake8_task_refs.analysis.finding import SourceError
-from flake8_task_refs.analysis.outline import TOO_COMPLEX, is_too_complex, lexemes
+from flake8_task_refs.analysis.finding import TOO_COMPLEX, SourceError
+from flake8_task_refs.analysis.outline import is_too_complex, lexemes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

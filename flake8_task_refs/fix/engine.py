@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis.check import Judged, check_source, judge_source
-from flake8_task_refs.analysis.finding import Finding, SourceError
-from flake8_task_refs.analysis.outline import TOO_COMPLEX, Outline, normalise_newlines, skim
+from flake8_task_refs.analysis.finding import TOO_COMPLEX, Finding, SourceError
+from flake8_task_refs.analysis.outline import Outline, normalise_newlines, skim
 from flake8_task_refs.fix.additions import Additions
 from flake8_task_refs.fix.edits import Edit, OverlapError, apply, in_line_ends_of, in_order, moved
 from flake8_task_refs.fix.layout import Layout

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from flake8_task_refs.command_line import (
     EXIT_CLEAN,
     EXIT_ERROR,
+    EXIT_INTERRUPTED,
     Parser,
     add_common_options,
     counted,
@@ -95,6 +96,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         config = load(arguments.flake8, arguments.paths)
     except ConfigError as error:
         parser.error(str(error))
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
     terminal = Terminal(config.options.color)
     return gracefully(partial(_show, arguments, config, terminal), terminal)
 

@@ -15,8 +15,8 @@ from typing import Final
 import libcst as cst
 
 from flake8_task_refs.analysis.check import check_regions, check_source
-from flake8_task_refs.analysis.finding import Finding, SourceError
-from flake8_task_refs.analysis.outline import TOO_COMPLEX, normalise_newlines
+from flake8_task_refs.analysis.finding import TOO_COMPLEX, Finding, SourceError
+from flake8_task_refs.analysis.outline import normalise_newlines
 from flake8_task_refs.files import FileError, SourceText, decode
 from flake8_task_refs.fix.engine import FixResult, FixSettings, fix_source
 from flake8_task_refs.options import Settings
