@@ -140,7 +140,7 @@ def write(name: str, source: SourceText, text: str) -> None:
             os.fsync(descriptor)
         if target.read_bytes() != source.data:
             raise FileError("changed while it was being read; left alone")
-        Path(temporary).replace(target)
+        os.replace(temporary, target)  # noqa: PTH105 (it is a name)
         temporary = None
         _sync_directory(target.parent)
     except OSError as error:

@@ -218,7 +218,7 @@ def test_what_cannot_be_read_is_left_alone(tmp_path: Path, data: bytes, reason: 
     done = fix("--isolated", "-", cwd=tmp_path, stdin=data)
     assert done.stdout == data
     assert done.returncode == 123
-    if b"rot13" not in data:  # flake8 itself fails over it
+    if not any(mark in data for mark in (b"rot13", b"\0")):  # flake8 itself may fail over these
         done = flake8("--isolated", "--select", "TSK,E9", ".", cwd=tmp_path)
         assert b"Traceback" not in done.stderr
 
