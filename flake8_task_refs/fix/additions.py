@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 import libcst as cst
 
 from flake8_task_refs.fix.edits import Edit, Place
+from flake8_task_refs.fix.free_names import FileNames, fresh
 from flake8_task_refs.fix.imports import add_imports, docstring_end
-from flake8_task_refs.fix.names import FileNames, fresh
 from flake8_task_refs.fix.source import dotted, statement_expression
 
 if TYPE_CHECKING:

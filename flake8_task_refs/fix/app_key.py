@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from flake8_task_refs.fix.plan import Context
+    from flake8_task_refs.fix.contract import Context
 
 AIOHTTP: Final = "aiohttp.web"
 _STRING_KEY: Final = re.compile(r"\bapp\[[\"']")

@@ -12,10 +12,10 @@ from flake8_task_refs.analysis.check import Judged, check_source, judge_source
 from flake8_task_refs.analysis.finding import TOO_COMPLEX, Finding, SourceError
 from flake8_task_refs.analysis.outline import Outline, normalise_newlines, skim
 from flake8_task_refs.fix.additions import Additions
+from flake8_task_refs.fix.contract import Context, Declined, FixSettings, Plan
 from flake8_task_refs.fix.edits import Edit, OverlapError, apply, in_line_ends_of, in_order, moved
+from flake8_task_refs.fix.free_names import FileNames, Locals
 from flake8_task_refs.fix.layout import Layout
-from flake8_task_refs.fix.names import FileNames, Locals
-from flake8_task_refs.fix.plan import Context, Declined, FixSettings, Plan
 from flake8_task_refs.fix.planner import plan
 from flake8_task_refs.fix.registration import Writer
 from flake8_task_refs.fix.source import SourceFile

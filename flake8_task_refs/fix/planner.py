@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 import libcst as cst
 
 from flake8_task_refs.analysis.tree import last_name
+from flake8_task_refs.fix.contract import Context, Declined, Home, Plan
 from flake8_task_refs.fix.homes import HOMES
-from flake8_task_refs.fix.plan import Context, Declined, Home, Plan
-from flake8_task_refs.fix.sites import Site, site_of
+from flake8_task_refs.fix.repair_sites import Site, site_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,15 +9,15 @@ import libcst as cst
 
 from flake8_task_refs.fix.edits import Edit, Place, apply, in_order
 from flake8_task_refs.fix.layout import Unknown
-from flake8_task_refs.fix.sites import Site, named_callee, takes_name
+from flake8_task_refs.fix.repair_sites import Site, named_callee, takes_name
 from flake8_task_refs.fix.source import SourceFile, Statement, statement_expression
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from flake8_task_refs.analysis.spans import Span
+    from flake8_task_refs.fix.free_names import FileNames
     from flake8_task_refs.fix.layout import Layout
-    from flake8_task_refs.fix.names import FileNames
 
 
 @dataclass(frozen=True, slots=True)

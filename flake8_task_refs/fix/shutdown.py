@@ -15,7 +15,7 @@ import libcst as cst
 
 from flake8_task_refs.analysis.helpers import likely_function
 from flake8_task_refs.analysis.tree import last_name
-from flake8_task_refs.fix.names import names_in
+from flake8_task_refs.fix.free_names import names_in
 from flake8_task_refs.fix.source import SourceFile, dotted, last_part
 
 if TYPE_CHECKING:

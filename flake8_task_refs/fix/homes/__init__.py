@@ -19,7 +19,7 @@ from flake8_task_refs.fix.homes.unnamed import Unnamed
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from flake8_task_refs.fix.plan import Context, Home
+    from flake8_task_refs.fix.contract import Context, Home
 
 HOMES: Final[Sequence[Callable[[Context], Home]]] = (
     BrokenCallbacks,

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
+from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit
-from flake8_task_refs.fix.plan import Context, Plan
 from flake8_task_refs.fix.registration import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from flake8_task_refs.fix.sites import Site
+    from flake8_task_refs.fix.repair_sites import Site
 
 # Those whose value is a future already; the others are coroutines, or concurrent futures.
 _FUTURES: Final = ("asyncio.gather", "asyncio.shield")

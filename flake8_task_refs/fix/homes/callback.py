@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Final
 import libcst as cst
 
 from flake8_task_refs.analysis.tree import last_name
+from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit
-from flake8_task_refs.fix.plan import Context, Plan
 from flake8_task_refs.fix.source import dotted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from flake8_task_refs.fix.sites import Site
+    from flake8_task_refs.fix.repair_sites import Site
 
 _METHODS: Final = ("discard", "remove")
 

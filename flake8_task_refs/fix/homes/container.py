@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Final
 import libcst as cst
 
 from flake8_task_refs.analysis.tree import last_name
-from flake8_task_refs.fix.plan import Context, Plan
+from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.source import dotted, statement_expression
-from flake8_task_refs.fix.workers import task_name
+from flake8_task_refs.fix.spawned import task_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from flake8_task_refs.fix.edits import Edit
-    from flake8_task_refs.fix.sites import Site
+    from flake8_task_refs.fix.repair_sites import Site
     from flake8_task_refs.fix.source import Statement
 
 _DISCARDS: Final = {"add": "discard", "append": "remove"}

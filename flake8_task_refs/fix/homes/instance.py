@@ -9,19 +9,19 @@ import libcst as cst
 
 from flake8_task_refs.analysis.tree import last_name
 from flake8_task_refs.analysis.workers import runs_for_ever
+from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit, Place
+from flake8_task_refs.fix.free_names import fresh, names_in
 from flake8_task_refs.fix.homes.lifespan import first_statement
-from flake8_task_refs.fix.names import fresh, names_in
-from flake8_task_refs.fix.plan import Context, Plan
 from flake8_task_refs.fix.registration import Registry
 from flake8_task_refs.fix.shutdown import CONFLICT, GRACEFUL, Cancellation, events, place
 from flake8_task_refs.fix.source import body_of, dotted, last_part, statement_expression
-from flake8_task_refs.fix.workers import task_name, unstoppable, used_names, worker_of
+from flake8_task_refs.fix.spawned import task_name, unstoppable, used_names, worker_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from flake8_task_refs.fix.sites import Site
+    from flake8_task_refs.fix.repair_sites import Site
 
 _PLAIN_BASES: Final = frozenset({"builtins.object", "abc.ABC", "typing.Generic", "Generic", "ABC"})
 _COPIES: Final = frozenset({"copy", "pickle", "cloudpickle", "dill", "deepcopy", "multiprocessing"})

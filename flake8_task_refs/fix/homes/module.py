@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from flake8_task_refs.fix.plan import Context, Plan
+from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.registration import Registry
-from flake8_task_refs.fix.sites import by_statement
-from flake8_task_refs.fix.workers import task_name
+from flake8_task_refs.fix.repair_sites import by_statement
+from flake8_task_refs.fix.spawned import task_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from flake8_task_refs.fix.sites import Site
+    from flake8_task_refs.fix.repair_sites import Site
 
 # From here on, a helper function reads better than the same two lines at each site.
 _MANY_SITES: Final = 3

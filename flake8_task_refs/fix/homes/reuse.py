@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Final
 import libcst as cst
 
 from flake8_task_refs.analysis.tree import last_name
+from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.homes.lifespan import lifespan_around, refusal
 from flake8_task_refs.fix.homes.startup import is_started_by_application
-from flake8_task_refs.fix.plan import Context, Plan
 from flake8_task_refs.fix.registration import Registry
-from flake8_task_refs.fix.sites import by_statement
+from flake8_task_refs.fix.repair_sites import by_statement
 from flake8_task_refs.fix.source import SourceFile, dotted, last_part
-from flake8_task_refs.fix.workers import task_name
+from flake8_task_refs.fix.spawned import task_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from flake8_task_refs.fix.names import FileNames
-    from flake8_task_refs.fix.sites import Site
+    from flake8_task_refs.fix.free_names import FileNames
+    from flake8_task_refs.fix.repair_sites import Site
 
 _PAIRS: Final = {"discard": "add", "remove": "append"}
 _CREATORS: Final = frozenset({"create_task", "ensure_future"})

@@ -22,21 +22,21 @@ from flake8_task_refs.analysis.hooks import (
 )
 from flake8_task_refs.analysis.tree import last_name
 from flake8_task_refs.fix.app_key import AIOHTTP, app_key
+from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit, Place
+from flake8_task_refs.fix.free_names import fresh
 from flake8_task_refs.fix.homes.lifespan import first_statement
-from flake8_task_refs.fix.names import fresh
-from flake8_task_refs.fix.plan import Context, Plan
 from flake8_task_refs.fix.registration import Registry
+from flake8_task_refs.fix.repair_sites import by_statement
 from flake8_task_refs.fix.shutdown import CONFLICT, GRACEFUL, Cancellation, events, place
-from flake8_task_refs.fix.sites import by_statement
 from flake8_task_refs.fix.source import body_of, last_part
-from flake8_task_refs.fix.workers import task_name, unstoppable, used_names
+from flake8_task_refs.fix.spawned import task_name, unstoppable, used_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from flake8_task_refs.analysis.tree import Scope
-    from flake8_task_refs.fix.sites import Site
+    from flake8_task_refs.fix.repair_sites import Site
 
 _HAVE_STATE: Final = {
     DECORATOR: ("FastAPI", "Starlette"),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from flake8_task_refs.fix.plan import Context, Plan
-from flake8_task_refs.fix.sites import by_statement
+from flake8_task_refs.fix.contract import Context, Plan
+from flake8_task_refs.fix.repair_sites import by_statement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from flake8_task_refs.fix.sites import Site
+    from flake8_task_refs.fix.repair_sites import Site
 
 NAMELESS: Final = "no name follows from what runs here, or this call takes none: choose one"
 

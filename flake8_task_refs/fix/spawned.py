@@ -8,12 +8,12 @@ import libcst as cst
 
 from flake8_task_refs.analysis.cancellation import swallowers
 from flake8_task_refs.analysis.helpers import likely_function
-from flake8_task_refs.fix.names import names_in
+from flake8_task_refs.fix.free_names import names_in
 from flake8_task_refs.fix.source import dotted
 
 if TYPE_CHECKING:
-    from flake8_task_refs.fix.plan import Context
-    from flake8_task_refs.fix.sites import Site
+    from flake8_task_refs.fix.contract import Context
+    from flake8_task_refs.fix.repair_sites import Site
 
 _EVERYWHERE: Final = frozenset(
     {"self", "cls", "asyncio", "app", "application", "state", "request", "logger", "logging"}

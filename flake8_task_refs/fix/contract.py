@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from flake8_task_refs.analysis.verdict import Judge
     from flake8_task_refs.fix.additions import Additions
     from flake8_task_refs.fix.edits import Edit
-    from flake8_task_refs.fix.names import FileNames, Locals
+    from flake8_task_refs.fix.free_names import FileNames, Locals
     from flake8_task_refs.fix.registration import Writer
-    from flake8_task_refs.fix.sites import Site
+    from flake8_task_refs.fix.repair_sites import Site
     from flake8_task_refs.fix.source import SourceFile
 
 
