@@ -25,6 +25,8 @@ AGGREGATES: Final = frozenset(
         "asyncio.wait_for",
     }
 )
+_CREATOR_NAMES: Final = frozenset(path.rpartition(".")[2] for path in CREATORS)
+_AGGREGATE_NAMES: Final = frozenset(path.rpartition(".")[2] for path in AGGREGATES)
 # Loop methods that call what they are given and drop what it returns.
 SCHEDULERS: Final = frozenset(
     {"call_soon", "call_later", "call_at", "call_soon_threadsafe", "add_signal_handler"}
@@ -82,7 +84,7 @@ class Sites:
         """Return the creation sites of ``tree``, in source order."""
         names = self._names_in(tree)
         found = (
-            self._site(tree, call)
+            self._site(tree, call, names)
             for call in tree.marked_calls()
             if last_name(call.func) in names
             or any(last_name(arg.value) in names for arg in call.args[:3])
@@ -99,7 +101,8 @@ class Sites:
             names |= more
         return set(names)
 
-    def _site(self, tree: Tree, call: cst.Call) -> CreationSite | None:
+    def _site(self, tree: Tree, call: cst.Call, names: set[str]) -> CreationSite | None:
+        """Return the site that ``call`` is; ``names`` are the last names that creators may have."""
         path = self.creator(tree, call.func)
         if path is not None:
             if path == "asyncio.ensure_future" and self._is_future(tree, call):
@@ -108,14 +111,14 @@ class Sites:
             if path == "wrapper" and first is not None and not isinstance(first.value, cst.Call):
                 first = None  # what the wrapper makes of it is not known here
             return CreationSite(call, "task", coroutine_name(first), path)
-        path = self.names.canonical(tree, call.func)
+        path = self._path_among(tree, call.func, _AGGREGATE_NAMES)
         if path in AGGREGATES:
             single = path != "asyncio.gather" and call.args
             return CreationSite(
                 call, "aggregate", coroutine_name(call.args[0]) if single else "", path
             )
         for at, arg in enumerate(call.args[:3]):
-            if isinstance(arg.value, (cst.Name, cst.Attribute)):
+            if last_name(arg.value) in names:
                 creator = self.creator(tree, arg.value)
                 if creator is not None:
                     return self._handed_over(tree, call, at, creator)
@@ -144,7 +147,7 @@ class Sites:
         settings = self.names.settings
         if settings.managed_spawners and self.names.matches(tree, func, settings.managed_spawners):
             return None
-        path = self.names.canonical(tree, func)
+        path = self._path_among(tree, func, _CREATOR_NAMES)
         if path in CREATORS:
             return path
         if path is None and self._is_loop_method(tree, func):
@@ -152,6 +155,15 @@ class Sites:
         if settings.task_factories and self._is_factory(tree, func, settings.task_factories):
             return "factory"
         return "wrapper" if self.wrappers and self._is_wrapper(tree, func) else None
+
+    def _path_among(self, tree: Tree, node: cst.CSTNode, last_names: frozenset[str]) -> str | None:
+        """Return the canonical name of ``node`` where it may end in one of ``last_names``.
+
+        That of an attribute ends as the attribute does, whatever it is an attribute of.
+        """
+        if isinstance(node, cst.Attribute) and node.attr.value not in last_names:
+            return None
+        return self.names.canonical(tree, node)
 
     def _is_loop_method(self, tree: Tree, func: cst.CSTNode) -> bool:
         """Tell whether ``func`` is ``create_task`` of an event loop, or a local name for it."""
