@@ -99,10 +99,15 @@ def read_bytes(name: str) -> bytes:
         # Opening a pipe could wait for ever; a device may never end.
         descriptor = os.open(name, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _O_BINARY)
         try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
                 raise FileError("not a regular file")
+            data = os.read(descriptor, status.st_size + 1)
+            if len(data) == status.st_size:
+                return data
+            # It grows, or its system does not know its size, or no more than 2 GB come at once.
             with open(descriptor, "rb", buffering=0, closefd=False) as file:
-                return file.readall()
+                return data + file.readall()
         finally:
             os.close(descriptor)
     except OSError as error:

@@ -147,12 +147,14 @@ class Outline:
         """The source with every string and comment blanked out, offsets unchanged."""
         parts: list[str] = []
         last = 0
+        source = self.source
         for start, end, _ in self.blanks:
-            text = self.source[start:end]
-            blank = "\n".join([" " * len(line) for line in text.split("\n")])
-            parts += (self.source[last:start], blank)
+            blank = " " * (end - start)
+            if source.find("\n", start, end) >= 0:
+                blank = "\n".join([" " * len(line) for line in source[start:end].split("\n")])
+            parts += (source[last:start], blank)
             last = end
-        parts.append(self.source[last:])
+        parts.append(source[last:])
         return "".join(parts)
 
     def has(self, pattern: str, *, strings: bool = False) -> bool:
@@ -469,7 +471,7 @@ def _blanks(source: str) -> list[tuple[int, int, str]]:
             if source[start] == "#":
                 found.append((start, end, "comment"))
                 continue
-            prefix = _fstring_prefix(source, start)
+            prefix = start and source[start - 1].isalpha() and _fstring_prefix(source, start)
             if not prefix:
                 found.append((start, end, "string"))
                 continue
@@ -483,8 +485,6 @@ def _blanks(source: str) -> list[tuple[int, int, str]]:
 
 def _fstring_prefix(source: str, quote_at: int) -> int:
     """Return the length of the ``f``, ``rf``, ... before a string, 0 if it has no such prefix."""
-    if quote_at == 0 or not source[quote_at - 1].isalpha():
-        return 0
     start = quote_at - 1
     if start and source[start - 1].isalpha():
         start -= 1

@@ -18,15 +18,15 @@ from flake8_task_refs.options import Settings
 CREATOR_WORDS: Final = ("create_task", "ensure_future")
 # Words that speak only when called, and only in a file that mentions asyncio at all.
 _CALLBACK: Final = "add_done_callback("
-_CALLED_WORDS: Final = (
+_ASYNCIO_WORDS: Final = (
     "Task(",
     "gather(",
     "shield(",
     "run_coroutine_threadsafe(",
     "wait(",
     "wait_for(",
-    _CALLBACK,
 )
+_CALLED_WORDS: Final = (*_ASYNCIO_WORDS, _CALLBACK)
 # `await asyncio.gather(...)` is the usual and the right use; it need not be parsed.
 _AWAITED: Final = ("await ", "await asyncio.")
 # What a method's object may be called if the method is asyncio's: a module, a loop, a call's value.
@@ -71,28 +71,34 @@ def mentions(source: str, settings: Settings) -> list[int]:
 
     Comments and strings are not told apart here; the outline does that.
     """
+    # Each look through the source counts: those that answer for few files come last.
+    speaks_of_asyncio = "asyncio" in source
     modules = {*_PARTS}
-    if any(word in source for word in _ALIASED):
+    if speaks_of_asyncio and any(word in source for word in _ALIASED):
         modules.update(_ASYNCIO_ALIAS.findall(source))
-    any_loop = any(word in source for word in _LOOP_SOURCES)
     found = []
+    unclear = []
     for word in CREATOR_WORDS:
         for at in word_offsets(source, word):
             base = _base(source, at)
-            if base in modules or "loop" in base.lower() or (any_loop and base not in _NO_LOOPS):
+            if base in modules or "loop" in base.lower():
                 found.append(at)
+            elif base not in _NO_LOOPS:
+                unclear.append(at)
+    if unclear and any(word in source for word in _LOOP_SOURCES):
+        found += unclear
     for path in settings.task_factories:
         found += word_offsets(source, path.rsplit(".", 1)[-1])
     if "TSK202" in settings.enabled_codes:
         found += word_offsets(source, "cancel(")
-    if "asyncio" in source:
-        bare = "from asyncio" in source
-        for word in _CALLED_WORDS:
+    if speaks_of_asyncio:
+        for word in _ASYNCIO_WORDS:
             for at in word_offsets(source, word):
                 base = _base(source, at)
-                if (bare if not base else base in modules) and not source.endswith(_AWAITED, 0, at):
+                known = base in modules if base else "from asyncio" in source
+                if known and not source.endswith(_AWAITED, 0, at):
                     found.append(at)
-    if found or "asyncio" in source:
+    if found or speaks_of_asyncio:
         found += word_offsets(source, _CALLBACK)
     return sorted(set(found))
 
