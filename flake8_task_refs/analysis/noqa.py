@@ -23,10 +23,11 @@ def unsilenced(findings: list[Finding], source: str) -> list[Finding]:
     flake8; ``# flake8: noqa`` on a line of its own silences the file. ``source`` has
     normalised newlines.
     """
-    if not findings or "noqa" not in source.lower():
+    lowered = source.lower() if findings else ""
+    if "noqa" not in lowered:
         return findings
     lines = source.split("\n")
-    if any(NOQA_FILE.match(line) for line in lines):
+    if "flake8" in lowered and any(NOQA_FILE.match(line) for line in lines):
         return []
     # Only a string of several lines makes a comment speak for more than its own line.
     mapped = any(quote in lines[f.line - 1] for f in findings for quote in ('"""', "'''", "\\"))

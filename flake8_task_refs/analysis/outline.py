@@ -12,6 +12,7 @@ import re
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -131,7 +132,8 @@ class Outline:
 
     @cached_property
     def _line_starts(self) -> list[int]:
-        return [0, *(match.end() for match in re.finditer("\n", self.source))]
+        lengths = map(len, self.source.split("\n"))
+        return list(accumulate(map((1).__add__, lengths), initial=0))[:-1]
 
     def position(self, offset: int) -> tuple[int, int]:
         """Return the 1-based line and column (in characters) of ``offset``."""

@@ -94,6 +94,8 @@ _JUMPS: Final = (cst.Return, cst.Raise, cst.Break, cst.Continue, cst.Yield)
 # What a name does where it stands.
 _LOAD, _STORE, _WALRUS, _NO_VARIABLE = range(4)
 _BLOCKS: Final = (cst.IndentedBlock, cst.SimpleStatementSuite, cst.Module)
+# What has a body that runs at another time.
+_BODIES: Final = (cst.FunctionDef, cst.Lambda, cst.ClassDef)
 
 
 def _child_fields(cls: type[cst.CSTNode]) -> tuple[str, ...]:
@@ -110,16 +112,21 @@ _PLANS: dict[type[cst.CSTNode], tuple[tuple[str, int, bool], ...]] = {
     cst.Import: (),
     cst.ImportFrom: (),
 }
-# CSTNode is an abstract class, whose isinstance is slow; each class is asked once.
-_IS_NODE: dict[type, bool] = {}
+
+
+class _Classes(dict[type, bool]):
+    """Whether a class is one of nodes. CSTNode is abstract, and slow to ask: each asks once."""
+
+    def __missing__(self, cls: type) -> bool:
+        known = self[cls] = issubclass(cls, cst.CSTNode)
+        return known
+
+
+_IS_NODE: Final = _Classes()
 
 
 def _is_node(value: object) -> TypeGuard[cst.CSTNode]:
-    cls = type(value)
-    known = _IS_NODE.get(cls)
-    if known is None:
-        known = _IS_NODE[cls] = issubclass(cls, cst.CSTNode)
-    return known
+    return _IS_NODE[type(value)]
 
 
 def children(node: cst.CSTNode) -> list[tuple[str, cst.CSTNode]]:
@@ -318,6 +325,7 @@ class Tree:
         self.renamings: list[tuple[str, str]] = []
         self._names: list[cst.Name] = []
         self._jumps: dict[cst.CSTNode, list[cst.CSTNode]] = {}
+        self._blocks: dict[cst.CSTNode, list[tuple[cst.CSTNode, cst.CSTNode]]] = {}
         self._offsets: dict[cst.CSTNode, int] | None = None
         self._walk()
 
@@ -325,7 +333,8 @@ class Tree:
 
     def _walk(self) -> None:
         root = self._new_scope("module", self.module, None)
-        parent, order, scope_of, plans = self.parent, self.order, self.scope, _PLANS
+        parent, order, scope_of = self.parent, self.order, self.scope
+        plans, is_node = _PLANS, _IS_NODE
         # (node, its parent, its scope, what a name does there, whether the skim sees its names)
         stack: list[tuple[cst.CSTNode, cst.CSTNode | None, Scope, int, bool]] = [
             (self.module, None, root, _LOAD, True)
@@ -370,9 +379,9 @@ class Tree:
                 kind = type(value)
                 if kind is list or kind is tuple:
                     for item in reversed(value):
-                        if _is_node(item):
+                        if is_node[type(item)]:
                             push((item, node, child_scope, child_role, visible))
-                elif _is_node(value):
+                elif is_node[kind]:
                     push((value, node, child_scope, child_role, visible))
 
     def _new_scope(self, kind: str, node: cst.CSTNode, outer: Scope | None) -> Scope:
@@ -468,7 +477,7 @@ class Tree:
         """Return the statement around ``node`` that stands directly in a block."""
         at = node
         for outer in self.ancestors(node):
-            if isinstance(outer, _BLOCKS):
+            if type(outer) in _BLOCKS:
                 return at
             at = outer
         return at
@@ -480,16 +489,18 @@ class Tree:
         function or class lies outside of it.
         """
         self.steering()
-        pairs: list[tuple[cst.CSTNode, cst.CSTNode]] = []
-        at = node
-        for outer in self.ancestors(node):
-            if isinstance(outer, _BLOCKS):
-                pairs.append((outer, at))
-            elif isinstance(outer, cst.Lambda) or (
-                isinstance(outer, (cst.FunctionDef, cst.ClassDef)) and outer.name is not at
-            ):
-                break
-            at = outer
+        pairs = self._blocks.get(node)
+        if pairs is None:
+            pairs = self._blocks[node] = []
+            at = node
+            for outer in self.ancestors(node):
+                # Asked of the class itself: isinstance is slow for abstract classes.
+                cls = type(outer)
+                if cls in _BLOCKS:
+                    pairs.append((outer, at))
+                elif cls in _BODIES and getattr(outer, "name", None) is not at:
+                    break
+                at = outer
         return pairs
 
     @property
@@ -551,8 +562,7 @@ class Tree:
         while stack:
             at = stack.pop()
             yield at
-            nested = isinstance(at, (cst.FunctionDef, cst.Lambda, cst.ClassDef))
-            if nested and not into_functions and at is not node:
+            if type(at) in _BODIES and not into_functions and at is not node:
                 continue
             stack += [child for _, child in reversed(children(at))]
 
