@@ -28,7 +28,7 @@ MEMORY_LIMIT: Final = 4 << 30
 _QUICK: Final = 0.001
 # Seconds between two looks at what the workers are at.
 _LOOK_EVERY: Final = 0.5
-_CHUNK: Final = 16
+_CHUNK: Final = 32
 # New objects after which a worker looks for garbage; Python's own measure is 700.
 _COLLECT_EVERY: Final = 10_000
 # Where, in the memory that all share, the parent says that it is time to end.

@@ -13,6 +13,7 @@ import pytest
 from fixture_reader import Fixture, fixtures
 
 import flake8_task_refs
+from flake8_task_refs.analysis import check
 from flake8_task_refs.analysis.check import check_regions, check_source
 from flake8_task_refs.analysis.finding import SourceError
 from flake8_task_refs.analysis.outline import Region, normalise_newlines, skim
@@ -39,6 +40,12 @@ real_file = pytest.mark.parametrize(
 
 def read(path: Path) -> str:
     return normalise_newlines(path.read_text("utf-8-sig"))
+
+
+@pytest.fixture(autouse=True)
+def _excerpts_of_short_functions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Choose what to parse in the short functions of examples, too."""
+    monkeypatch.setattr(check, "_SHORT", -1)
 
 
 @pytest.mark.parametrize("fixture", fixtures(), ids=lambda fixture: fixture.name)

@@ -12,6 +12,7 @@ import libcst as cst
 import pytest
 from test_agreement import PROGRAMS, module
 
+from flake8_task_refs.analysis import check
 from flake8_task_refs.analysis.check import check_regions, check_source
 from flake8_task_refs.analysis.excerpt import Detail, Excerpt, RegionLines, Unseen
 from flake8_task_refs.analysis.outline import normalise_newlines, skim
@@ -46,6 +47,12 @@ async def serve(request, limit: int = 5):
     finally:
         close()
 """
+
+
+@pytest.fixture(autouse=True)
+def _excerpts_of_short_functions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Choose what to parse in the short functions of examples, too."""
+    monkeypatch.setattr(check, "_SHORT", -1)
 
 
 @pytest.fixture

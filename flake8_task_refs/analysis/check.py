@@ -33,6 +33,8 @@ _MAX_SITES = 1000
 _MAX_SITES_OF_FILE = 3000
 # Functions that hand on a task of one that hands on a task of one ...
 _MAX_WRAPPERS = 20
+# Characters of a region that costs less to parse as it is than to choose from.
+_SHORT = 500
 _KEEPS_EVERY_TASK = re.compile(r"\.set_task_factory\(\s*([\w.]+)")
 
 
@@ -239,7 +241,8 @@ class Module:
         if region is self._whole:
             return Tree(self.outline, region)
         detail = self._details.get(region, Detail())
-        if self._in_excerpts and not detail.everything:
+        short = region.end - region.start <= _SHORT
+        if self._in_excerpts and not detail.everything and not short:
             lines = self._lines.get(region)
             if lines is None:
                 lines = self._lines[region] = RegionLines(self.outline, region)
