@@ -12,6 +12,7 @@ the largest process's. Prints Markdown; ``--readme`` also puts it into README.md
 from __future__ import annotations
 
 import argparse
+import compileall
 import email
 import os
 import platform
@@ -26,6 +27,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import flake8_task_refs
 from flake8_task_refs.analysis.check import check_source
 
 if TYPE_CHECKING:
@@ -240,6 +242,8 @@ def main() -> None:
     options = parser.parse_args()
     if not options.tree.is_dir():
         parser.error(f"{options.tree} is not a directory")
+    # As pip leaves an installed package; an editable one may never have been compiled.
+    compileall.compile_dir(Path(flake8_task_refs.__file__).parent, quiet=1)
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["XDG_CACHE_HOME"] = scratch
         command = f"python benchmarks/speed.py {options.tree.name}"
