@@ -6,6 +6,7 @@ the regions that mention a task; a region that does not parse alone is read with
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -241,8 +242,11 @@ class Module:
         if region is self._whole:
             return Tree(self.outline, region)
         detail = self._details.get(region, Detail())
-        short = region.end - region.start <= _SHORT
-        if self._in_excerpts and not detail.everything and not short:
+        if self._in_excerpts and not detail.everything:
+            if region.end - region.start <= _SHORT:
+                # If libcst cannot read it, an excerpt may leave out what is odd.
+                with contextlib.suppress(SourceError):
+                    return Tree(self.outline, region)
             lines = self._lines.get(region)
             if lines is None:
                 lines = self._lines[region] = RegionLines(self.outline, region)
