@@ -103,6 +103,25 @@ async def lifespan(app: FastAPI):
     assert {finding.code for finding in told} == {"TSK001", "TSK303"}
 
 
+def test_done_callbacks_of_other_classes_are_their_own_business() -> None:
+    source = """
+import asyncio
+class Promise:
+    def add_done_callback(self, callback):
+        callback()
+    def listen(self):
+        self.add_done_callback(lambda: None)
+async def f():
+    Promise().add_done_callback(lambda: None)
+    promise = Promise()
+    promise.add_done_callback(lambda: None)
+    task = asyncio.create_task(g())
+    task.add_done_callback(lambda: None)
+    await task
+"""
+    assert [(finding.line, finding.code) for finding in check_source(source)] == [(13, "TSK102")]
+
+
 def test_a_continued_line_begins_no_statement() -> None:
     method = "from asyncio import create_task\nasync def m():\n    o.\\\ncreate_task(g())\n"
     assert codes(method) == []

@@ -35,8 +35,23 @@ class Callbacks:
             for call in self.tree.marked_calls()
             if is_done_callback(call.func)
             and call.args
+            and not (isinstance(call.func, cst.Attribute) and self._is_foreign(call.func.value))
             and self._is_broken(call, call.args[0].value)
         ]
+
+    def _is_foreign(self, receiver: cst.BaseExpression) -> bool:
+        """Tell whether ``receiver`` is surely no future: of another class, or ``self``."""
+        if isinstance(receiver, cst.Call):
+            name = last_name(receiver.func).lstrip("_")
+            return name[:1].isupper() and not name.endswith(("Task", "Future"))
+        if not isinstance(receiver, cst.Name):
+            return False
+        if receiver.value == "self":
+            return True
+        scope = self.tree.scope[receiver].owner(receiver.value)
+        stores = scope.stores.get(receiver.value, ()) if scope is not None else ()
+        made = [assigned_value(self.tree, store) for store in stores]
+        return bool(made) and all(isinstance(v, cst.Call) and self._is_foreign(v) for v in made)
 
     def raising(self) -> list[cst.Call]:
         """Return the calls that register a callback which raises if the task was cancelled."""
