@@ -56,6 +56,9 @@ _MAX_NESTING = 200
 _MAX_BLOCKS = 100
 _FAR_RIGHT = re.compile(rf"\n[ \t]{{{_MAX_BLOCKS}}}")
 _MAX_CHAIN = 1000
+# Each further level of a pattern takes libcst four times as long: eight take 0.2 seconds.
+_MAX_PATTERN = 8
+_CASE = re.compile(r"^[ \t]*case\b", re.MULTILINE)
 # Characters, blanks, strings and comments not counted: libcst takes about 2 KB for each.
 _MAX_CODE = 500_000
 # The innermost code of an f-string's replacement fields.
@@ -303,6 +306,7 @@ def is_too_complex(code: str) -> bool:
         or _is_deep(code)
         or _is_long(code)
         or _is_indented(code)
+        or _has_deep_pattern(code)
     )
 
 
@@ -314,6 +318,20 @@ def _is_deep(code: str) -> bool:
             depth += len(match[0]) if match[0][0] in "([{" else -len(match[0])
             if depth > _MAX_NESTING:
                 return True
+    return False
+
+
+def _has_deep_pattern(code: str) -> bool:
+    """Tell whether a pattern of a ``case`` is nested so deeply that libcst would take seconds."""
+    for case in _CASE.finditer(code):
+        depth, end = 0, case.end()
+        for match in _BRACKETS.finditer(code, end):
+            if depth <= 0 and "\n" in code[end : match.start()]:
+                break
+            depth += len(match[0]) if match[0][0] in "([{" else -len(match[0])
+            if depth > _MAX_PATTERN:
+                return True
+            end = match.end()
     return False
 
 
