@@ -120,9 +120,14 @@ def refuse_unknown_codes(parser: argparse.ArgumentParser, given: Iterable[str]) 
                     parser.error(f"{flag}: no rule's code begins with {code}{hint}")
 
 
-def items_of(config: LintConfig, terminal: Terminal) -> list[tuple[str, tuple[str, ...]]]:
-    """Return the files to read, and the codes that may speak of each."""
-    items = [(name, config.codes(name)) for name in config.files()]
+def items_of(
+    config: LintConfig, terminal: Terminal, on_many: Callable[[], None]
+) -> list[tuple[str, tuple[str, ...]]]:
+    """Return the files to read, and the codes that may speak of each.
+
+    ``on_many`` is called as soon as it is clear that there are many.
+    """
+    items = [(name, config.codes(name)) for name in config.files(on_many)]
     if not items:
         paths = ", ".join(config.options.filenames) or "."
         terminal.tell(f"no file to read in {paths}: there is none, or it is excluded")

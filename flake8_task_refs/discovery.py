@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 STDIN: Final = "-"
+# Files that keep several processes busy for longer than it takes to start them.
+MANY: Final = 1000
 _DEFAULT_STDIN_NAME: Final = "stdin"
 _ENVIRONMENT: Final = "pyvenv.cfg"
 
@@ -28,16 +30,22 @@ def find_files(
     stdin_display_name: str,
     filename_patterns: Sequence[str],
     exclude: Sequence[str],
+    on_many: Callable[[], None] | None = None,
 ) -> list[str]:
     """Return the names of the files to read, sorted; ``-`` stands for standard input.
 
     ``paths`` are files, directories or ``-``; without any, the current directory is meant.
-    ``filename_patterns`` and ``exclude`` are flake8's, its paths absolute.
+    ``filename_patterns`` and ``exclude`` are flake8's, its paths absolute. ``on_many`` is called
+    once, as soon as it is clear that there are more than ``MANY`` files.
     """
     walk = _Walk(paths, stdin_display_name, filename_patterns, exclude)
     targets: dict[str, str] = {}  # name to what it leads to
     for path in paths or ["."]:
-        targets.update(walk.below(path))
+        for name, target in walk.below(path):
+            targets[name] = target
+            if on_many is not None and len(targets) > MANY:
+                on_many()
+                on_many = None
     by_target: dict[str, str] = {}
     for name in sorted(targets):
         by_target.setdefault(targets[name], name)

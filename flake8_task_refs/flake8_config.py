@@ -30,7 +30,7 @@ from flake8_task_refs.rules import RULES
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from flake8_task_refs.options import Settings
 
@@ -62,16 +62,18 @@ class LintConfig:
         asked = self.options.jobs
         return max(1, (os.cpu_count() or 1) if asked.is_auto else asked.n_jobs)
 
-    def files(self) -> list[str]:
+    def files(self, on_many: Callable[[], None] | None = None) -> list[str]:
         """Return the names of the files to read, sorted; ``-`` stands for standard input.
 
-        A file that two names lead to is there once, by the first of them.
+        A file that two names lead to is there once, by the first of them. ``on_many`` is called
+        as soon as more than ``discovery.MANY`` are found.
         """
         return find_files(
             self.options.filenames,
             stdin_display_name=self.options.stdin_display_name,
             filename_patterns=self.options.filename,
             exclude=(*self.options.exclude, *self.options.extend_exclude),
+            on_many=on_many,
         )
 
     def display_name(self, name: str) -> str:

@@ -31,6 +31,8 @@ _LOOK_EVERY: Final = 0.5
 _CHUNK: Final = 32
 # New objects after which a worker looks for garbage; Python's own measure is 700.
 _COLLECT_EVERY: Final = 10_000
+# What is raised where a system has no processes, or no more of them.
+_NO_PROCESSES: Final = (ImportError, NotImplementedError, OSError)
 # Where, in the memory that all share, the parent says that it is time to end.
 _STOP: Final = 0
 
@@ -48,33 +50,77 @@ def each(
 ) -> Iterator[_Out]:
     """Yield ``work(item)`` for each item, in order, in up to ``jobs`` processes once it pays.
 
+    See ``Crew``. Without ``lost``, raises ``WorkerLostError`` where it would be called.
+    """
+    with Crew(work, jobs, lost=lost) as crew:
+        yield from crew.each(items)
+
+
+class Crew(Generic[_In, _Out]):
+    """Does ``work`` on many items in up to ``jobs`` processes, which it ends as a context manager.
+
     ``work`` and what it takes and returns must be picklable, and ``work`` must not raise.
 
     Where a process dies (the system may kill it for want of memory), the item that it was at is
     tried once more, alone, and all others go on. If that process dies, too, or an item takes more
-    than ``TIME_LIMIT`` seconds, ``lost(item, reason)`` is yielded in its place; ``reason`` is one
-    line. Without ``lost``, raises ``WorkerLostError``. In one process, there are no such bounds.
+    than ``TIME_LIMIT`` seconds, the result is ``lost(item, reason)``; ``reason`` is one line. In
+    one process, there are no such bounds.
     """
-    start = time.monotonic()
-    done = 0
-    while done < len(items) and (jobs < 2 or time.monotonic() - start < _ALONE_FOR):
-        yield work(items[done])
-        done += 1
-    rest = items[done:]
-    if not rest:
-        return
-    try:
-        pool = _Pool(work, rest, min(jobs, len(rest)))
-    except (ImportError, NotImplementedError, OSError):
-        # No processes on this system, or no more of them.
-        yield from map(work, rest)
-        return
-    with pool:
-        for item, (result, reason) in zip(rest, pool.outcomes(), strict=True):
+
+    def __init__(
+        self,
+        work: Callable[[_In], _Out],
+        jobs: int,
+        *,
+        lost: Callable[[_In, str], _Out] | None = None,
+        prepare: Callable[[], None] | None = None,
+    ) -> None:
+        """Start nothing yet. A process that is started early does ``prepare`` first."""
+        self._work = work
+        self._jobs = jobs
+        self._lost = lost
+        self._prepare = prepare
+        self._pool: _Pool[_In, _Out] | None = None
+
+    def __enter__(self) -> Crew[_In, _Out]:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the processes, each after the item that it is at."""
+        if self._pool is not None:
+            self._pool.end()
+            self._pool = None
+
+    def start(self) -> None:
+        """Let the processes start and prepare already: there will be many items."""
+        if self._jobs > 1 and self._pool is None:
+            # Without processes on this system, or no more of them, `each` does without as well.
+            with contextlib.suppress(*_NO_PROCESSES):
+                self._pool = _Pool(self._work, self._jobs, self._prepare)
+
+    def each(self, items: Sequence[_In]) -> Iterator[_Out]:
+        """Yield the result for each item, in order. Raises ``WorkerLostError`` without ``lost``."""
+        done = 0
+        if self._pool is None:
+            start = time.monotonic()
+            while done < len(items) and (self._jobs < 2 or time.monotonic() - start < _ALONE_FOR):
+                yield self._work(items[done])
+                done += 1
+            rest = items[done:]
+            if not rest:
+                return
+            try:
+                self._pool = _Pool(self._work, min(self._jobs, len(rest)))
+            except _NO_PROCESSES:
+                yield from map(self._work, rest)
+                return
+        rest = items[done:]
+        for item, (result, reason) in zip(rest, self._pool.outcomes(rest), strict=True):
             if not reason:
                 yield result
-            elif lost is not None:
-                yield lost(item, reason)
+            elif self._lost is not None:
+                yield self._lost(item, reason)
             else:
                 raise WorkerLostError(reason)
 
@@ -82,13 +128,19 @@ def each(
 class _Worker:
     """A process, and the places in the list of the items that it has not told of yet."""
 
-    def __init__(self, work: Callable[[Any], Any], progress: Array[Any], slot: int) -> None:
+    def __init__(
+        self,
+        work: Callable[[Any], Any],
+        progress: Array[Any],
+        slot: int,
+        prepare: Callable[[], None] | None = None,
+    ) -> None:
         self.progress = progress
         self.slot = slot
         progress[slot] = -1
         self.pipe, theirs = multiprocessing.Pipe()
         self.process = multiprocessing.Process(
-            target=_serve, args=(work, theirs, progress, slot), daemon=True
+            target=_serve, args=(work, theirs, progress, slot, prepare), daemon=True
         )
         self.pending: deque[int] = deque()
         self.seen = -1
@@ -108,13 +160,10 @@ class _Worker:
 
     def news(self) -> list[tuple[int, Any, str]]:
         """Return what it has told: (index, result, reason). Raises ``EOFError`` if it is dead."""
-        told: list[tuple[int, Any, str]] = []
         try:
-            while self.pipe.poll():
-                told += self.pipe.recv()
-        except (EOFError, OSError):
-            if not told:
-                raise EOFError from None
+            told: list[tuple[int, Any, str]] = self.pipe.recv()
+        except OSError:
+            raise EOFError from None
         for index, _, _ in told:
             self.pending.remove(index)
         return told
@@ -147,28 +196,30 @@ class _Worker:
 
 
 class _Pool(Generic[_In, _Out]):
-    """Workers that share ``items`` and are replaced where they die."""
+    """Workers that share items and are replaced where they die."""
 
-    def __init__(self, work: Callable[[_In], _Out], items: Sequence[_In], jobs: int) -> None:
+    def __init__(
+        self,
+        work: Callable[[_In], _Out],
+        jobs: int,
+        prepare: Callable[[], None] | None = None,
+    ) -> None:
         self._work = work
-        self._items = items
-        self._waiting: deque[int] = deque(range(len(items)))
+        self._items: Sequence[_In] = ()
+        self._waiting: deque[int] = deque()
         self._suspects: deque[int] = deque()
-        self._size = max(1, min(_CHUNK, len(items) // (jobs * 4)))
+        self._size = 1
         self._results: dict[int, tuple[Any, str]] = {}
         self._progress = multiprocessing.RawArray("q", jobs + 1)
         self._workers: list[_Worker] = []
         try:
             for slot in range(1, jobs + 1):
-                self._workers.append(_Worker(work, self._progress, slot))
+                self._workers.append(_Worker(work, self._progress, slot, prepare))
         except BaseException:
-            self.__exit__()
+            self.end()
             raise
 
-    def __enter__(self) -> _Pool[_In, _Out]:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def end(self) -> None:
         """End the workers, each after the item that it is at."""
         self._progress[_STOP] = 1
         for worker in self._workers:
@@ -179,10 +230,13 @@ class _Pool(Generic[_In, _Out]):
             worker.process.join(max(0.0, until - time.monotonic()))
             worker.end()
 
-    def outcomes(self) -> Iterator[tuple[Any, str]]:
-        """Yield (result, "") or (None, reason) for each item, in order."""
+    def outcomes(self, items: Sequence[_In]) -> Iterator[tuple[Any, str]]:
+        """Yield (result, "") or (None, reason) for each of ``items``, in order."""
+        self._items = items
+        self._waiting.extend(range(len(items)))
+        self._size = max(1, min(_CHUNK, len(items) // (len(self._workers) * 4)))
         looked = time.monotonic()
-        for index in range(len(self._items)):
+        for index in range(len(items)):
             while index not in self._results:
                 for worker in self._workers:
                     self._feed(worker)
@@ -241,15 +295,21 @@ class _Pool(Generic[_In, _Out]):
 
 
 def _serve(
-    work: Callable[[Any], Any], pipe: connection.Connection, progress: Array[Any], slot: int
+    work: Callable[[Any], Any],
+    pipe: connection.Connection,
+    progress: Array[Any],
+    slot: int,
+    prepare: Callable[[], None] | None,
 ) -> None:
     """Do what comes through ``pipe`` until it ends: the life of a worker process."""
     # An interrupt is the parent's to handle; the workers end with it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _bound_memory()
+    gc.set_threshold(_COLLECT_EVERY)
+    if prepare is not None:
+        prepare()
     # What came with the process lives as long as it does; what an item makes is soon let go of.
     gc.freeze()
-    gc.set_threshold(_COLLECT_EVERY)
     done: list[tuple[int, Any, str]] = []
     with contextlib.suppress(EOFError, OSError):
         while (batch := pipe.recv()) is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import importlib
 import symtable
 import threading
 import traceback
@@ -18,7 +19,7 @@ from flake8_task_refs.analysis.finding import TOO_COMPLEX, SourceError
 from flake8_task_refs.analysis.sieve import may_create_tasks
 from flake8_task_refs.files import FileError, decode, read_bytes
 from flake8_task_refs.flake8_config import STDIN, load
-from flake8_task_refs.processes import each
+from flake8_task_refs.processes import Crew
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -64,13 +65,14 @@ def scan(
     that is lost raises what the executor raises. Raises ``flake8_config.ConfigError``.
     """
     config = load(options, paths)
-    names = [name for name in config.files() if name != STDIN]
-    items = [(name, config.codes(name)) for name in names]
-    if executor is None:
-        work = partial(scan_file, config.settings)
-        yield from each(work, items, jobs or config.jobs, lost=unscanned)
-    else:
-        yield from _scan_through(executor, config.settings, items)
+    work = partial(scan_file, config.settings)
+    with Crew(work, jobs or config.jobs, lost=unscanned, prepare=prepare) as crew:
+        names = config.files(crew.start if executor is None else None)
+        items = [(name, config.codes(name)) for name in names if name != STDIN]
+        if executor is None:
+            yield from crew.each(items)
+        else:
+            yield from _scan_through(executor, config.settings, items)
 
 
 def _scan_through(
@@ -108,6 +110,11 @@ def _is_there(waiting: Scanned | Future[Scanned]) -> bool:
 
 def _result(waiting: Scanned | Future[Scanned]) -> Scanned:
     return waiting if isinstance(waiting, Scanned) else waiting.result()
+
+
+def prepare() -> None:
+    """Import what checking a file that mentions a task takes: libcst takes a while."""
+    importlib.import_module("flake8_task_refs.analysis.verdict")
 
 
 def unscanned(item: tuple[str, tuple[str, ...]], reason: str) -> Scanned:

@@ -46,8 +46,12 @@ class Lifecycle:
         """Use what ``ownership`` knows of the region."""
         self.ownership = ownership
         self.tree = ownership.tree
-        self.code = ownership.tree.outline.code
         self.places = Places(ownership.tree.outline, ownership.parse)
+
+    @property
+    def code(self) -> str:
+        """The file, strings and comments blanked."""
+        return self.tree.outline.code
 
     # -- TSK201, TSK204 ---------------------------------------------------------------------
 

@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from flake8_task_refs.options import Settings
 
 _IMPORT = re.compile(r"\s*(?:import|from)\b")
+_PLAIN_IMPORT = re.compile(r"[\w.,* \t]+$", re.MULTILINE)
 _IMPORT_NAME = re.compile(r"([\w.]+|\*)(?:\s+as\s+(\w+))?")
 _DOTTED = re.compile(r"[^\W\d]\w*(?:\.\w+)*")
 _MAX_ALIASES: Final = 5  # of aliases; also ends `x = x`
 _COMPOUND = re.compile(r"(?:if|try|with|for|while)\b")
 _ASSIGNMENT = re.compile(r"^[ \t]*(\w+)[ \t]*(?::[^=\n]+)?=(?!=)[ \t]*", re.MULTILINE)
+_MAY_ASSIGN = re.compile(r"\w+[ \t]*[:=]")
 _LOOP_NAME = re.compile(r"\w*(?:[lL]oop|LOOP)\Z")
 # Right-hand sides, as text: asyncio's getters, and those of other objects.
 _LOOP_SOURCE = re.compile(
@@ -57,48 +59,47 @@ class Names:
         """Keep the outline; nothing is read before it is asked for."""
         self.outline = outline
         self.settings = settings
-        self._origins: dict[str, list[str]] = {}
 
     # -- the module's own names -------------------------------------------------------------
 
     @cached_property
-    def _import_statements(self) -> list[tuple[int, str]]:
-        """Where each import statement begins, and its text."""
-        return [(start, self._statement_text(start)) for start in self.outline.imports]
-
-    def _imports_of(self, *names: str) -> list[tuple[str, str]]:
-        """Return (bound name, origin) of the module's imports that mention one of ``names``.
-
-        What functions import is theirs.
-        """
+    def _imports(self) -> list[tuple[str, str]]:
+        """The (bound name, origin) pairs of the module's imports; what functions import is theirs."""
+        outline = self.outline
         found: list[tuple[str, str]] = []
-        for start, text in self._import_statements:
-            if any(name in text for name in names) and not any(
-                outer.kind == "def" for outer in self.outline.enclosing(start)
-            ):
-                found += _imported(text)
+        for start in outline.imports:
+            indented = start and outline.source[start - 1] != "\n"
+            if not (indented and any(at.kind == "def" for at in outline.enclosing(start))):
+                found += _imported(self._import_text(start))
         return found
 
-    def _imported_from(self, name: str) -> list[str]:
-        """Return the origins of everything that the module imports as ``name``."""
-        known = self._origins.get(name)
-        if known is None:
-            imports = self._imports_of(name)
-            known = self._origins[name] = [origin for bound, origin in imports if bound == name]
-        return known
+    @cached_property
+    def _origins(self) -> dict[str, list[str]]:
+        """The origins of everything that the module imports, by the name it gets."""
+        origins: dict[str, list[str]] = {}
+        for bound, origin in self._imports:
+            origins.setdefault(bound, []).append(origin)
+        return origins
 
-    def _statement_text(self, start: int) -> str:
+    def _import_text(self, start: int) -> str:
         """Return the one logical line of an import that begins at ``start``, on one line."""
-        code = self.outline.code
-        end = code.find("\n", start)
-        end = len(code) if end < 0 else end
-        if code.find("(", start, end) >= 0:
-            close = code.find(")", start)
-            end = len(code) if close < 0 else close + 1
-        while code[end - 1] == "\\":
-            after = code.find("\n", end + 1)
-            end = len(code) if after < 0 else after
-        return code[start:end].replace("\\\n", " ")
+        outline, source = self.outline, self.outline.source
+        plain = _PLAIN_IMPORT.match(source, start)
+        if plain is not None:
+            return plain[0]
+        end = start
+        text = ""
+        while not text or text[-1] == "\\":
+            line_end = source.find("\n", end + 1)
+            end = len(source) if line_end < 0 else line_end
+            text = outline.blanked(start, end)
+            if "(" in text and ")" not in text:
+                close = source.find(")", end)
+                while close >= 0 and not outline.is_plain(close):
+                    close = source.find(")", close + 1)
+                end = len(source) if close < 0 else close + 1
+                text = outline.blanked(start, end)
+        return text.replace("\\\n", " ")
 
     @cached_property
     def _assignments(self) -> dict[str, list[str]]:
@@ -107,15 +108,14 @@ class Names:
         ends = [*outline.statements[1:], len(outline.source)]
         for start, end in zip(outline.statements, ends, strict=False):
             compound = _COMPOUND.match(outline.source, start) is not None
-            if compound:
-                matches = list(_ASSIGNMENT.finditer(outline.code, start, end))
-            else:
-                match = _ASSIGNMENT.match(outline.code, start)
-                matches = [match] if match else []
-            for match in matches:
-                if not compound or not outline.enclosing(match.start()):
-                    line_end = outline.code.find("\n", match.end())
-                    value = outline.code[match.end() : None if line_end < 0 else line_end]
+            if not compound and not _MAY_ASSIGN.match(outline.source, start):
+                continue
+            code = outline.blanked(start, end)
+            first = _ASSIGNMENT.match(code)
+            for match in _ASSIGNMENT.finditer(code) if compound else [first] if first else []:
+                if not compound or not outline.enclosing(start + match.start()):
+                    line_end = code.find("\n", match.end())
+                    value = code[match.end() : None if line_end < 0 else line_end]
                     table.setdefault(match[1], []).append(value.strip())
         return table
 
@@ -127,7 +127,7 @@ class Names:
         """Return what the module may call things whose last name is one of ``names``."""
         found = [
             bound
-            for bound, origin in self._imports_of(*names)
+            for bound, origin in self._imports
             if origin.rsplit(".", 1)[-1] in names
         ]
         known = {*names, *found}
@@ -152,7 +152,7 @@ class Names:
         """
         if self.outline.top_level(name):
             return None
-        origins = self._imported_from(name)
+        origins = self._origins.get(name, [])
         values = [value for value in self.assigned(name) if value != "None"]
         if values:
             return (
@@ -160,7 +160,7 @@ class Names:
             )
         if origins:
             return _imported_as(name, origins)
-        if name in _ASYNCIO_EXPORTS and "asyncio.*" in self._imported_from("*"):
+        if name in _ASYNCIO_EXPORTS and "asyncio.*" in self._origins.get("*", ()):
             return f"asyncio.{name}"
         return f"builtins.{name}" if hasattr(builtins, name) else None
 

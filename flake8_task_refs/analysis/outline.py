@@ -151,17 +151,15 @@ class Outline:
     @cached_property
     def code(self) -> str:
         """The source with every string and comment blanked out, offsets unchanged."""
-        parts: list[str] = []
-        last = 0
-        source = self.source
-        for start, end, _ in self.blanks:
-            blank = " " * (end - start)
-            if source.find("\n", start, end) >= 0:
-                blank = "\n".join([" " * len(line) for line in source[start:end].split("\n")])
-            parts += (source[last:start], blank)
-            last = end
-        parts.append(source[last:])
-        return "".join(parts)
+        return _blanked(self.source, self.blanks, 0, len(self.source))
+
+    def blanked(self, start: int, end: int) -> str:
+        """Return ``code[start:end]``; few sources need all of ``code``."""
+        if "code" in self.__dict__:
+            return self.code[start:end]
+        first = bisect_right(self._blank_starts, start) - 1
+        after = bisect_left(self._blank_starts, end)
+        return _blanked(self.source, self.blanks[max(0, first) : after], start, end)
 
     def has(self, pattern: str, *, strings: bool = False) -> bool:
         """Tell whether ``pattern`` is found in the code, or with ``strings`` in all of the source.
@@ -502,6 +500,23 @@ def _blanks(source: str) -> list[tuple[int, int, str]]:
                 break
         else:
             return found
+
+
+def _blanked(source: str, blanks: Sequence[tuple[int, int, str]], start: int, end: int) -> str:
+    """Return ``source[start:end]`` with ``blanks`` as spaces, newlines kept."""
+    parts: list[str] = []
+    last = start
+    for first, after, _ in blanks:
+        if after <= last:
+            continue
+        first, after = max(first, last), min(after, end)
+        blank = " " * (after - first)
+        if source.find("\n", first, after) >= 0:
+            blank = "\n".join([" " * len(line) for line in source[first:after].split("\n")])
+        parts += (source[last:first], blank)
+        last = after
+    parts.append(source[last:end])
+    return "".join(parts)
 
 
 def _fstring_prefix(source: str, quote_at: int) -> int:

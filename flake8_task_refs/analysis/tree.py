@@ -306,7 +306,7 @@ class Tree:
             if excerpt is None
             else excerpt.text
         )
-        code = outline.code[region.start : region.end] if excerpt is None else excerpt.code
+        code = outline.blanked(region.start, region.end) if excerpt is None else excerpt.code
         if is_too_complex(code) or outline.has_complex_strings(region):
             raise SourceError(TOO_COMPLEX)
         try:

@@ -26,13 +26,13 @@ from flake8_task_refs.command_line import (
 from flake8_task_refs.files import FileError, decode
 from flake8_task_refs.fix.repair import Job, Report, repair_file, repair_text, unrepaired
 from flake8_task_refs.flake8_config import STDIN, ConfigError, LintConfig, load
-from flake8_task_refs.processes import each
+from flake8_task_refs.processes import Crew
 from flake8_task_refs.reports.baseline import Baseline, BaselineError
 from flake8_task_refs.reports.formats import FORMATS
 from flake8_task_refs.reports.identity import Sources
 from flake8_task_refs.reports.terminal import Terminal
 from flake8_task_refs.rules import RULES, explain
-from flake8_task_refs.scanning import Scanned, scan_file, scan_text, unscanned
+from flake8_task_refs.scanning import Scanned, prepare, scan_file, scan_text, unscanned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -197,17 +197,24 @@ def _refuse_what_does_not_go_together(
 
 def _check(arguments: argparse.Namespace, config: LintConfig, terminal: Terminal) -> int:
     """List the findings, and a last line for all; return the exit status."""
-    results: Iterable[Scanned]
     if STDIN in arguments.paths:
         scanned, text = _scan_stdin(config)
-        results = [scanned]
-        sources = Sources(texts={scanned.name: text})
-    else:
-        items = items_of(config, terminal)
-        work = partial(scan_file, config.settings)
-        results = each(work, items, config.jobs, lost=unscanned)
-        results = terminal.watch(results, len(items))
-        sources = Sources()
+        return _list([scanned], Sources(texts={scanned.name: text}), arguments, config, terminal)
+    work = partial(scan_file, config.settings)
+    with Crew(work, config.jobs, lost=unscanned, prepare=prepare) as crew:
+        items = items_of(config, terminal, crew.start)
+        results = terminal.watch(crew.each(items), len(items))
+        return _list(results, Sources(), arguments, config, terminal)
+
+
+def _list(
+    results: Iterable[Scanned],
+    sources: Sources,
+    arguments: argparse.Namespace,
+    config: LintConfig,
+    terminal: Terminal,
+) -> int:
+    """List ``results`` as ``arguments`` say, those of the baseline left out."""
     baseline = None
     if arguments.baseline is not None:
         baseline = Baseline(arguments.baseline, sources, config.codes)
@@ -274,14 +281,15 @@ def _repair(arguments: argparse.Namespace, config: LintConfig, terminal: Termina
         write=not arguments.diff,
         within=tuple(arguments.paths or ["."]),
     )
+    tell = partial(
+        _report, terminal=terminal, done=job.write, diff=arguments.diff, check=arguments.check
+    )
     if STDIN in arguments.paths:
-        reports: Iterable[Report] = [_repair_stdin(job, config)]
-    else:
-        items = items_of(config, terminal)
-        reports = each(partial(repair_file, job), items, config.jobs, lost=unrepaired)
-        reports = terminal.watch(reports, len(items))
-    shown = arguments.diff
-    return _report(reports, terminal, done=job.write, diff=shown, check=arguments.check)
+        return tell([_repair_stdin(job, config)])
+    work = partial(repair_file, job)
+    with Crew(work, config.jobs, lost=unrepaired, prepare=prepare) as crew:
+        items = items_of(config, terminal, crew.start)
+        return tell(terminal.watch(crew.each(items), len(items)))
 
 
 def _repair_stdin(job: Job, config: LintConfig) -> Report:

@@ -36,8 +36,9 @@ from flake8_task_refs.map.inventory import (
     schema,
     unmapped,
 )
-from flake8_task_refs.processes import each
+from flake8_task_refs.processes import Crew
 from flake8_task_refs.reports.terminal import Terminal
+from flake8_task_refs.scanning import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -136,14 +137,10 @@ def _show(arguments: argparse.Namespace, config: LintConfig, terminal: Terminal)
 def _mapped(config: LintConfig, terminal: Terminal) -> list[MappedFile]:
     if STDIN in config.options.filenames:
         return [_mapped_stdin(config)]
-    items = items_of(config, terminal)
-    files = each(
-        partial(map_file, config.settings),
-        items,
-        config.jobs,
-        lost=unmapped,
-    )
-    return list(terminal.watch(files, len(items)))
+    work = partial(map_file, config.settings)
+    with Crew(work, config.jobs, lost=unmapped, prepare=prepare) as crew:
+        items = items_of(config, terminal, crew.start)
+        return list(terminal.watch(crew.each(items), len(items)))
 
 
 def _mapped_stdin(config: LintConfig) -> MappedFile:
