@@ -208,7 +208,6 @@ class _Pool(Generic[_In, _Out]):
         self._items: Sequence[_In] = ()
         self._waiting: deque[int] = deque()
         self._suspects: deque[int] = deque()
-        self._size = 1
         self._results: dict[int, tuple[Any, str]] = {}
         self._progress = multiprocessing.RawArray("q", jobs + 1)
         self._workers: list[_Worker] = []
@@ -234,7 +233,6 @@ class _Pool(Generic[_In, _Out]):
         """Yield (result, "") or (None, reason) for each of ``items``, in order."""
         self._items = items
         self._waiting.extend(range(len(items)))
-        self._size = max(1, min(_CHUNK, len(items) // (len(self._workers) * 4)))
         looked = time.monotonic()
         for index in range(len(items)):
             while index not in self._results:
@@ -254,9 +252,11 @@ class _Pool(Generic[_In, _Out]):
         if self._suspects and not worker.pending:
             worker.only = self._suspects.popleft()
             worker.give([worker.only], self._items)
-        elif worker.only is None and self._waiting and len(worker.pending) <= self._size // 2:
-            count = min(self._size, len(self._waiting))
-            worker.give([self._waiting.popleft() for _ in range(count)], self._items)
+        elif worker.only is None and self._waiting:
+            # Less and less towards the end, so that none has much left when the others are done.
+            count = max(1, min(_CHUNK, len(self._waiting) // (len(self._workers) * 4)))
+            if len(worker.pending) <= count // 2:
+                worker.give([self._waiting.popleft() for _ in range(count)], self._items)
 
     def _listen(self, worker: _Worker) -> None:
         try:

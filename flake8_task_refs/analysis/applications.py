@@ -82,9 +82,8 @@ def _is_lifespan(tree: Tree, names: Names, function: cst.FunctionDef) -> bool:
     ):
         return True
     first = next(iter(_parameters(function)), None)
-    if first is None or first.annotation is None:
-        return False
-    return _APPLICATIONS.search(tree.module.code_for_node(first.annotation.annotation)) is not None
+    note = tree.annotation(first) if first is not None else None
+    return note is not None and _APPLICATIONS.search(tree.code_of(note)) is not None
 
 
 def _is_context_manager(tree: Tree, names: Names, function: cst.FunctionDef) -> bool:

@@ -86,11 +86,9 @@ class Callbacks:
             value = assigned_value(self.tree, store)
             if isinstance(value, cst.Call) and self._creates(value):
                 return True
-            holder = self.tree.parent[store]
-            if isinstance(holder, (cst.Param, cst.AnnAssign)) and holder.annotation is not None:
-                text = self.tree.module.code_for_node(holder.annotation.annotation)
-                if re.search(r"\bTask\b", text):
-                    return True
+            note = self.tree.annotation(self.tree.parent[store])
+            if note is not None and re.search(r"\bTask\b", self.tree.code_of(note)):
+                return True
         return False
 
     def _creates(self, call: cst.Call) -> bool:

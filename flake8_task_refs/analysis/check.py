@@ -47,8 +47,6 @@ def check_source(source: str, settings: Settings | None = None) -> list[Finding]
     mentions a task but is not valid Python.
     """
     settings = settings or Settings()
-    if not may_create_tasks(source, settings):
-        return []
     text = normalise_newlines(source)
     try:
         return check_regions(text, settings)
@@ -213,8 +211,9 @@ class Module:
         return found
 
     def _regions_naming(self, names: Iterable[str]) -> dict[Region, None]:
-        offsets = [at for name in names for at in word_offsets(self.outline.source, name)]
-        return self._regions(offsets)
+        source = self.outline.source
+        offsets = (at for name in names for at in word_offsets(source, name))
+        return self._regions(at for at in offsets if not source.endswith("def ", 0, at))
 
     # -- their trees ------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from functools import cached_property
 from keyword import iskeyword
 from typing import TYPE_CHECKING, Final
 
-from flake8_task_refs.analysis.sieve import CREATOR_WORDS, word_offsets
+from flake8_task_refs.analysis.sieve import word_offsets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -37,17 +37,44 @@ _DEFINITION: Final = re.compile(r"\s*(?:async\s+)?(?:def|class)\b")
 # and `[`, as `for task in` does; any other needs an assignment or `:=` for it.
 _DECLARING: Final = re.compile(r"\s*(?:async\s+)?(?:import|from|def|class|type)\b")
 _BINDING: Final = re.compile(r"\s*(?:for|with|async|except|case|global|nonlocal|del)\b")
-_CREATOR: Final = re.compile(rf"(?:{'|'.join(CREATOR_WORDS)})\s*\(")
+_CALL: Final = re.compile(r"(\w+)\s*\(")
+_COMPREHENSION: Final = re.compile(r"\bfor\s+(.+?)\s+in\b", re.DOTALL)
+# Calls that hand on what they get, or keep it.
+_HANDING: Final = frozenset(
+    {
+        "gather", "shield", "wait", "wait_for", "as_completed", "list", "set", "tuple", "dict",
+        "zip", "map", "filter", "sorted", "reversed", "enumerate", "chain", "partial", "cast",
+        "append", "add", "extend", "update", "insert", "setdefault", "put", "put_nowait",
+        "add_done_callback",
+    }
+)  # fmt: skip
 _CHAIN: Final = re.compile(r"(?<![\w.])([^\W\d]\w*)(?:\s*\.\s*\w+)*")
 _KEYWORD: Final = re.compile(r"\s*=(?!=)")
 _OWNERS: Final = ("self", "cls")
 # Methods with the names of creators and aggregates: whose are they?
 _ASKED: Final = re.compile(r"\.\s*(?:wait|wait_for|acquire|create_task)\Z")
-_LOOP: Final = re.compile(r"\s*(?:async\s+)?for\s+(\w+)\s+in\s+(\w+)\b")
-_ALIAS: Final = re.compile(r"\s*(\w+)\s*(?::[^=\n]+)?=\s*(\w+)(?:\.\w+)*\s*\Z")
+_WAITED: Final = re.compile(r"(?<![\w.])([^\W\d]\w*)\s*\.\s*wait\b")
+_LOOP: Final = re.compile(r"\s*(?:async\s+)?for\s+(.+?)\s+in\b", re.DOTALL)
+_ADDS: Final = re.compile(
+    r"\s*([^\W\d][\w.]*)\.(?:add|append|insert|extend|update|setdefault|put\w*)\("
+)
+_SUBSCRIPT: Final = re.compile(r"(?<=[\w)\]])\[[^\[\]]*\]|:[^=]*\Z")
+# Methods that give what the object holds.
+_GIVING: Final = frozenset(
+    {"pop", "popitem", "popleft", "get", "get_nowait", "values", "items", "keys", "copy"}
+)
 _CONTINUED: Final = re.compile(r"\s*[.(\[]")
 _BRACKET: Final = re.compile(r"[(\[{]|[)\]}]")
 _BRACKET_OR_EQUALS: Final = re.compile(r"[(\[{]|[)\]}]|(?<![=!<>:+\-*/%&|^@])=(?!=)")
+_SPARING: Final = re.compile(r"\s*(?:(?P<jump>return|raise)\b[ \t]*|(?:async\s+)?def\s+\w+\s*\()")
+_SIGNATURE_PART: Final = re.compile(r"->|[=!<>]=|[()\[\]{},:=]")
+# A value with one of these in it does more than to be there.
+_NOT_SPARED: Final = re.compile(rf":=|;|\b(?:lambda|await)\b|{_STEERING.pattern}")
+_WORD: Final = re.compile(r"\w+")
+_LAST_WORD: Final = re.compile(r"\w+\Z")
+# Characters.
+_WORTH_CUTTING: Final = 12
+_MAX_NAME: Final = 100
 _OPENING: Final = "([{"
 _CLOSING: Final = ")]}"
 
@@ -141,6 +168,12 @@ class RegionLines:
         """The indexes of the lines that steer the control flow."""
         return [index for index, line in enumerate(self.lines) if _STEERING.search(line.code)]
 
+    @cached_property
+    def waited(self) -> set[str]:
+        """What the lines that steer the control flow wait for: ``event`` of ``event.wait()``."""
+        code = (self.lines[index].code for index in self.steering)
+        return {name for line in code for name in _WAITED.findall(line)}
+
     def at(self, offset: int) -> int:
         """Return the index of the line that ``offset`` of the source lies in or after."""
         return max(0, bisect_right(self._starts, offset) - 1)
@@ -182,6 +215,8 @@ class Excerpt:
         self._bound = set(detail.bound)
         self._steering = detail.steering
         self._kept = self._choose()
+        self._cuts: list[tuple[int, int]] = []  # what kept lines leave out, in the source
+        self._unannotated: set[str] = set()  # parameters whose annotation or default that is
         self.text, self._starts, self._offsets = self._assemble(self._kept)
         self.code = "\n".join(
             line.code for line, keep in zip(self._lines, self._kept, strict=True) if keep
@@ -195,14 +230,9 @@ class Excerpt:
         for index in self._marked:
             self._keep(index, kept)
         self._used |= self._holders()
-        while self._used or self._bound:
-            self._keep_named(kept)
-            if not self._used:
-                break
-            aliases = self._aliases(kept)
-            if aliases <= self._used:
-                break
-            self._used |= aliases
+        if self._used or self._steering:
+            self._bound |= self._region_lines.waited
+        self._keep_named(kept)
         self._steering |= bool(self._used)
         if self._steering:
             for index in self._region_lines.steering:
@@ -237,53 +267,37 @@ class Excerpt:
         found: set[str] = set()
         for index, on_line in self._marked.items():
             line = self._lines[index]
-            at_marks = [mark - line.start for mark in on_line]
-            arguments = [
-                (mark, _closing(line.code, mark))
-                for mark in at_marks
-                if _CREATOR.match(line.code, mark)
-            ]
-            for match in _CHAIN.finditer(line.code):
-                name, start, end = match[1], match.start(), match.end()
-                if any(start <= mark < end for mark in at_marks):
-                    self._bound.add(name)  # what `loop` is in `loop.create_task(...)`
-                    continue
-                if _ASKED.search(match[0]):
-                    self._bound.add(name)  # what `event` is in `wait_for(event.wait(), 5)`
-                if (
-                    iskeyword(name)
-                    or name in _OWNERS
-                    or (line.code.startswith("(", end) and match[0] == name)
-                    or any(first < start < last for first, last in arguments)
-                    or (_KEYWORD.match(line.code, end) and "(" in line.code[:start])
-                ):
-                    continue
-                found.add(name)
-        return found
-
-    def _aliases(self, kept: list[bool]) -> set[str]:
-        """Return the names that kept statements give to used ones, or to what is in them."""
-        found: set[str] = set()
-        for index, line in enumerate(self._lines):
-            match = (_ALIAS.match(line.code) or _LOOP.match(line.code)) if kept[index] else None
-            if match and (index in self._marked or match[2] in self._used):
-                found.add(match[1])
-        return found
+            held, called = _names_beside(line.code, [mark - line.start for mark in on_line])
+            found |= held
+            self._bound |= called
+        return found - {*_OWNERS}
 
     def _keep_named(self, kept: list[bool]) -> None:
-        """Keep the lines that use the used names, and those that may bind the bound ones."""
-        for index, name in self._naming(self._used | self._bound):
-            if not kept[index] and (name in self._used or may_bind(self._lines[index].code, name)):
-                self._keep(index, kept)
+        """Keep the lines that use the used names, and those that may bind the bound ones.
 
-    def _naming(self, names: Iterable[str]) -> Iterator[tuple[int, str]]:
-        """Yield (index of the line, name) for each of ``names`` in the region, f-strings too."""
+        Used are, from then on, the names that such a line gives to what is in a used one.
+        """
+        names = self._used | self._bound
+        while names:
+            using: set[int] = set()
+            for _, index, name in self._naming(names):
+                if name in self._used:
+                    using.add(index)
+                    self._keep(index, kept)
+                elif not kept[index] and may_bind(self._lines[index].code, name):
+                    self._keep(index, kept)
+            takers = set().union(*(_takers(self._lines[at].code, self._used) for at in using))
+            names = takers - self._used - {*_OWNERS}
+            self._used |= names
+
+    def _naming(self, names: Iterable[str]) -> Iterator[tuple[int, int, str]]:
+        """Yield (offset, index of its line, name) for ``names`` in the region, f-strings too."""
         region, lines = self.region, self._lines
         for name in names:
             for at in word_offsets(self.source, name, region.start, region.end):
                 index = self._region_lines.at(at)
                 if lines[index].start <= at < lines[index].end and self.source[at - 1 : at] != ".":
-                    yield index, name
+                    yield at, index, name
 
     def _assemble(self, kept: list[bool]) -> tuple[str, list[int], list[int]]:
         """Return the text, and the offsets in it and in the source at which its parts start."""
@@ -300,16 +314,42 @@ class Excerpt:
                 filler = _filler(header, empty=empty)
                 parts.append(filler)
                 at += len(filler)
-            text = self.source[line.start : line.end]
+            begin = line.start
+            for start, end, filler in self._cuts_of(index):
+                starts.append(at)
+                offsets.append(begin)
+                parts += (self.source[begin:start], filler)
+                at += start - begin + len(filler)
+                begin = end
             starts.append(at)
-            offsets.append(line.start)
-            parts += (text, "\n")
-            at += len(text) + 1
+            offsets.append(begin)
+            parts += (self.source[begin : line.end], "\n")
+            at += line.end - begin + 1
             header = line if line.code.rstrip().endswith(":") else None
             empty = True
         if header is not None:
             parts.append(_filler(header, empty=empty))
         return "".join(parts), starts, offsets
+
+    def _cuts_of(self, index: int) -> list[tuple[int, int, str]]:
+        """Return what a kept line can do without: (start, end, what stands there instead).
+
+        These are the annotations and defaults of parameters, and the values of statements that
+        are shown for leaving their place; but nothing that a name which is asked for stands in.
+        """
+        line = self._lines[index]
+        found: list[tuple[int, int, str]] = []
+        if index not in self._marked:
+            asked = self._used | self._bound
+            for cut in parts_to_spare(line.code):
+                start, end = line.start + cut.start, line.start + cut.end
+                if cut.parameter not in asked and asked.isdisjoint(
+                    _WORD.findall(self.source, start, end)
+                ):
+                    found.append((start, end, cut.filler))
+                    self._cuts.append((start, end))
+                    self._unannotated.add(cut.parameter)
+        return found
 
     def offset(self, at: int) -> int:
         """Return where in the source the character at ``at`` of the text stands."""
@@ -324,7 +364,7 @@ class Excerpt:
             return
         if any(
             not self._kept[index] and may_bind(self._lines[index].code, name)
-            for index, _ in self._naming((name,))
+            for _, index, _ in self._naming((name,))
         ):
             raise Unseen(self.region, Detail(bound=frozenset((name,))))
         self._bound.add(name)
@@ -333,9 +373,18 @@ class Excerpt:
         """Raise ``Unseen`` if ``name`` stands in a statement that is left out."""
         if name in self._used:
             return
-        if any(not self._kept[index] for index, _ in self._naming((name,))):
+        if any(not self._shows(at, index) for at, index, _ in self._naming((name,))):
             raise Unseen(self.region, Detail(used=frozenset((name,)), steering=True))
         self._used.add(name)
+
+    def _shows(self, at: int, index: int) -> bool:
+        """Tell whether the text holds what stands ``at`` an offset in the line ``index``."""
+        return self._kept[index] and not any(start <= at < end for start, end in self._cuts)
+
+    def shows_annotation(self, name: str) -> None:
+        """Raise ``Unseen`` if the annotation of the parameter ``name`` may be left out."""
+        if name in self._unannotated:
+            raise Unseen(self.region, Detail(bound=frozenset((name,))))
 
     def shows_steering(self) -> None:
         """Raise ``Unseen`` if what steers the control flow may be left out."""
@@ -344,7 +393,7 @@ class Excerpt:
 
     def shows_everything(self) -> None:
         """Raise ``Unseen`` if anything is left out."""
-        if not all(self._kept):
+        if self._cuts or not all(self._kept):
             raise Unseen(self.region, Detail(everything=True))
 
 
@@ -354,12 +403,128 @@ def _filler(header: _Line, *, empty: bool) -> str:
     return f"{margin} {'...' if empty else '0'}\n"
 
 
-def may_bind(code: str, name: str) -> bool:
-    """Tell whether the statement ``code``, strings blanked, may bind the variable ``name``."""
-    if _DECLARING.match(code):
-        return True
-    if ":=" in code or _BINDING.match(code):
-        return _stands_alone(name, code, len(code))
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A part of a statement that can be left out for ``filler``; ``parameter`` is whose it is."""
+
+    start: int
+    end: int
+    filler: str = ""
+    parameter: str = ""
+
+
+def parts_to_spare(code: str) -> list[Cut]:
+    """Return the annotations and defaults in a ``def`` line, or the value of a return or raise.
+
+    ``code`` is one logical line, its strings blanked. Left alone is what is short, and whatever
+    may bind a name or wait.
+    """
+    begin = _SPARING.match(code)
+    if begin is None or _NOT_SPARED.search(code, begin.end()):
+        return []
+    start, end = begin.end(), len(code)
+    if begin["jump"]:
+        return [Cut(start, end, "...")] if end - start > _WORTH_CUTTING else []
+    cuts: list[Cut] = []
+    depth, since, filler, parameter = 1, -1, "", ""
+    inside = True  # the brackets of the parameters
+    for match in _SIGNATURE_PART.finditer(code, start):
+        part, at = match[0], match.start()
+        depth += (part in _OPENING) - (part in _CLOSING)
+        if inside:
+            ends = (depth == 1 and part in (",", "=")) or depth == 0
+            inside = depth > 0
+        else:
+            ends = depth == 0 and part == ":"
+        if ends and since >= 0:
+            if at - since > len(filler):
+                cuts.append(Cut(since, at, filler, parameter))
+            since = -1
+        if inside and depth == 1 and part in (":", "=") and since < 0:
+            parameter = _last_word(code, at) or parameter
+            since, filler = (at, "") if part == ":" else (at + 1, "...")
+        elif depth == 0 and part == "->":
+            since, filler, parameter = at, "", ""
+        elif depth == 0 and part == ":":
+            break
+    return cuts
+
+
+def _last_word(code: str, end: int) -> str:
+    """Return the name that ends at ``end``, blanks passed over; ``""`` if none does."""
+    before = code[:end].rstrip()
+    match = _LAST_WORD.search(before, max(0, len(before) - _MAX_NAME))
+    return match[0] if match else ""
+
+
+def _names_beside(code: str, marks: list[int]) -> tuple[set[str], set[str]]:
+    """Return the names in the line ``code`` that may hold what the calls at ``marks`` return.
+
+    The second set is what methods of interest are called of. Passed over are functions, keywords
+    of calls, loop variables, and what is handed to a call that neither holds a mark nor hands on
+    what it gets: of that, a coroutine is made.
+    """
+    held: set[str] = set()
+    called: set[str] = set()
+    passed_over = [
+        (mark, _closing(code, mark))
+        for mark in marks
+        if (call := _CALL.match(code, mark)) and call[1] not in _HANDING
+    ]
+    for match in _CHAIN.finditer(code):
+        name, start, end = match[1], match.start(), match.end()
+        if any(start <= mark < end for mark in marks):
+            called.add(name)  # what `loop` is in `loop.create_task(...)`
+            continue
+        if _ASKED.search(match[0]):
+            called.add(name)  # what `event` is in `wait_for(event.wait(), 5)`
+        if any(first < start < last for first, last in passed_over):
+            continue
+        is_call = code.startswith("(", end)
+        last = _WORD.findall(match[0])[-1]
+        if is_call and last not in _HANDING:
+            close = _closing(code, end)
+            if not any(end < mark < close for mark in marks):
+                passed_over.append((end, close))
+        if (
+            iskeyword(name)
+            or (is_call and (last == name or not (marks or last in _GIVING)))
+            or (_KEYWORD.match(code, end) and "(" in code[:start])
+        ):
+            continue
+        held.add(name)
+    if not _BINDING.match(code):
+        for match in _COMPREHENSION.finditer(code):
+            held.difference_update(_WORD.findall(match[1]))
+    return held, called
+
+
+def _takers(code: str, used: set[str]) -> set[str]:
+    """Return the names that the statement ``code`` gives to what one of ``used`` holds."""
+    loop = _LOOP.match(code)
+    if loop is not None:
+        targets, value = loop[1], code[loop.end() :]
+    else:
+        split = _targets_end(code)
+        targets, value = code[:split], code[split:]
+        if not targets:
+            adds = _ADDS.match(code)
+            if adds is None:
+                return set()
+            targets, value = adds[1], code[adds.end() :]
+    words = set(_WORD.findall(value))
+    if words.isdisjoint(used):
+        return set()
+    held, _ = _names_beside(value, [])
+    return (
+        {match[1] for match in _CHAIN.finditer(_SUBSCRIPT.sub("", targets))}
+        if held & used
+        else set()
+    )
+
+
+def _targets_end(code: str) -> int:
+    """Return where the last ``=`` of an assignment stands, 0 if ``code`` is none."""
     depth = targets = 0
     for match in _BRACKET_OR_EQUALS.finditer(code):
         if match[0] in _OPENING:
@@ -368,6 +533,16 @@ def may_bind(code: str, name: str) -> bool:
             depth -= 1
         elif depth == 0:
             targets = match.start()
+    return targets
+
+
+def may_bind(code: str, name: str) -> bool:
+    """Tell whether the statement ``code``, strings blanked, may bind the variable ``name``."""
+    if _DECLARING.match(code):
+        return True
+    if ":=" in code or _BINDING.match(code):
+        return _stands_alone(name, code, len(code))
+    targets = _targets_end(code)
     return targets > 0 and _stands_alone(name, code, targets)
 
 

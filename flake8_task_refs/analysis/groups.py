@@ -50,11 +50,9 @@ def _group(tree: Tree, receiver: cst.BaseExpression) -> cst.CSTNode | None:
         return None
     scope = tree.scope[receiver].owner(receiver.value)
     for store in scope.stores.get(receiver.value, ()) if scope is not None else ():
-        holder = tree.parent[store]
-        if isinstance(holder, (cst.Param, cst.AnnAssign)) and holder.annotation is not None:
-            note = tree.module.code_for_node(holder.annotation.annotation)
-            if "TaskGroup" in note:
-                return store
+        note = tree.annotation(tree.parent[store])
+        if note is not None and "TaskGroup" in tree.code_of(note):
+            return store
         made = _bound(tree, store)
         if isinstance(made, cst.Call) and last_name(made.func) in _GROUPS:
             return made

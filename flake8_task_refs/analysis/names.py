@@ -19,6 +19,8 @@ from flake8_task_refs.analysis.sieve import word_offsets
 from flake8_task_refs.analysis.tree import Scope, Tree, dotted_text, last_name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from flake8_task_refs.analysis.outline import Outline
     from flake8_task_refs.options import Settings
 
@@ -59,27 +61,42 @@ class Names:
         """Keep the outline; nothing is read before it is asked for."""
         self.outline = outline
         self.settings = settings
+        self._origins: dict[str, list[str]] = {}
 
     # -- the module's own names -------------------------------------------------------------
 
     @cached_property
-    def _imports(self) -> list[tuple[str, str]]:
-        """The (bound name, origin) pairs of the module's imports; what functions import is theirs."""
+    def _import_texts(self) -> list[str]:
+        """The module's import statements, a line each; what functions import is theirs."""
         outline = self.outline
-        found: list[tuple[str, str]] = []
-        for start in outline.imports:
-            indented = start and outline.source[start - 1] != "\n"
-            if not (indented and any(at.kind == "def" for at in outline.enclosing(start))):
-                found += _imported(self._import_text(start))
-        return found
+        return [
+            self._import_text(start)
+            for start in outline.imports
+            if outline.source[start - 1 : start] in ("", "\n")
+            or not any(outer.kind == "def" for outer in outline.enclosing(start))
+        ]
 
     @cached_property
-    def _origins(self) -> dict[str, list[str]]:
-        """The origins of everything that the module imports, by the name it gets."""
-        origins: dict[str, list[str]] = {}
-        for bound, origin in self._imports:
-            origins.setdefault(bound, []).append(origin)
-        return origins
+    def _all_imports(self) -> str:
+        return "\n".join(self._import_texts)
+
+    def _imports_of(self, names: Iterable[str]) -> list[tuple[str, str]]:
+        """Return (bound name, origin) of the module's imports that mention one of ``names``."""
+        known = [name for name in names if name in self._all_imports]
+        return [
+            pair
+            for text in (self._import_texts if known else ())
+            if any(name in text for name in known)
+            for pair in _imported(text)
+        ]
+
+    def _imported_from(self, name: str) -> list[str]:
+        """Return the origins of everything that the module imports as ``name``."""
+        known = self._origins.get(name)
+        if known is None:
+            imports = self._imports_of((name,))
+            known = self._origins[name] = [origin for bound, origin in imports if bound == name]
+        return known
 
     def _import_text(self, start: int) -> str:
         """Return the one logical line of an import that begins at ``start``, on one line."""
@@ -126,9 +143,7 @@ class Names:
     def renamed(self, names: frozenset[str]) -> list[str]:
         """Return what the module may call things whose last name is one of ``names``."""
         found = [
-            bound
-            for bound, origin in self._imports
-            if origin.rsplit(".", 1)[-1] in names
+            bound for bound, origin in self._imports_of(names) if origin.rsplit(".", 1)[-1] in names
         ]
         known = {*names, *found}
         grown = True
@@ -152,7 +167,7 @@ class Names:
         """
         if self.outline.top_level(name):
             return None
-        origins = self._origins.get(name, [])
+        origins = self._imported_from(name)
         values = [value for value in self.assigned(name) if value != "None"]
         if values:
             return (
@@ -160,7 +175,7 @@ class Names:
             )
         if origins:
             return _imported_as(name, origins)
-        if name in _ASYNCIO_EXPORTS and "asyncio.*" in self._origins.get("*", ()):
+        if name in _ASYNCIO_EXPORTS and "asyncio.*" in self._imported_from("*"):
             return f"asyncio.{name}"
         return f"builtins.{name}" if hasattr(builtins, name) else None
 
@@ -294,7 +309,7 @@ class Names:
 
     def _binds_loop(self, tree: Tree, store: cst.Name, *, named: bool) -> bool:
         """Tell whether ``store`` binds an event loop; ``named`` tells that it is called one."""
-        annotation = _annotation(tree, store)
+        annotation = tree.annotation(tree.parent[store])
         if annotation is not None:
             return self._annotates_loop(tree, annotation, named=named)
         value = assigned_value(tree, store) or _entered(tree, store)
@@ -400,13 +415,6 @@ def _entered(tree: Tree, store: cst.Name) -> cst.BaseExpression | None:
     holder = tree.parent[store]
     item = tree.parent[holder] if isinstance(holder, cst.AsName) else None
     return item.item if isinstance(item, cst.WithItem) else None
-
-
-def _annotation(tree: Tree, store: cst.Name) -> cst.BaseExpression | None:
-    holder = tree.parent[store]
-    if isinstance(holder, (cst.Param, cst.AnnAssign)) and holder.annotation is not None:
-        return holder.annotation.annotation
-    return None
 
 
 def _is_foreign(call: cst.Call) -> bool:

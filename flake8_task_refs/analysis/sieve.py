@@ -9,6 +9,7 @@ done-callback, and what the settings add.
 from __future__ import annotations
 
 import re
+import string
 from functools import lru_cache
 from typing import Final
 
@@ -18,15 +19,15 @@ from flake8_task_refs.options import Settings
 CREATOR_WORDS: Final = ("create_task", "ensure_future")
 # Words that speak only when called, and only in a file that mentions asyncio at all.
 _CALLBACK: Final = "add_done_callback("
-_ASYNCIO_WORDS: Final = (
-    "Task(",
-    "gather(",
-    "shield(",
-    "run_coroutine_threadsafe(",
-    "wait(",
-    "wait_for(",
-)
+_AGGREGATE_WORDS: Final = (
+    "Task", "gather", "shield", "run_coroutine_threadsafe", "wait", "wait_for",
+)  # fmt: skip
+_ASYNCIO_WORDS: Final = tuple(f"{word}(" for word in _AGGREGATE_WORDS)
 _CALLED_WORDS: Final = (*_ASYNCIO_WORDS, _CALLBACK)
+_CALLED_BYTES: Final = tuple(word.encode() for word in _CALLED_WORDS)
+_WORD_BYTES: Final = frozenset(
+    letter.encode() for letter in f"_{string.ascii_letters}{string.digits}"
+)
 # `await asyncio.gather(...)` is the usual and the right use; it need not be parsed.
 _AWAITED: Final = ("await ", "await asyncio.")
 # What a method's object may be called if the method is asyncio's: a module, a loop, a call's value.
@@ -37,9 +38,7 @@ _PARTS: Final = ("", "asyncio", "tasks", "futures")
 _NO_LOOPS: Final = ("self", "cls", "tg", "hass", "group", "task_group", "nursery")
 _LOOP_SOURCES: Final = ("_loop(", "AbstractEventLoop")
 # A creator that gets another name: `import create_task as spawn`, `spawn = asyncio.create_task`.
-_RENAMABLE: Final = (
-    *CREATOR_WORDS, "Task", "gather", "shield", "run_coroutine_threadsafe", "wait", "wait_for",
-)  # fmt: skip
+_RENAMABLE: Final = (*CREATOR_WORDS, *_AGGREGATE_WORDS)
 _RENAMED: Final = re.compile(r"\s+as\b|[ \t]*(?:$|[#,)\]])", re.MULTILINE)
 
 
@@ -48,22 +47,36 @@ def _creators(settings: Settings) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=32)
-def _words(settings: Settings) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
-    creators = tuple(word.encode() for word in _creators(settings))
-    return creators, tuple(word.encode() for word in _CALLED_WORDS)
+def _creator_bytes(settings: Settings) -> tuple[bytes, ...]:
+    return tuple(word.encode() for word in _creators(settings))
 
 
 def may_create_tasks(source: str | bytes, settings: Settings | None = None) -> bool:
     """Tell whether ``source`` (text, or a file's bytes) mentions anything a rule speaks of."""
     settings = settings or Settings()
+    # Loops and no generator expressions: this is asked of every file there is.
     if isinstance(source, str):
-        if any(word in source for word in _creators(settings)):
-            return True
-        return "asyncio" in source and any(word in source for word in _CALLED_WORDS)
-    creators, called = _words(settings)
-    if any(word in source for word in creators):
-        return True
-    return b"asyncio" in source and any(word in source for word in called)
+        for word in _creators(settings):
+            if word in source:
+                return True
+        if "asyncio" in source:
+            for word in _CALLED_WORDS:
+                if word in source:
+                    return True
+        return False
+    for data in _creator_bytes(settings):
+        at = source.find(data)
+        while at >= 0:
+            # `async_create_task` is another word; what is not ASCII is left to the next look.
+            end = at + len(data)
+            if source[at - 1 : at] not in _WORD_BYTES and source[end : end + 1] not in _WORD_BYTES:
+                return True
+            at = source.find(data, end)
+    if b"asyncio" in source:
+        for data in _CALLED_BYTES:
+            if data in source:
+                return True
+    return False
 
 
 def mentions(source: str, settings: Settings) -> list[int]:
@@ -89,7 +102,7 @@ def mentions(source: str, settings: Settings) -> list[int]:
         found += unclear
     for path in settings.task_factories:
         found += word_offsets(source, path.rsplit(".", 1)[-1])
-    if "TSK202" in settings.enabled_codes:
+    if "TSK202" in settings.enabled_codes and may_create_tasks(source, settings):
         found += word_offsets(source, "cancel(")
     if speaks_of_asyncio:
         for word in _ASYNCIO_WORDS:

@@ -241,11 +241,8 @@ class Sites:
 
 
 def _annotated_future(tree: Tree, store: cst.Name) -> bool:
-    holder = tree.parent[store]
-    if not isinstance(holder, (cst.Param, cst.AnnAssign)) or holder.annotation is None:
-        return False
-    text = tree.module.code_for_node(holder.annotation.annotation)
-    return re.search(r"\b(?:Future|Task)\b", text) is not None
+    note = tree.annotation(tree.parent[store])
+    return note is not None and re.search(r"\b(?:Future|Task)\b", tree.code_of(note)) is not None
 
 
 def defined_in(scope: Scope | None) -> str:

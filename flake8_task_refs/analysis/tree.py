@@ -540,6 +540,15 @@ class Tree:
             self.whole()
         return self.module.code_for_node(node)
 
+    def annotation(self, holder: cst.CSTNode) -> cst.BaseExpression | None:
+        """Return the annotation of a parameter or an assignment; None of anything else."""
+        if isinstance(holder, cst.Param):
+            if self.excerpt is not None:
+                self.excerpt.shows_annotation(holder.name.value)
+        elif not isinstance(holder, cst.AnnAssign):
+            return None
+        return holder.annotation.annotation if holder.annotation is not None else None
+
     def jumps(self, node: cst.CSTNode) -> list[cst.CSTNode]:
         """Return what in ``node`` leaves its place: returns, raises, breaks, continues, yields."""
         self.steering()
