@@ -132,6 +132,11 @@ def test_the_work_grows_with_the_source(make: Callable[[int], str], size: int) -
         "def f(a=(n := 1111111111), b: int = 1): pass",
         "def f[T: (int, str)](a: T, b: list[T] = []) -> T: pass",
         "def f(\n    a: int,  # what, exactly: (this)\n    b: str = 'x',\n) -> None: pass",
+        "@route('/a', dependencies=[Depends(user)], tags=['a'])\ndef f(): pass",
+        "@route(path='/a', tags=['a'])\ndef f(): pass",
+        "@route(paths(a=1), tags=['a'])\ndef f(): pass",
+        "@route('/a', of=app.get('/b'))\ndef f(): pass",
+        "@route('/a', *b, **c)\ndef f(): pass",
         "return",
         "return value",
         "return {'a': 1, 'b': [2, 3]}, total + another",
@@ -148,10 +153,12 @@ def test_the_work_grows_with_the_source(make: Callable[[int], str], size: int) -
 def test_what_is_spared_leaves_a_statement(line: str) -> None:
     if "[T:" in line and sys.version_info < (3, 12):
         pytest.skip("type parameters came with Python 3.12")
-    code = skim(line).flat(0, len(line))
-    spared = line
+    first, *rest = line.split("\n") if line.startswith("@") else [line]
+    code = skim(first).flat(0, len(first))
+    spared = first
     for cut in reversed(parts_to_spare(code)):
         spared = spared[: cut.start] + cut.filler + spared[cut.end :]
+    line, spared = ("\n ".join([text, *rest]) for text in (first, spared))
     before, after = (ast.parse(f"async def outer():\n {text}") for text in (line, spared))
     kinds = [
         [type(n) for n in ast.walk(tree) if isinstance(n, ast.stmt)] for tree in (before, after)
@@ -160,7 +167,7 @@ def test_what_is_spared_leaves_a_statement(line: str) -> None:
     assert [node.arg for node in ast.walk(before) if isinstance(node, ast.arg)] == [
         node.arg for node in ast.walk(after) if isinstance(node, ast.arg)
     ]
-    for text in ("await", ":=", "never", "lambda"):
+    for text in ("await", ":=", "never", "lambda", ".get"):
         assert (text in line) == (text in spared)
 
 

@@ -66,7 +66,13 @@ _GIVING: Final = frozenset(
 _CONTINUED: Final = re.compile(r"\s*[.(\[]")
 _BRACKET: Final = re.compile(r"[(\[{]|[)\]}]")
 _BRACKET_OR_EQUALS: Final = re.compile(r"[(\[{]|[)\]}]|(?<![=!<>:+\-*/%&|^@])=(?!=)")
-_SPARING: Final = re.compile(r"\s*(?:(?P<jump>return|raise)\b[ \t]*|(?:async\s+)?def\s+\w+\s*\()")
+_SPARING: Final = re.compile(
+    r"\s*(?:(?P<jump>return|raise)\b[ \t]*"
+    r"|(?:(?P<decorator>@)\s*[\w.]+|(?:async\s+)?def\s+\w+)\s*\()"
+)
+_FIRST_KEYWORD: Final = re.compile(r"(?:(?<=\()|,)\s*\w+\s*=(?!=)")
+# What an application's events are called in decorators.
+_EVENT: Final = re.compile("start|stop|shut|serv")
 _SIGNATURE_PART: Final = re.compile(r"->|[=!<>]=|[()\[\]{},:=]")
 # A value with one of these in it does more than to be there.
 _NOT_SPARED: Final = re.compile(rf":=|;|\b(?:lambda|await)\b|{_STEERING.pattern}")
@@ -334,17 +340,21 @@ class Excerpt:
     def _cuts_of(self, index: int) -> list[tuple[int, int, str]]:
         """Return what a kept line can do without: (start, end, what stands there instead).
 
-        These are the annotations and defaults of parameters, and the values of statements that
-        are shown for leaving their place; but nothing that a name which is asked for stands in.
+        These are annotations and defaults of parameters, keyword arguments of decorators, and the
+        values of statements that are shown for leaving their place; but nothing that a name which
+        is asked for stands in.
         """
         line = self._lines[index]
         found: list[tuple[int, int, str]] = []
         if index not in self._marked:
+            is_decorator = line.code.lstrip().startswith("@")
             asked = self._used | self._bound
             for cut in parts_to_spare(line.code):
                 start, end = line.start + cut.start, line.start + cut.end
-                if cut.parameter not in asked and asked.isdisjoint(
-                    _WORD.findall(self.source, start, end)
+                if (
+                    cut.parameter not in asked
+                    and asked.isdisjoint(_WORD.findall(self.source, start, end))
+                    and not (is_decorator and _EVENT.search(self.source, start, end))
                 ):
                     found.append((start, end, cut.filler))
                     self._cuts.append((start, end))
@@ -416,6 +426,8 @@ class Cut:
 def parts_to_spare(code: str) -> list[Cut]:
     """Return the annotations and defaults in a ``def`` line, or the value of a return or raise.
 
+    Of a decorator, these are the keyword arguments.
+
     ``code`` is one logical line, its strings blanked. Left alone is what is short, and whatever
     may bind a name or wait.
     """
@@ -425,6 +437,12 @@ def parts_to_spare(code: str) -> list[Cut]:
     start, end = begin.end(), len(code)
     if begin["jump"]:
         return [Cut(start, end, "...")] if end - start > _WORTH_CUTTING else []
+    if begin["decorator"]:
+        keyword, close = _FIRST_KEYWORD.search(code, start), code.rfind(")")
+        # An attribute may be what a rule looks for in a decorator.
+        if keyword is None or _BRACKET.search(code, start, keyword.start()) or "." in code[start:]:
+            return []
+        return [Cut(keyword.start(), close)]
     cuts: list[Cut] = []
     depth, since, filler, parameter = 1, -1, "", ""
     inside = True  # the brackets of the parameters

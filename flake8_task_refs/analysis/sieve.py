@@ -30,9 +30,14 @@ _WORD_BYTES: Final = frozenset(
 )
 # `await asyncio.gather(...)` is the usual and the right use; it need not be parsed.
 _AWAITED: Final = ("await ", "await asyncio.")
+# What follows the module's name where it gets another, or where one of its functions is called.
+_ASYNCIO: Final = re.compile(
+    r"asyncio(?:(?:\.\w+)?\s+as\s+(?P<alias>\w+)"
+    rf"|\s*\.\s*(?:(?:tasks|futures)\s*\.\s*)?(?P<called>{'|'.join(_AGGREGATE_WORDS)})\()"
+)
+_IMPORT: Final = re.compile(r"\bimport\s+\Z")
+_MAX_BLANKS: Final = 40
 # What a method's object may be called if the method is asyncio's: a module, a loop, a call's value.
-_ASYNCIO_ALIAS: Final = re.compile(r"\bimport\s+asyncio(?:\.\w+)?\s+as\s+(\w+)")
-_ALIASED: Final = ("asyncio as ", "tasks as ", "futures as ")
 # A bare name may be imported from asyncio, or be another name for it.
 _PARTS: Final = ("", "asyncio", "tasks", "futures")
 _NO_LOOPS: Final = ("self", "cls", "tg", "hass", "group", "task_group", "nursery")
@@ -86,9 +91,8 @@ def mentions(source: str, settings: Settings) -> list[int]:
     """
     # Each look through the source counts: those that answer for few files come last.
     speaks_of_asyncio = "asyncio" in source
-    modules = {*_PARTS}
-    if speaks_of_asyncio and any(word in source for word in _ALIASED):
-        modules.update(_ASYNCIO_ALIAS.findall(source))
+    aliases, called = _of_asyncio(source) if speaks_of_asyncio else (set(), [])
+    modules = aliases.union(_PARTS)
     found = []
     unclear = []
     for word in CREATOR_WORDS:
@@ -104,16 +108,37 @@ def mentions(source: str, settings: Settings) -> list[int]:
         found += word_offsets(source, path.rsplit(".", 1)[-1])
     if "TSK202" in settings.enabled_codes and may_create_tasks(source, settings):
         found += word_offsets(source, "cancel(")
-    if speaks_of_asyncio:
+    if aliases or "from asyncio" in source:
         for word in _ASYNCIO_WORDS:
             for at in word_offsets(source, word):
                 base = _base(source, at)
                 known = base in modules if base else "from asyncio" in source
                 if known and not source.endswith(_AWAITED, 0, at):
                     found.append(at)
+    else:
+        found += called
     if found or speaks_of_asyncio:
         found += word_offsets(source, _CALLBACK)
     return sorted(set(found))
+
+
+def _of_asyncio(source: str) -> tuple[set[str], list[int]]:
+    """Return what ``source`` calls the module asyncio, and where it calls ``asyncio.gather(``...
+
+    What is awaited where it is called is left out.
+    """
+    aliases: set[str] = set()
+    called: list[int] = []
+    for match in _ASYNCIO.finditer(source):
+        start, name = match.start(), match.lastgroup
+        if name == "alias":
+            if _IMPORT.search(source, max(0, start - _MAX_BLANKS), start):
+                aliases.add(match["alias"])
+        elif not _continues(source, start - 1):
+            at = match.start("called")
+            if not source.endswith(_AWAITED, 0, at):
+                called.append(at)
+    return aliases, called
 
 
 def may_rename(source: str) -> bool:
