@@ -11,9 +11,12 @@ from __future__ import annotations
 import re
 import string
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.options import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Words that create a task wherever they stand: called, handed over, or given another name.
 CREATOR_WORDS: Final = ("create_task", "ensure_future")
@@ -43,7 +46,10 @@ _PARTS: Final = ("", "asyncio", "tasks", "futures")
 _NO_LOOPS: Final = ("self", "cls", "tg", "hass", "group", "task_group", "nursery")
 _LOOP_SOURCES: Final = ("_loop(", "AbstractEventLoop")
 # A creator that gets another name: `import create_task as spawn`, `spawn = asyncio.create_task`.
-_RENAMABLE: Final = (*CREATOR_WORDS, *_AGGREGATE_WORDS)
+_ALIASED: Final = re.compile(r"asyncio(?:\.\w+)?\s+as\b")
+_ATTRIBUTE: Final = re.compile(
+    rf"asyncio\s*\.\s*(?:(?:tasks|futures)\s*\.\s*)?(?:{'|'.join(_AGGREGATE_WORDS)})\b"
+)
 _RENAMED: Final = re.compile(r"\s+as\b|[ \t]*(?:$|[#,)\]])", re.MULTILINE)
 
 
@@ -143,11 +149,18 @@ def _of_asyncio(source: str) -> tuple[set[str], list[int]]:
 
 def may_rename(source: str) -> bool:
     """Tell whether ``source`` may give a creator or an aggregate another name."""
-    return any(
-        _RENAMED.match(source, at + len(word))
-        for word in _RENAMABLE
-        for at in word_offsets(source, word)
-    )
+    found = (at for word in CREATOR_WORDS for at in _ends_of(source, word))
+    if any(_RENAMED.match(source, at) for at in found):
+        return True
+    if "from asyncio" in source or _ALIASED.search(source):
+        found = (at for word in _AGGREGATE_WORDS for at in _ends_of(source, word))
+    else:
+        found = (match.end() for match in _ATTRIBUTE.finditer(source))
+    return any(_RENAMED.match(source, at) for at in found)
+
+
+def _ends_of(source: str, word: str) -> Iterator[int]:
+    return (at + len(word) for at in word_offsets(source, word))
 
 
 def _base(source: str, at: int) -> str:

@@ -32,7 +32,7 @@ from flake8_task_refs.reports.formats import FORMATS
 from flake8_task_refs.reports.identity import Sources
 from flake8_task_refs.reports.terminal import Terminal
 from flake8_task_refs.rules import RULES, explain
-from flake8_task_refs.scanning import Scanned, prepare, scan_file, scan_text, unscanned
+from flake8_task_refs.scanning import Scanned, named, prepare, scan_quietly, scan_text, unscanned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -200,10 +200,10 @@ def _check(arguments: argparse.Namespace, config: LintConfig, terminal: Terminal
     if STDIN in arguments.paths:
         scanned, text = _scan_stdin(config)
         return _list([scanned], Sources(texts={scanned.name: text}), arguments, config, terminal)
-    work = partial(scan_file, config.settings)
+    work = partial(scan_quietly, config.settings)
     with Crew(work, config.jobs, lost=unscanned, prepare=prepare) as crew:
         items = items_of(config, terminal, crew.start)
-        results = terminal.watch(crew.each(items), len(items))
+        results = terminal.watch(named(items, crew.each(items)), len(items))
         return _list(results, Sources(), arguments, config, terminal)
 
 
