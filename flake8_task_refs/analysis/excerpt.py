@@ -13,7 +13,7 @@ looks closer and asks again.
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from functools import cached_property
 from keyword import iskeyword
@@ -38,7 +38,7 @@ _DEFINITION: Final = re.compile(r"\s*(?:async\s+)?(?:def|class)\b")
 _DECLARING: Final = re.compile(r"\s*(?:async\s+)?(?:import|from|def|class|type)\b")
 _BINDING: Final = re.compile(r"\s*(?:for|with|async|except|case|global|nonlocal|del)\b")
 _CALL: Final = re.compile(r"(\w+)\s*\(")
-_COMPREHENSION: Final = re.compile(r"\bfor\s+(.+?)\s+in\b", re.DOTALL)
+_COMPREHENSION: Final = re.compile(r"\bfor\s+([\w\s,.()\[\]*]{1,200}?)\s+in\b")
 # Calls that hand on what they get, or keep it.
 _HANDING: Final = frozenset(
     {
@@ -58,7 +58,7 @@ _LOOP: Final = re.compile(r"\s*(?:async\s+)?for\s+(.+?)\s+in\b", re.DOTALL)
 _ADDS: Final = re.compile(
     r"\s*([^\W\d][\w.]*)\.(?:add|append|insert|extend|update|setdefault|put\w*)\("
 )
-_SUBSCRIPT: Final = re.compile(r"(?<=[\w)\]])\[[^\[\]]*\]|:[^=]*\Z")
+_SUBSCRIPT: Final = re.compile(r"(?<=[\w)\]])\[[^\[\]]*\]")
 # Methods that give what the object holds.
 _GIVING: Final = frozenset(
     {"pop", "popitem", "popleft", "get", "get_nowait", "values", "items", "keys", "copy"}
@@ -221,7 +221,7 @@ class Excerpt:
         self._bound = set(detail.bound)
         self._steering = detail.steering
         self._kept = self._choose()
-        self._cuts: list[tuple[int, int]] = []  # what kept lines leave out, in the source
+        self._cuts: list[tuple[int, int]] = []  # what kept lines leave out, in the source, in order
         self._unannotated: set[str] = set()  # parameters whose annotation or default that is
         self.text, self._starts, self._offsets = self._assemble(self._kept)
         self.code = "\n".join(
@@ -389,7 +389,8 @@ class Excerpt:
 
     def _shows(self, at: int, index: int) -> bool:
         """Tell whether the text holds what stands ``at`` an offset in the line ``index``."""
-        return self._kept[index] and not any(start <= at < end for start, end in self._cuts)
+        nearest = bisect_right(self._cuts, (at, len(self.source))) - 1
+        return self._kept[index] and (nearest < 0 or at >= self._cuts[nearest][1])
 
     def shows_annotation(self, name: str) -> None:
         """Raise ``Unseen`` if the annotation of the parameter ``name`` may be left out."""
@@ -484,30 +485,32 @@ def _names_beside(code: str, marks: list[int]) -> tuple[set[str], set[str]]:
     """
     held: set[str] = set()
     called: set[str] = set()
-    passed_over = [
-        (mark, _closing(code, mark))
-        for mark in marks
-        if (call := _CALL.match(code, mark)) and call[1] not in _HANDING
-    ]
+    marks = sorted(marks)
+    before = until = 0  # marks that lie behind; where what is passed over ends
     for match in _CHAIN.finditer(code):
         name, start, end = match[1], match.start(), match.end()
-        if any(start <= mark < end for mark in marks):
+        while before < len(marks) and marks[before] < start:
+            call = _CALL.match(code, marks[before])
+            if call and call[1] not in _HANDING:
+                until = max(until, _closing(code, marks[before]))
+            before += 1
+        if before < len(marks) and marks[before] < end:
             called.add(name)  # what `loop` is in `loop.create_task(...)`
             continue
         if _ASKED.search(match[0]):
             called.add(name)  # what `event` is in `wait_for(event.wait(), 5)`
-        if any(first < start < last for first, last in passed_over):
+        if start < until:
             continue
         is_call = code.startswith("(", end)
         last = _WORD.findall(match[0])[-1]
         if is_call and last not in _HANDING:
             close = _closing(code, end)
-            if not any(end < mark < close for mark in marks):
-                passed_over.append((end, close))
+            if bisect_left(marks, end) == bisect_left(marks, close):
+                until = close
         if (
             iskeyword(name)
             or (is_call and (last == name or not (marks or last in _GIVING)))
-            or (_KEYWORD.match(code, end) and "(" in code[:start])
+            or (_KEYWORD.match(code, end) and code.find("(", 0, start) >= 0)
         ):
             continue
         held.add(name)
@@ -518,27 +521,28 @@ def _names_beside(code: str, marks: list[int]) -> tuple[set[str], set[str]]:
 
 
 def _takers(code: str, used: set[str]) -> set[str]:
-    """Return the names that the statement ``code`` gives to what one of ``used`` holds."""
+    """Return the names that the statement ``code`` gives to what one of ``used`` holds.
+
+    It is a loop over it, an assignment, or a call that puts it into something.
+    """
     loop = _LOOP.match(code)
+    adds = None
+    split = 0
+    if loop is None:
+        split = _targets_end(code)
+        adds = _ADDS.match(code) if not split else None
     if loop is not None:
         targets, value = loop[1], code[loop.end() :]
+    elif adds is not None:
+        targets, value = adds[1], code[adds.end() :]
     else:
-        split = _targets_end(code)
-        targets, value = code[:split], code[split:]
-        if not targets:
-            adds = _ADDS.match(code)
-            if adds is None:
-                return set()
-            targets, value = adds[1], code[adds.end() :]
-    words = set(_WORD.findall(value))
-    if words.isdisjoint(used):
+        targets, value = code[:split].partition(":")[0], code[split:]
+    if not targets or used.isdisjoint(_WORD.findall(value)):
         return set()
     held, _ = _names_beside(value, [])
-    return (
-        {match[1] for match in _CHAIN.finditer(_SUBSCRIPT.sub("", targets))}
-        if held & used
-        else set()
-    )
+    if held.isdisjoint(used):
+        return set()
+    return {match[1] for match in _CHAIN.finditer(_SUBSCRIPT.sub("", targets))}
 
 
 def _targets_end(code: str) -> int:
