@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from flake8.exceptions import ExecutionError
@@ -63,6 +65,7 @@ class TaskRefsPlugin:
         from flake8_task_refs.analysis.check import check_source  # noqa: PLC0415
         from flake8_task_refs.analysis.finding import SourceError  # noqa: PLC0415
 
+        was_loaded = "libcst" in sys.modules
         try:
             findings = check_source(self.source, self.settings)
         except SourceError as error:
@@ -75,6 +78,10 @@ class TaskRefsPlugin:
 
             yield 1, 0, f"{NOT_CHECKED} {internal_error(error)}", type(self)
             return
+        if not was_loaded and "libcst" in sys.modules:
+            # libcst is as large as flake8 and stays; each search for garbage, of which flake8's
+            # trees cause many, would go through it again.
+            gc.freeze()
         for finding in findings:
             text = f"{finding.code} {finding.message}"
             yield finding.line, finding.column - 1, text, type(self)
