@@ -29,8 +29,8 @@ _QUICK: Final = 0.001
 # Seconds between two looks at what the workers are at.
 _LOOK_EVERY: Final = 0.5
 _CHUNK: Final = 32
-# New objects after which a worker looks for garbage; Python's own measure is 700.
-_COLLECT_EVERY: Final = 10_000
+# When a worker looks for garbage, in Python's own terms, which are (700, 10, 10) of old.
+_COLLECT_EVERY: Final = (10_000, 10, 100)
 # What is raised where a system has no processes, or no more of them.
 _NO_PROCESSES: Final = (ImportError, NotImplementedError, OSError)
 # Where, in the memory that all share, the parent says that it is time to end.
@@ -305,9 +305,11 @@ def _serve(
     # An interrupt is the parent's to handle; the workers end with it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _bound_memory()
-    gc.set_threshold(_COLLECT_EVERY)
+    gc.disable()
     if prepare is not None:
         prepare()
+    gc.enable()
+    gc.set_threshold(*_COLLECT_EVERY)
     # What came with the process lives as long as it does; what an item makes is soon let go of.
     gc.freeze()
     done: list[tuple[int, Any, str]] = []

@@ -19,15 +19,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # Words that create a task wherever they stand: called, handed over, or given another name.
-CREATOR_WORDS: Final = ("create_task", "ensure_future")
+_METHOD: Final = "create_task"
+CREATOR_WORDS: Final = (_METHOD, "ensure_future")
 # Words that speak only when called, and only in a file that mentions asyncio at all.
 _CALLBACK: Final = "add_done_callback("
 _AGGREGATE_WORDS: Final = (
     "Task", "gather", "shield", "run_coroutine_threadsafe", "wait", "wait_for",
 )  # fmt: skip
-_ASYNCIO_WORDS: Final = tuple(f"{word}(" for word in _AGGREGATE_WORDS)
-_CALLED_WORDS: Final = (*_ASYNCIO_WORDS, _CALLBACK)
-_CALLED_BYTES: Final = tuple(word.encode() for word in _CALLED_WORDS)
+_AGGREGATE_CALLS: Final = tuple(f"{word}(" for word in _AGGREGATE_WORDS)
+# All that speaks only in a file that mentions asyncio at all: the rest may be a loop's method.
+_ASYNCIO_WORDS: Final = ("ensure_future", *_AGGREGATE_CALLS, _CALLBACK)
+_ASYNCIO_BYTES: Final = tuple(word.encode() for word in _ASYNCIO_WORDS)
 _WORD_BYTES: Final = frozenset(
     letter.encode() for letter in f"_{string.ascii_letters}{string.digits}"
 )
@@ -53,8 +55,10 @@ _ATTRIBUTE: Final = re.compile(
 _RENAMED: Final = re.compile(r"\s+as\b|[ \t]*(?:$|[#,)\]])", re.MULTILINE)
 
 
+@lru_cache(maxsize=32)
 def _creators(settings: Settings) -> tuple[str, ...]:
-    return (*CREATOR_WORDS, *(path.rsplit(".", 1)[-1] for path in settings.task_factories))
+    """Return the words that create a task in a file that need not mention asyncio."""
+    return (_METHOD, *(path.rsplit(".", 1)[-1] for path in settings.task_factories))
 
 
 @lru_cache(maxsize=32)
@@ -71,7 +75,7 @@ def may_create_tasks(source: str | bytes, settings: Settings | None = None) -> b
             if word in source:
                 return True
         if "asyncio" in source:
-            for word in _CALLED_WORDS:
+            for word in _ASYNCIO_WORDS:
                 if word in source:
                     return True
         return False
@@ -84,7 +88,7 @@ def may_create_tasks(source: str | bytes, settings: Settings | None = None) -> b
                 return True
             at = source.find(data, end)
     if b"asyncio" in source:
-        for data in _CALLED_BYTES:
+        for data in _ASYNCIO_BYTES:
             if data in source:
                 return True
     return False
@@ -115,7 +119,7 @@ def mentions(source: str, settings: Settings) -> list[int]:
     if "TSK202" in settings.enabled_codes and may_create_tasks(source, settings):
         found += word_offsets(source, "cancel(")
     if aliases or "from asyncio" in source:
-        for word in _ASYNCIO_WORDS:
+        for word in _AGGREGATE_CALLS:
             for at in word_offsets(source, word):
                 base = _base(source, at)
                 known = base in modules if base else "from asyncio" in source
