@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import stat
 import sys
@@ -15,9 +16,10 @@ from hypothesis import strategies as st
 
 from flake8_task_refs import scan
 from flake8_task_refs.files import FileError, decode, read, write
+from flake8_task_refs.fix.__main__ import main
 from flake8_task_refs.fix.line_length import line_length_for
 from flake8_task_refs.flake8_config import ConfigError, load
-from flake8_task_refs.processes import each
+from flake8_task_refs.processes import Crew, each
 
 needs_posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
 as_user = pytest.mark.skipif(getattr(os, "geteuid", int)() == 0, reason="root may do anything")
@@ -260,6 +262,57 @@ def test_each_keeps_the_order_in_two_processes(monkeypatch: pytest.MonkeyPatch) 
 
 def test_each_stays_alone_for_little_work() -> None:
     assert {process for _, process in each(_square, range(10), jobs=2)} == {os.getpid()}
+
+
+def _note() -> None:
+    Path(os.environ["NOTES"], str(os.getpid())).touch()
+
+
+def test_processes_that_start_early_prepare_and_do_all_the_work(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("NOTES", str(tmp_path))
+    with Crew(_square, 2, prepare=_note) as crew:
+        crew.start()
+        crew.start()  # once is enough
+        results = list(crew.each(range(50)))
+    assert [result for result, _ in results] == [n * n for n in range(50)]
+    prepared = {int(file.name) for file in tmp_path.iterdir()}
+    assert len(prepared) == 2
+    assert {process for _, process in results} <= prepared
+    assert multiprocessing.active_children() == []
+
+
+def test_processes_that_start_early_end_without_work() -> None:
+    with Crew(_square, 2) as crew:
+        crew.start()
+    assert multiprocessing.active_children() == []
+
+
+def test_nothing_starts_early_where_one_process_is_allowed() -> None:
+    with Crew(_square, 1) as crew:
+        crew.start()
+        assert multiprocessing.active_children() == []
+        assert {process for _, process in crew.each(range(5))} == {os.getpid()}
+
+
+@pytest.mark.parametrize("many", [3, 1000])
+def test_many_files_are_told_of_as_few_are(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    many: int,
+) -> None:
+    monkeypatch.setattr("flake8_task_refs.discovery.MANY", many)
+    monkeypatch.chdir(tmp_path)
+    for number in range(8):
+        Path(f"a{number}.py").write_text(FAULT if number % 2 else "x = 1\n")
+    Path("b.py").write_bytes(b"create_task = '\xff'\n")
+    assert main(["--isolated", "--check", "--jobs=2"]) == 123
+    out, err = capsys.readouterr()
+    files = [line.partition(":")[0] for line in out.splitlines()]
+    assert files == [f"./a{number}.py" for number in (1, 3, 5, 7)]
+    assert "4 findings in 4 files; 9 files read, 1 error" in err
 
 
 # The same files and codes as flake8.
