@@ -249,8 +249,8 @@ class Module:
             lines = self._lines.get(region)
             if lines is None:
                 lines = self._lines[region] = RegionLines(self.outline, region)
-            excerpt = Excerpt(lines, self._marks.get(region, ()), detail)
             try:
+                excerpt = Excerpt(lines, self._marks.get(region, ()), detail)
                 return Tree(self.outline, region, excerpt)
             except SourceError:
                 self._details[region] = Detail(everything=True)

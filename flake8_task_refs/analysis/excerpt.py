@@ -19,6 +19,7 @@ from functools import cached_property
 from keyword import iskeyword
 from typing import TYPE_CHECKING, Final
 
+from flake8_task_refs.analysis.finding import SourceError
 from flake8_task_refs.analysis.sieve import word_offsets
 
 if TYPE_CHECKING:
@@ -141,7 +142,11 @@ class RegionLines:
 
     @cached_property
     def lines(self) -> list[_Line]:
-        """The lines that hold code, in order."""
+        """The lines that hold code, in order.
+
+        Raises ``SourceError`` if a bracket is left open: a line within it begins where a statement
+        would, and the skim took it for one.
+        """
         base = self.region.start
         flat = self.outline.flat(base, self.region.end)
         lines: list[_Line] = []
@@ -161,7 +166,9 @@ class RegionLines:
                 margin = code[: len(code) - len(stripped)]
                 width = len(margin.expandtabs()) if "\t" in margin else len(margin)
                 lines.append(_Line(base + start, base + start + len(code), code, width, -1, -1, -1))
-            start, depth = at, 0
+            if depth:
+                raise SourceError("a bracket is left open")
+            start = at
         _nest(lines)
         return lines
 
