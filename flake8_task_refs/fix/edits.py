@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+_TOKEN = re.compile(r"\w+|[^\w\s]")
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
@@ -84,10 +85,43 @@ def in_line_ends_of(text: str, edits: Sequence[Edit]) -> list[Edit]:
     return found
 
 
-def moved(offset: int, edits: Sequence[Edit]) -> int:
-    """Return where the character at ``offset``, which no edit replaces, stands after ``edits``."""
-    return offset + sum(
-        len(edit.text) - (edit.end - edit.start)
-        for edit in edits
-        if edit.end <= offset and (edit.start < offset or edit.end == edit.start)
-    )
+class Moves:
+    """Tells where what stood in ``text`` stands after ``edits`` (from ``in_order``)."""
+
+    def __init__(self, text: str, edits: Sequence[Edit]) -> None:
+        """Keep both; what an edit replaces is looked at when it is asked for."""
+        self._text = text
+        self._edits = edits
+        self._starts = [edit.start for edit in edits]
+        growth = (len(edit.text) - (edit.end - edit.start) for edit in edits)
+        self._shifts = list(accumulate(growth, initial=0))  # of what stands after so many edits
+        self._aligned: dict[Edit, dict[int, int]] = {}
+
+    def __call__(self, offset: int) -> int:
+        """Return where the word or sign that begins at ``offset`` begins now."""
+        before = bisect_right(self._starts, offset)
+        edit = self._edits[before - 1] if before else None
+        if edit is None or edit.end <= offset:
+            return offset + self._shifts[before]
+        aligned = self._aligned.get(edit)
+        if aligned is None:
+            old = self._text[edit.start : edit.end]
+            aligned = self._aligned[edit] = _aligned(old, edit.text)
+        start = edit.start + self._shifts[before - 1]
+        return start + aligned.get(offset - edit.start, 0)
+
+
+def _aligned(old: str, new: str) -> dict[int, int]:
+    """Return where the words and signs of ``old`` begin in ``new``, which has most of them.
+
+    They are matched from the end: what is put around a call begins with what may look like it.
+    """
+    found: dict[int, int] = {}
+    rest = list(_TOKEN.finditer(new))
+    at = len(rest)
+    for token in reversed(list(_TOKEN.finditer(old))):
+        nearest = next((k for k in range(at - 1, -1, -1) if rest[k][0] == token[0]), None)
+        if nearest is not None:
+            at = nearest
+            found[token.start()] = rest[at].start()
+    return found

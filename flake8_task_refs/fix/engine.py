@@ -13,7 +13,7 @@ from flake8_task_refs.analysis.finding import TOO_COMPLEX, Finding, SourceError
 from flake8_task_refs.analysis.outline import Outline, normalise_newlines, skim
 from flake8_task_refs.fix.additions import Additions
 from flake8_task_refs.fix.contract import Context, Declined, FixSettings, Plan
-from flake8_task_refs.fix.edits import Edit, OverlapError, apply, in_line_ends_of, in_order, moved
+from flake8_task_refs.fix.edits import Edit, Moves, OverlapError, apply, in_line_ends_of, in_order
 from flake8_task_refs.fix.free_names import FileNames, Locals
 from flake8_task_refs.fix.layout import Layout
 from flake8_task_refs.fix.planner import plan
@@ -124,10 +124,10 @@ class _Done:
     def moved(self, findings: Iterable[Finding]) -> list[Finding]:
         """Return ``findings`` at their places in the new text."""
         old, new = Outline(self.before), Outline(self.text)
+        moved = Moves(self.before, self.edits)
         found = []
         for finding in findings:
-            offset = moved(old.offset(finding.line, finding.column), self.edits)
-            place = new.position(offset)
+            place = new.position(moved(old.offset(finding.line, finding.column)))
             found.append(Finding(*place, finding.code, finding.message, finding.coroutine))
         return found
 

@@ -1,0 +1,56 @@
+"""Where things stand after edits, on which the fixer's look at its own work rests."""
+
+from __future__ import annotations
+
+import pytest
+
+from flake8_task_refs.fix.edits import Edit, Moves, apply, in_order
+from flake8_task_refs.fix.engine import FixSettings, fix_source
+from flake8_task_refs.options import Settings
+
+
+@pytest.mark.parametrize(
+    ("edits", "word", "expected"),
+    [
+        ([], "go", "go(x)"),
+        ([Edit(0, 0, "import os\n")], "go", "go(x)"),
+        ([Edit(5, 5, "keep(")], "go", "go(x)"),
+        ([Edit(0, 4, "something()")], "go", "go(x)"),
+        ([Edit(11, 11, ")")], "end", "end"),
+        # All of a statement is written anew around what was there.
+        ([Edit(5, 10, "keep(go(x, name='go'))")], "go", "go(x, name='go')"),
+        ([Edit(5, 10, "go_on = keep(\n    go(x)\n)")], "go", "go(x)"),
+        ([Edit(0, 0, "import os\n"), Edit(5, 10, "go(\n  x)\ngo(y)")], "x", "x)"),
+        ([Edit(5, 10, "else_")], "go", "else_"),
+    ],
+)
+def test_what_stood_somewhere_is_found_again(edits: list[Edit], word: str, expected: str) -> None:
+    text = "pass\ngo(x)\nend\n"
+    edits = in_order(edits)
+    assert apply(text, edits)[Moves(text, edits)(text.index(word)) :].startswith(expected)
+
+
+def test_a_call_is_found_again_among_like_ones() -> None:
+    text = "a = [self.run(x), self.run(y)]\n"
+    edits = [Edit(0, 30, "a = [\n    self.keep(self.run(x)),\n    self.keep(self.run(y)),\n]")]
+    moved = Moves(text, edits)
+    after = apply(text, edits)
+    for call in ("self.run(x)", "self.run(y)"):
+        assert after[moved(text.index(call)) :].startswith(call)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "asyncio.create_task(coro)",
+        "tasks = [asyncio.create_task(coro), asyncio.create_task(work())]\n    print(len(tasks))",
+        "tasks = {\n        1: asyncio.create_task(coro),  # one\n    }\n    print(len(tasks))",
+    ],
+)
+def test_what_cannot_be_named_is_kept_all_the_same(statement: str) -> None:
+    source = f"import asyncio\n\n\nasync def serve(coro, work):\n    {statement}\n"
+    settings = FixSettings(analysis=Settings(enabled_codes=frozenset({"TSK303"})))
+    result = fix_source(source, settings)
+    assert {finding.code for finding in result.fixed} & {"TSK001", "TSK002"}
+    assert {refusal.finding.code for refusal in result.declined} == {"TSK303"}
+    assert fix_source(result.text, settings).text == result.text
