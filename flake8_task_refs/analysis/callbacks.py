@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
-from flake8_task_refs.analysis.cancellation import uncancelled_result
+from flake8_task_refs.analysis.cancellation import unguarded_results
 from flake8_task_refs.analysis.helpers import find_helper
 from flake8_task_refs.analysis.names import assigned_value
 from flake8_task_refs.analysis.sites import is_done_callback
@@ -59,15 +59,17 @@ class Callbacks:
         for call in self.tree.marked_calls():
             if not is_done_callback(call.func) or not call.args or not self._is_on_task(call):
                 continue
-            callback = call.args[0].value
-            if isinstance(callback, cst.Lambda):
-                raises = uncancelled_result(self.tree, callback)
-            else:
-                home, function = self.function(callback)
-                raises = function is not None and uncancelled_result(home, function)
-            if raises:
+            home, callback = self.registered(call)
+            if callback is not None and unguarded_results(home, callback):
                 found.append(call)
         return found
+
+    def registered(self, call: cst.Call) -> tuple[Tree, cst.FunctionDef | cst.Lambda | None]:
+        """Return the callback of this file that ``call`` registers, and the tree that it is in."""
+        callback = call.args[0].value
+        if isinstance(callback, cst.Lambda):
+            return self.tree, callback
+        return self.function(callback)
 
     def _is_on_task(self, call: cst.Call) -> bool:
         """Tell whether the callback is added to an asyncio task, as far as the function shows."""

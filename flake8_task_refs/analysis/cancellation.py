@@ -123,24 +123,24 @@ def cancels(tree: Tree, body: cst.CSTNode) -> bool:
     )
 
 
-def uncancelled_result(tree: Tree, function: cst.FunctionDef | cst.Lambda) -> bool:
-    """Tell whether a done-callback asks for a result or exception of a cancelled task: TSK302."""
-    params = [*function.params.posonly_params, *function.params.params]
+def unguarded_results(tree: Tree, callback: cst.FunctionDef | cst.Lambda) -> list[cst.Call]:
+    """Return where a done-callback asks a task that may be cancelled for its result: TSK302."""
+    params = [*callback.params.posonly_params, *callback.params.params]
     if not params:
-        return False
+        return []
     name = params[-1].name.value
     if not _RESULT.search(tree.outline.code, tree.region.start, tree.region.end):
-        return False
-    asks = False
-    for node in tree.walk(function.body):
+        return []
+    asks: list[cst.Call] = []
+    for node in tree.walk(callback.body):
         if not isinstance(node, cst.Call) or not isinstance(node.func, cst.Attribute):
             continue
         if dotted_text(node.func.value) != name:
             continue
         if node.func.attr.value == "cancelled":
-            return False
-        if node.func.attr.value in ("result", "exception"):
-            asks |= not _is_guarded(tree, node)
+            return []
+        if node.func.attr.value in ("result", "exception") and not _is_guarded(tree, node):
+            asks.append(node)
     return asks
 
 

@@ -12,6 +12,7 @@ from flake8_task_refs.fix.homes.handed_over import HandedOver
 from flake8_task_refs.fix.homes.instance import Instances
 from flake8_task_refs.fix.homes.lifespan import Lifespans
 from flake8_task_refs.fix.homes.module import ModuleRegistry
+from flake8_task_refs.fix.homes.raising import RaisingCallbacks
 from flake8_task_refs.fix.homes.reuse import Reuse
 from flake8_task_refs.fix.homes.startup import StartupHandlers
 from flake8_task_refs.fix.homes.unnamed import Unnamed
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 HOMES: Final[Sequence[Callable[[Context], Home]]] = (
     BrokenCallbacks,
+    RaisingCallbacks,
     GrowingContainers,
     Cancelled,
     Unnamed,

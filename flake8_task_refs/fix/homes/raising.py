@@ -1,0 +1,146 @@
+"""A done-callback that raises if its task was cancelled: it looks at ``cancelled()`` first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import libcst as cst
+
+from flake8_task_refs.analysis.callbacks import Callbacks
+from flake8_task_refs.analysis.cancellation import unguarded_results
+from flake8_task_refs.analysis.tree import last_name
+from flake8_task_refs.fix.contract import Context, Plan
+from flake8_task_refs.fix.edits import Edit, Place
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from flake8_task_refs.fix.repair_sites import Site
+
+# What binds less tightly than `or`.
+_LOOSE: Final = (cst.IfExp, cst.Lambda, cst.NamedExpr, cst.Yield)
+OTHER_USE: Final = (
+    "the callback does something before it asks for the result, or is called elsewhere, too: "
+    "look at cancelled() by hand"
+)
+
+
+class RaisingCallbacks:
+    """Returns from the callback of a cancelled task where it would raise.
+
+    What a callback has done until then stays done, and what comes later does not run: only the
+    error is not raised and logged any more. So it goes where nothing else runs in between.
+    """
+
+    def __init__(self, context: Context) -> None:
+        """Repair in ``context``."""
+        self._context = context
+
+    def accepts(self, site: Site) -> bool:
+        """Take every callback that asks a cancelled task for its result."""
+        return site.code == "TSK302"
+
+    def plan(self, sites: Sequence[Site]) -> Plan:
+        """Mend each callback once, however often it is registered."""
+        found = Plan()
+        callbacks = Callbacks(self._context.judge.ownership)
+        mended: dict[cst.CSTNode, bool] = {}
+        for site in sites:
+            tree, callback = callbacks.registered(site.call)
+            if callback is None or tree is not self._context.tree:
+                found.decline([site], OTHER_USE)
+                continue
+            if callback not in mended:
+                edits = self._edits(callback)
+                mended[callback] = bool(edits)
+                found.edits += edits
+            if mended[callback]:
+                found.fixed.append(site.finding)
+            else:
+                found.decline([site], OTHER_USE)
+        return found
+
+    def _edits(self, callback: cst.FunctionDef | cst.Lambda) -> list[Edit]:
+        """Return what lets ``callback`` look first, nothing if that could change more."""
+        params = [*callback.params.posonly_params, *callback.params.params]
+        look = f"{params[-1].name.value}.cancelled()"
+        asks = unguarded_results(self._context.tree, callback)
+        if isinstance(callback, cst.Lambda):
+            return self._in_lambda(callback, asks, look)
+        if callback.decorators or callback.asynchronous or self._is_called(callback):
+            return []
+        statements: list[cst.CSTNode] = []
+        for ask in asks:
+            statement = self._statement(ask)
+            if statement is None:
+                return []
+            if not any(self._runs_before(guarded, ask) for guarded in statements):
+                statements.append(statement)
+        return [self._guard(statement, look) for statement in statements]
+
+    def _in_lambda(self, callback: cst.Lambda, asks: Sequence[cst.Call], look: str) -> list[Edit]:
+        """``lambda task: task.cancelled() or task.exception()``."""
+        file, body = self._context.file, callback.body
+        if any(self._does_more(body, ask) for ask in asks):
+            return []
+        start, end = file.span(body)
+        edits = [Edit(start, start, f"{look} or ")]
+        if isinstance(body, _LOOSE) and not body.lpar:
+            edits = [Edit(start, start, f"{look} or ("), Edit(end, end, ")")]
+        return self._context.writer.laid_out(file.statement(callback), edits)
+
+    def _is_called(self, function: cst.FunctionDef) -> bool:
+        """Tell whether ``function`` may be called by the file itself, whom its error may reach."""
+        return any(
+            last_name(call.func) == function.name.value for call in self._context.file.all(cst.Call)
+        )
+
+    def _statement(self, ask: cst.Call) -> cst.CSTNode | None:
+        """Return the statement before which nothing runs but what runs before ``ask``, if any."""
+        tree = self._context.tree
+        statement = tree.statement_of(ask)
+        if isinstance(statement, cst.If):
+            expression: cst.CSTNode = statement.test
+            if not tree.holds(expression, ask):
+                return None
+        elif isinstance(statement, cst.SimpleStatementLine):
+            expression = statement
+        else:
+            return None
+        if self._does_more(expression, ask):
+            return None
+        block = tree.parent[statement]
+        while isinstance(block, cst.IndentedBlock) and block.body[0] is statement:
+            # `try:` itself does nothing, so the look goes before it.
+            outer = tree.parent[block]
+            if not isinstance(outer, cst.Try) or outer.body is not block or outer.finalbody:
+                break
+            statement, block = outer, tree.parent[outer]
+        return statement if isinstance(block, cst.IndentedBlock) else None
+
+    def _does_more(self, expression: cst.CSTNode, ask: cst.Call) -> bool:
+        """Tell whether ``expression`` calls, awaits or binds something before ``ask``."""
+        tree = self._context.tree
+        active = (cst.Call, cst.Await, cst.Yield, cst.NamedExpr, cst.BaseSmallStatement)
+        return any(
+            isinstance(node, active)
+            and tree.order[node] < tree.order[ask]
+            and not tree.holds(node, ask)
+            for node in tree.walk(expression)
+        )
+
+    def _runs_before(self, guarded: cst.CSTNode, ask: cst.Call) -> bool:
+        """Tell whether the look before the statement ``guarded`` is one before ``ask``, too."""
+        tree = self._context.tree
+        block = tree.parent[guarded]
+        around = (ask, *tree.ancestors(ask))
+        beside = next((at for at in around if tree.parent.get(at) is block), None)
+        return beside is not None and tree.order[guarded] <= tree.order[beside]
+
+    def _guard(self, statement: cst.CSTNode, look: str) -> Edit:
+        file, writer = self._context.file, self._context.writer
+        indent = file.indent(statement)
+        lines = [f"{indent}if {look}:", f"{indent}{writer.layout.step}return"]
+        return writer.insert_at(
+            file.first_line_with_comments(statement), lines, Place.BEFORE_STATEMENT
+        )

@@ -1,0 +1,179 @@
+"""Callbacks that raise if their task was cancelled look at ``cancelled()`` first (TSK302)."""
+
+from __future__ import annotations
+
+import asyncio
+from textwrap import dedent, indent
+
+import pytest
+from transform import check_declined, check_fixed, fix
+
+from flake8_task_refs.fix.homes.raising import OTHER_USE
+
+MODULE = """\
+import asyncio
+
+
+async def main(work, tasks, log):
+{callback}
+    task = asyncio.create_task(work())
+    tasks.add(task)
+    task.add_done_callback({name})
+    await task
+"""
+
+
+def module(callback: str, name: str = "finished") -> str:
+    """Return a program whose task has ``callback``, one or more statements."""
+    return MODULE.format(callback=indent(dedent(callback), "    "), name=name)
+
+
+@pytest.mark.parametrize(
+    ("body", "repaired"),
+    [
+        ("task.result()", "?\ntask.result()"),
+        ("tasks.discard(task)\ntask.result()", "tasks.discard(task)\n?\ntask.result()"),
+        ("# Failed?\nlog(task.exception())", "?\n# Failed?\nlog(task.exception())"),
+        (
+            "try:\n    task.result()\nexcept ValueError:\n    log(1)",
+            "?\ntry:\n    task.result()\nexcept ValueError:\n    log(1)",
+        ),
+        # What is to run in any case still does.
+        (
+            "try:\n    task.result()\nfinally:\n    log(1)",
+            "try:\n    ?\n    task.result()\nfinally:\n    log(1)",
+        ),
+        (
+            "if task.exception():\n    log(task.exception())",
+            "?\nif task.exception():\n    log(task.exception())",
+        ),
+        (
+            "if log:\n    log(task.exception())\nelse:\n    task.result()",
+            "if log:\n    ?\n    log(task.exception())\nelse:\n    ?\n    task.result()",
+        ),
+        (
+            "if error := task.exception():\n    log(error)",
+            "?\nif error := task.exception():\n    log(error)",
+        ),
+    ],
+)
+def test_the_callback_returns_where_it_would_raise(body: str, repaired: str) -> None:
+    def callback(text: str) -> str:
+        lines = [f"    {line}" for line in text.split("\n")]
+        guarded = []
+        for line in lines:
+            margin = line[: len(line) - len(line.lstrip())]
+            is_guard = line.strip() == "?"
+            guarded += (
+                [f"{margin}if task.cancelled():", f"{margin}    return"] if is_guard else [line]
+            )
+        return "\n".join(["def finished(task):", *guarded])
+
+    check_fixed(module(callback(body)), module(callback(repaired)))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("lambda t: t.exception()", "lambda t: t.cancelled() or t.exception()"),
+        ("lambda t: log(t.result())", "lambda t: t.cancelled() or log(t.result())"),
+        (
+            "lambda t: 1 if t.exception() else 0",
+            "lambda t: t.cancelled() or (1 if t.exception() else 0)",
+        ),
+    ],
+)
+def test_a_lambda_looks_first(before: str, after: str) -> None:
+    check_fixed(module("pass", before), module("pass", after))
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [
+        "def finished(task):\n    log(len(tasks), task.result())",
+        "def finished(task):\n    tasks.discard(task); task.result()",
+        "def finished(task):\n    if log:\n        log(1)\n    elif task.result():\n        log()",
+        "def finished(task):\n    while task.exception():\n        log(2)",
+        "def finished(task): task.result()",
+        "def finished(task):\n    task.result()\nfinished(asyncio.current_task())",
+        "@log\ndef finished(task):\n    task.result()",
+    ],
+)
+def test_a_callback_that_does_more_is_left_alone(callback: str) -> None:
+    check_declined(module(callback), OTHER_USE)
+
+
+def test_a_lambda_that_does_more_is_left_alone() -> None:
+    check_declined(module("pass", "lambda t: (tasks.discard(t), t.result())"), OTHER_USE)
+
+
+def test_a_callback_of_several_tasks_is_mended_once() -> None:
+    source = dedent(
+        """\
+        import asyncio
+
+
+        class Service:
+            def start(self):
+                self.one = asyncio.create_task(self.run())
+                self.one.add_done_callback(self.finished)
+                self.two = asyncio.create_task(self.run())
+                self.two.add_done_callback(self.finished)
+
+            def finished(self, task):
+                self.error = task.exception()
+
+            async def run(self):
+                await asyncio.sleep(1)
+
+            async def close(self):
+                for task in (self.one, self.two):
+                    task.cancel()
+                await asyncio.wait([self.one, self.two])
+        """
+    )
+    result = fix(source)
+    assert [finding.code for finding in result.fixed] == ["TSK302", "TSK302"]
+    assert result.text.count("cancelled()") == 1
+
+
+@pytest.mark.parametrize("name", ["finished", "lambda t: seen(t.result())"])
+def test_cpython_has_no_error_to_tell_of_any_more(name: str) -> None:
+    source = dedent(
+        f"""\
+        import asyncio
+
+        told = []
+
+
+        def seen(result):
+            told.append(result)
+
+
+        def finished(task):
+            seen(task.result())
+
+
+        async def main():
+            loop = asyncio.get_running_loop()
+            loop.set_exception_handler(lambda loop, context: told.append(context["message"]))
+            for cancel in (True, False):
+                task = asyncio.create_task(asyncio.sleep(0, "done"))
+                task.add_done_callback({name})
+                if cancel:
+                    task.cancel()
+                await asyncio.wait([task])
+                await asyncio.sleep(0)
+        """
+    )
+
+    def told(text: str) -> list[str]:
+        space: dict[str, list[str]] = {}
+        exec(text, space)  # noqa: S102
+        asyncio.run(space["main"]())  # type: ignore[operator]
+        return space["told"]
+
+    before, after = told(source), told(fix(source).text)
+    assert len(before) == 2
+    assert before[0].startswith("Exception in callback")
+    assert after == ["done"]
