@@ -28,6 +28,8 @@ MEMORY_LIMIT: Final = 4 << 30
 _QUICK: Final = 0.001
 # Seconds between two looks at what the workers are at.
 _LOOK_EVERY: Final = 0.5
+# Seconds without a look after which all were stopped meanwhile (Ctrl-Z), and no one was at work.
+_STOPPED: Final = 5 * _LOOK_EVERY
 _CHUNK: Final = 32
 # When a worker looks for garbage, in Python's own terms, which are (700, 10, 10) of old.
 _COLLECT_EVERY: Final = (10_000, 10, 100)
@@ -59,7 +61,8 @@ def each(
 class Crew(Generic[_In, _Out]):
     """Does ``work`` on many items in up to ``jobs`` processes, which it ends as a context manager.
 
-    ``work`` and what it takes and returns must be picklable, and ``work`` must not raise.
+    ``work`` and what it takes and returns must be picklable and small (a batch of items fits into
+    a pipe), and ``work`` must not raise.
 
     Where a process dies (the system may kill it for want of memory), the item that it was at is
     tried once more, alone, and all others go on. If that process dies, too, or an item takes more
@@ -140,7 +143,7 @@ class _Worker:
         progress[slot] = -1
         self.pipe, theirs = multiprocessing.Pipe()
         self.process = multiprocessing.Process(
-            target=_serve, args=(work, theirs, progress, slot, prepare), daemon=True
+            target=_serve, args=(work, (self.pipe, theirs), progress, slot, prepare), daemon=True
         )
         self.pending: deque[int] = deque()
         self.seen = -1
@@ -241,8 +244,12 @@ class _Pool(Generic[_In, _Out]):
                 busy = {worker.pipe: worker for worker in self._workers if worker.pending}
                 for pipe in connection.wait(list(busy), _LOOK_EVERY):
                     self._listen(busy[pipe])  # type: ignore[index]
-                if time.monotonic() - looked > _LOOK_EVERY:
+                late = time.monotonic() - looked
+                if late > _LOOK_EVERY:
                     looked = time.monotonic()
+                    if late > _STOPPED:
+                        for worker in self._workers:
+                            worker.since = looked
                     for worker in [worker for worker in self._workers if worker.is_stuck()]:
                         self._kill(worker)
             yield self._results.pop(index)
@@ -296,12 +303,15 @@ class _Pool(Generic[_In, _Out]):
 
 def _serve(
     work: Callable[[Any], Any],
-    pipe: connection.Connection,
+    ends: tuple[connection.Connection, connection.Connection],
     progress: Array[Any],
     slot: int,
     prepare: Callable[[], None] | None,
 ) -> None:
-    """Do what comes through ``pipe`` until it ends: the life of a worker process."""
+    """Do what comes through a pipe, of which these are the ``ends``: the life of a worker."""
+    # As long as the parent's end is open anywhere, nobody learns that the parent was killed.
+    parents, pipe = ends
+    parents.close()
     # An interrupt is the parent's to handle; the workers end with it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _bound_memory()

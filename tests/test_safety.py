@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from commands import FAULT, fix, flake8, run
+from commands import FAULT, ROOT, fix, flake8, run
 
 from flake8_task_refs import fix_source
 from flake8_task_refs.files import FileError, decode, read, shown, write
@@ -685,6 +685,39 @@ def test_whoever_takes_only_some_leaves_no_process_behind() -> None:
         if result == 400:
             break
     assert multiprocessing.active_children() == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_workers_end_with_their_parent(how: signal.Signals) -> None:
+    program = (
+        "import os, time\n"
+        "from flake8_task_refs.processes import Crew\n"
+        "crew = Crew(time.sleep, 3)\n"
+        "crew.start()\n"
+        "print(*(worker.process.pid for worker in crew._pool._workers), flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as process:
+        assert process.stdout is not None
+        workers = [int(number) for number in process.stdout.readline().split()]
+        assert len(workers) == 3
+        process.send_signal(how)
+        process.wait()
+        until = time.monotonic() + 10
+        while any(map(_is_alive, workers)) and time.monotonic() < until:
+            time.sleep(0.05)
+    assert not any(map(_is_alive, workers))
+
+
+def _is_alive(number: int) -> bool:
+    """Tell whether a process runs; a zombie that nobody waits for does not."""
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 @pytest.mark.slow

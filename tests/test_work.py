@@ -17,6 +17,7 @@ from flake8_task_refs.analysis import check
 from flake8_task_refs.analysis.check import check_regions, check_source
 from flake8_task_refs.analysis.excerpt import Detail, Excerpt, RegionLines, Unseen, parts_to_spare
 from flake8_task_refs.analysis.outline import normalise_newlines, skim
+from flake8_task_refs.analysis.sieve import may_create_tasks
 from flake8_task_refs.options import Settings
 
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
@@ -305,3 +306,56 @@ def test_options_of_other_plugins_are_understood() -> None:
     from flake8_task_refs.flake8_config import load
 
     assert load(["--isolated", "--max-complexity=7"]).options.max_complexity == 7
+
+
+STACKED = """\
+t = asyncio.create_task(y)
+    @x(t)
+    @y
+    def f(): ...
+    x()
+    def g(a, b): return a
+    t.add_done_callback(g)
+    await t
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ("if x: import foo as asyncio\n    asyncio.create_task(y)", None),
+        ("if x: pass\n    else: import foo as asyncio\n    asyncio.create_task(y)", None),
+        ("x(); import foo as asyncio\n    asyncio.create_task(y)", None),
+        ("if x: del asyncio\n    asyncio.create_task(y)", None),
+        ("if x: asyncio = y\n    asyncio.create_task(y)", None),
+        ("x(); asyncio = y; x()\n    asyncio.create_task(y)", None),
+        ("x(f'{(asyncio := y)}')\n    asyncio.create_task(y)", None),
+        ("for asyncio in x: x()\n    asyncio.create_task(y)", None),
+        ("x([asyncio for y in x])\n    asyncio.create_task(y)", "TSK001"),
+        (STACKED, "TSK102"),
+    ],
+)
+def test_what_may_matter_is_seen_wherever_it_stands(body: str, code: str | None) -> None:
+    source = f"import asyncio\n\n\nasync def f(x, y):\n    {body}\n"
+    findings = check_regions(source, Settings())
+    assert findings == check_regions(source, Settings(), whole_file=True)
+    assert [finding.code for finding in findings] == ([code] if code else [])
+
+
+@pytest.mark.parametrize(
+    ("imports", "call", "code"),
+    [
+        ("import os, asyncio as aio", "aio.create_task(x)", "TSK001"),
+        ("import os, asyncio as aio", "aio.gather(x())", "TSK003"),
+        ("import asyncio \\\n    as aio", "aio.create_task(x)", "TSK001"),
+        ("import asyncio\naio = asyncio", "aio.create_task(x)", "TSK001"),
+        ("from asyncio import tasks as tk", "tk.create_task(x)", "TSK001"),
+        ("from asyncio import gather as together", "together(x())", "TSK003"),
+        ("from asyncio import sleep, shield as sh", "sh(x())", "TSK003"),
+        ("import asyncio", "asyncio.tasks.gather(x())", "TSK003"),
+    ],
+)
+def test_the_sieve_knows_every_name_of_asyncio(imports: str, call: str, code: str) -> None:
+    source = f"{imports}\n\n\nasync def f(x):\n    {call}\n"
+    assert may_create_tasks(source.encode())
+    assert [finding.code for finding in check_source(source)] == [code]

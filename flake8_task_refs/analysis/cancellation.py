@@ -91,6 +91,14 @@ def _catches(handler: cst.ExceptHandler | cst.ExceptStarHandler) -> bool:
     return any(last_name(item) in ("CancelledError", "BaseException") for item in kinds)
 
 
+def _may_hold_any(tree: Tree, errors: cst.CSTNode | None) -> bool:
+    """Tell whether ``errors`` names a constant, such as ``ERRORS``, and no class of errors."""
+    return errors is not None and any(
+        isinstance(node, cst.Name) and node.value.isupper() and len(node.value) > 1
+        for node in tree.walk(errors)
+    )
+
+
 def _names_cancellation(tree: Tree, manager: cst.BaseExpression) -> bool:
     """Tell whether a context manager is ``suppress(CancelledError)``."""
     return (
@@ -145,14 +153,23 @@ def unguarded_results(tree: Tree, callback: cst.FunctionDef | cst.Lambda) -> lis
 
 
 def _is_guarded(tree: Tree, node: cst.CSTNode) -> bool:
-    """Tell whether a try statement or ``suppress`` around ``node`` catches CancelledError."""
+    """Tell whether a try statement or ``suppress`` around ``node`` catches CancelledError.
+
+    A constant of the file that holds classes of errors may hold this one.
+    """
     for outer in tree.ancestors(node):
         if isinstance(outer, (cst.FunctionDef, cst.Lambda)):
             break
         if isinstance(outer, cst.Try) and tree.holds(outer.body, node):
-            guarded = any(_catches(handler) for handler in outer.handlers)
+            guarded = any(
+                _catches(handler) or _may_hold_any(tree, handler.type) for handler in outer.handlers
+            )
         elif isinstance(outer, cst.With):
-            guarded = any(_names_cancellation(tree, item.item) for item in outer.items)
+            guarded = any(
+                _names_cancellation(tree, item.item)
+                or (isinstance(item.item, cst.Call) and _may_hold_any(tree, item.item))
+                for item in outer.items
+            )
         else:
             continue
         if guarded:

@@ -35,9 +35,11 @@ _STEERING: Final = re.compile(
 _CLAUSE: Final = re.compile(r"\s*(?:elif|else|except|finally)\b")
 _DEFINITION: Final = re.compile(r"\s*(?:async\s+)?(?:def|class)\b")
 # Statements that bind names by their kind, as `def work(` does, or anywhere but before `.`, `(`
-# and `[`, as `for task in` does; any other needs an assignment or `:=` for it.
-_DECLARING: Final = re.compile(r"\s*(?:async\s+)?(?:import|from|def|class|type)\b")
-_BINDING: Final = re.compile(r"\s*(?:for|with|async|except|case|global|nonlocal|del)\b")
+# and `[`, as `for task in` does; any other needs an assignment or `:=` for it. Several statements
+# may stand in one logical line.
+_BEGIN: Final = r"(?:\A|[;:])\s*"
+_DECLARING: Final = re.compile(rf"{_BEGIN}(?:async\s+)?(?:import|from|def|class|type)\b")
+_BINDING: Final = re.compile(rf"{_BEGIN}(?:for|with|async|except|case|global|nonlocal|del)\b")
 _CALL: Final = re.compile(r"(\w+)\s*\(")
 _COMPREHENSION: Final = re.compile(r"\bfor\s+([\w\s,.()\[\]*]{1,200}?)\s+in\b")
 # Calls that hand on what they get, or keep it.
@@ -257,7 +259,11 @@ class Excerpt:
             if line.root != index:
                 kept[index] = kept[line.root]
             elif index + 1 < len(lines) and line.code.lstrip().startswith("@"):
-                kept[index] = kept[index + 1] = kept[index] or kept[index + 1]
+                kept[index] = kept[index] or kept[index + 1]
+        # Whatever keeps one decorator keeps all below it, and what they decorate.
+        for index, line in enumerate(lines[:-1]):
+            if kept[index] and line.code.lstrip().startswith("@"):
+                kept[index + 1] = True
         return kept
 
     def _keep(self, index: int, kept: list[bool]) -> None:
@@ -297,7 +303,7 @@ class Excerpt:
                 if name in self._used:
                     using.add(index)
                     self._keep(index, kept)
-                elif not kept[index] and may_bind(self._lines[index].code, name):
+                elif not kept[index] and self._may_bind(index, name):
                     self._keep(index, kept)
             takers = set().union(*(_takers(self._lines[at].code, self._used) for at in using))
             names = takers - self._used - {*_OWNERS}
@@ -311,6 +317,12 @@ class Excerpt:
                 index = self._region_lines.at(at)
                 if lines[index].start <= at < lines[index].end and self.source[at - 1 : at] != ".":
                     yield at, index, name
+
+    def _may_bind(self, index: int, name: str) -> bool:
+        """Tell whether the line ``index``, in which ``name`` stands, may bind it."""
+        line = self._lines[index]
+        # What an f-string binds is not in the blanked code.
+        return self.source.find(":=", line.start, line.end) >= 0 or may_bind(line.code, name)
 
     def _assemble(self, kept: list[bool]) -> tuple[str, list[int], list[int]]:
         """Return the text, and the offsets in it and in the source at which its parts start."""
@@ -380,7 +392,7 @@ class Excerpt:
         if name in self._used or name in self._bound:
             return
         if any(
-            not self._kept[index] and may_bind(self._lines[index].code, name)
+            not self._kept[index] and self._may_bind(index, name)
             for _, index, _ in self._naming((name,))
         ):
             raise Unseen(self.region, Detail(bound=frozenset((name,))))
@@ -521,7 +533,7 @@ def _names_beside(code: str, marks: list[int]) -> tuple[set[str], set[str]]:
         ):
             continue
         held.add(name)
-    if not _BINDING.match(code):
+    if not _LOOP.match(code):
         for match in _COMPREHENSION.finditer(code):
             held.difference_update(_WORD.findall(match[1]))
     return held, called
@@ -567,9 +579,9 @@ def _targets_end(code: str) -> int:
 
 def may_bind(code: str, name: str) -> bool:
     """Tell whether the statement ``code``, strings blanked, may bind the variable ``name``."""
-    if _DECLARING.match(code):
+    if _DECLARING.search(code):
         return True
-    if ":=" in code or _BINDING.match(code):
+    if ":=" in code or _BINDING.search(code):
         return _stands_alone(name, code, len(code))
     targets = _targets_end(code)
     return targets > 0 and _stands_alone(name, code, targets)

@@ -28,25 +28,34 @@ _AGGREGATE_WORDS: Final = (
 )  # fmt: skip
 _AGGREGATE_CALLS: Final = tuple(f"{word}(" for word in _AGGREGATE_WORDS)
 # All that speaks only in a file that mentions asyncio at all: the rest may be a loop's method.
-_ASYNCIO_WORDS: Final = ("ensure_future", *_AGGREGATE_CALLS, _CALLBACK)
+_ASYNCIO_WORDS: Final = (
+    "ensure_future", *_AGGREGATE_CALLS, _CALLBACK, *(f"{word} as " for word in _AGGREGATE_WORDS),
+)  # fmt: skip
 _ASYNCIO_BYTES: Final = tuple(word.encode() for word in _ASYNCIO_WORDS)
 _WORD_BYTES: Final = frozenset(
     letter.encode() for letter in f"_{string.ascii_letters}{string.digits}"
 )
 # `await asyncio.gather(...)` is the usual and the right use; it need not be parsed.
 _AWAITED: Final = ("await ", "await asyncio.")
-# What follows the module's name where it gets another, or where one of its functions is called.
+# What follows the module's name where it, or a part of it, gets another, or where one of its
+# functions is called.
 _ASYNCIO: Final = re.compile(
-    r"asyncio(?:(?:\.\w+)?\s+as\s+(?P<alias>\w+)"
-    rf"|\s*\.\s*(?:(?:tasks|futures)\s*\.\s*)?(?P<called>{'|'.join(_AGGREGATE_WORDS)})\()"
+    r"asyncio(?:(?:\.\w+)?[\s\\]+as\s+(?P<alias>\w+)"
+    r"|(?P<given>)(?=[ \t]*(?:$|[#;]))"
+    rf"|\s*\.\s*(?:(?:tasks|futures)\s*\.\s*)?(?P<called>{'|'.join(_AGGREGATE_WORDS)})\()",
+    re.MULTILINE,
 )
-_IMPORT: Final = re.compile(r"\bimport\s+\Z")
-_MAX_BLANKS: Final = 40
+_PART_ALIAS: Final = re.compile(r"\b(?:tasks|futures)\s+as\s+(\w+)")
+# `except asyncio.TimeoutError as error` gives the module no name; `aio = asyncio` does.
+_OTHER_AS: Final = re.compile(r"[ \t]*(?:except|case|with|async)\b")
+_GIVEN: Final = re.compile(r"(\w+)[ \t]*=[ \t]*\Z")
+# `from asyncio import gather as together`: an aggregate that goes by another name.
+_OTHER_NAME: Final = re.compile(rf"\b(?:{'|'.join(_AGGREGATE_WORDS)})[ \t]+as[ \t]")
 # What a method's object may be called if the method is asyncio's: a module, a loop, a call's value.
 # A bare name may be imported from asyncio, or be another name for it.
 _PARTS: Final = ("", "asyncio", "tasks", "futures")
 _NO_LOOPS: Final = ("self", "cls", "tg", "hass", "group", "task_group", "nursery")
-_LOOP_SOURCES: Final = ("_loop(", "AbstractEventLoop")
+_LOOP_SOURCES: Final = ("_loop(", "EventLoop")
 # A creator that gets another name: `import create_task as spawn`, `spawn = asyncio.create_task`.
 _ALIASED: Final = re.compile(r"asyncio(?:\.\w+)?\s+as\b")
 _ATTRIBUTE: Final = re.compile(
@@ -125,6 +134,7 @@ def mentions(source: str, settings: Settings) -> list[int]:
                 known = base in modules if base else "from asyncio" in source
                 if known and not source.endswith(_AWAITED, 0, at):
                     found.append(at)
+        found += [match.start() for match in _OTHER_NAME.finditer(source)]
     else:
         found += called
     if found or speaks_of_asyncio:
@@ -140,14 +150,23 @@ def _of_asyncio(source: str) -> tuple[set[str], list[int]]:
     aliases: set[str] = set()
     called: list[int] = []
     for match in _ASYNCIO.finditer(source):
-        start, name = match.start(), match.lastgroup
-        if name == "alias":
-            if _IMPORT.search(source, max(0, start - _MAX_BLANKS), start):
+        start, kind = match.start(), match.lastgroup
+        if _continues(source, start - 1):
+            continue
+        line = source.rfind("\n", 0, start) + 1
+        if kind == "alias":
+            if not _OTHER_AS.match(source, line, start):
                 aliases.add(match["alias"])
-        elif not _continues(source, start - 1):
+        elif kind == "given":
+            given = _GIVEN.search(source, line, start)
+            if given:
+                aliases.add(given[1])
+        else:
             at = match.start("called")
             if not source.endswith(_AWAITED, 0, at):
                 called.append(at)
+    if "from asyncio" in source:
+        aliases.update(_PART_ALIAS.findall(source))
     return aliases, called
 
 

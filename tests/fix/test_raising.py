@@ -6,7 +6,7 @@ import asyncio
 from textwrap import dedent, indent
 
 import pytest
-from transform import check_declined, check_fixed, fix
+from transform import check_declined, check_fixed, check_unchanged, fix
 
 from flake8_task_refs.fix.homes.raising import OTHER_USE
 
@@ -97,14 +97,43 @@ def test_a_lambda_looks_first(before: str, after: str) -> None:
         "def finished(task): task.result()",
         "def finished(task):\n    task.result()\nfinished(asyncio.current_task())",
         "@log\ndef finished(task):\n    task.result()",
+        # The result may not be asked for at all.
+        "def finished(task):\n    if log and task.exception():\n        log()\n    tasks.clear()",
+        "def finished(task):\n    error = None if log else task.exception()\n    log(error)",
+        "def finished(task):\n    assert log, task.exception()",
+        "def finished(task):\n    log([task.result() for _ in tasks])",
+        # A return is not what an error is.
+        "def finished(task):\n    with log():\n        log(task.result())",
+        "def finished(task):\n    try:\n        log(1)\n    finally:\n        task.result()",
+        "def finished(task):\n    task = task.inner\n    log(task.result())",
     ],
 )
 def test_a_callback_that_does_more_is_left_alone(callback: str) -> None:
     check_declined(module(callback), OTHER_USE)
 
 
-def test_a_lambda_that_does_more_is_left_alone() -> None:
-    check_declined(module("pass", "lambda t: (tasks.discard(t), t.result())"), OTHER_USE)
+@pytest.mark.parametrize(
+    "callback",
+    [
+        "lambda t: (tasks.discard(t), t.result())",
+        "lambda t: log and t.exception() or tasks.discard(t)",
+        "lambda t: print(t.exception()) if log else tasks.discard(t)",
+    ],
+)
+def test_a_lambda_that_does_more_is_left_alone(callback: str) -> None:
+    check_declined(module("pass", callback), OTHER_USE)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "try:\n    task.result()\nexcept ERRORS:\n    log(1)",
+        "try:\n    task.result()\nexcept (OSError, *ERRORS):\n    log(1)",
+        "with contextlib.suppress(*ERRORS):\n    task.result()",
+    ],
+)
+def test_a_constant_may_hold_the_error(body: str) -> None:
+    check_unchanged(module("def finished(task):\n" + indent(body, "    ")))
 
 
 def test_a_callback_of_several_tasks_is_mended_once() -> None:

@@ -19,9 +19,17 @@ if TYPE_CHECKING:
 
 # What binds less tightly than `or`.
 _LOOSE: Final = (cst.IfExp, cst.Lambda, cst.NamedExpr, cst.Yield)
+# Where what stands in them may not be reached, by the field that always is.
+_CONDITIONAL: Final = {
+    cst.BooleanOperation: "left",
+    cst.IfExp: "test",
+    cst.Comparison: "left",
+    cst.Assert: "test",
+}
+_COMPREHENSIONS: Final = (cst.GeneratorExp, cst.ListComp, cst.SetComp, cst.DictComp)
 OTHER_USE: Final = (
-    "the callback does something before it asks for the result, or is called elsewhere, too: "
-    "look at cancelled() by hand"
+    "a look at cancelled() would change more than the error, or does not fit where the result is "
+    "asked for: look at it by hand"
 )
 
 
@@ -69,6 +77,8 @@ class RaisingCallbacks:
             return self._in_lambda(callback, asks, look)
         if callback.decorators or callback.asynchronous or self._is_called(callback):
             return []
+        if len(self._context.tree.inner[callback].stores.get(params[-1].name.value, ())) > 1:
+            return []  # it is no longer the task
         statements: list[cst.CSTNode] = []
         for ask in asks:
             statement = self._statement(ask)
@@ -96,7 +106,7 @@ class RaisingCallbacks:
         )
 
     def _statement(self, ask: cst.Call) -> cst.CSTNode | None:
-        """Return the statement before which nothing runs but what runs before ``ask``, if any."""
+        """Return the outermost statement before which one can look, just as before ``ask``."""
         tree = self._context.tree
         statement = tree.statement_of(ask)
         if isinstance(statement, cst.If):
@@ -109,6 +119,8 @@ class RaisingCallbacks:
             return None
         if self._does_more(expression, ask):
             return None
+        if self._is_entered(statement):
+            return None
         block = tree.parent[statement]
         while isinstance(block, cst.IndentedBlock) and block.body[0] is statement:
             # `try:` itself does nothing, so the look goes before it.
@@ -118,9 +130,26 @@ class RaisingCallbacks:
             statement, block = outer, tree.parent[outer]
         return statement if isinstance(block, cst.IndentedBlock) else None
 
-    def _does_more(self, expression: cst.CSTNode, ask: cst.Call) -> bool:
-        """Tell whether ``expression`` calls, awaits or binds something before ``ask``."""
+    def _is_entered(self, statement: cst.CSTNode) -> bool:
+        """Tell whether a context manager, or an error on its way, would take a return otherwise."""
         tree = self._context.tree
+        for outer in tree.ancestors(statement):
+            if isinstance(outer, cst.FunctionDef):
+                break
+            if isinstance(outer, (cst.With, cst.Finally)):
+                return True
+        return False
+
+    def _does_more(self, expression: cst.CSTNode, ask: cst.Call) -> bool:
+        """Tell whether ``expression`` does anything before ``ask``, or may not come to it."""
+        tree = self._context.tree
+        inner: cst.CSTNode = ask
+        while inner is not expression:
+            outer = tree.parent[inner]
+            field = _CONDITIONAL.get(type(outer))
+            if isinstance(outer, _COMPREHENSIONS) or (field and getattr(outer, field) is not inner):
+                return True
+            inner = outer
         active = (cst.Call, cst.Await, cst.Yield, cst.NamedExpr, cst.BaseSmallStatement)
         return any(
             isinstance(node, active)
