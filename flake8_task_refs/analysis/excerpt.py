@@ -226,6 +226,7 @@ class Excerpt:
         self._marked: dict[int, list[int]] = {}  # a line's index to the marks on it
         for mark in marks:
             self._marked.setdefault(lines.at(mark), []).append(mark)
+        # First what is asked for; then, too, what is guessed, and what was found to be shown.
         self._used = set(detail.used)
         self._bound = set(detail.bound)
         self._steering = detail.steering
