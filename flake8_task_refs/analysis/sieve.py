@@ -114,7 +114,7 @@ def mentions(source: str, settings: Settings) -> list[int]:
     modules = aliases.union(_PARTS)
     found = []
     unclear = []
-    for word in CREATOR_WORDS:
+    for word in CREATOR_WORDS if speaks_of_asyncio else (_METHOD,):
         for at in word_offsets(source, word):
             base = _base(source, at)
             if base in modules or "loop" in base.lower():
