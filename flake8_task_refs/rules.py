@@ -700,9 +700,9 @@ class Poller:
         await asyncio.sleep(1)
 """,
         fix_safety=(
-            "Safe: the fixer lets the callback return where it would raise, and change nothing "
-            "else. A callback that does something else in the same statement first, or that is "
-            "called elsewhere too, is left alone."
+            "Safe: the fixer lets the callback return where it would raise, which changes nothing "
+            "else. Where it would, as in a `with` or a `finally`, behind a condition, or in a "
+            "callback that is called elsewhere too, the callback is left alone."
         ),
         references=("https://docs.python.org/3/library/asyncio-task.html#asyncio.Task.result",),
         precision=1.0,

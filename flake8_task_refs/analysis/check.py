@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from flake8_task_refs.analysis.excerpt import Detail, Excerpt, RegionLines, Unseen
 from flake8_task_refs.analysis.finding import TOO_COMPLEX, Finding, SourceError
 from flake8_task_refs.analysis.outline import Region, normalise_newlines, skim
-from flake8_task_refs.analysis.sieve import may_create_tasks, may_rename, mentions, word_offsets
+from flake8_task_refs.analysis.sieve import may_rename, mentions, word_offsets
 from flake8_task_refs.options import Settings
 from flake8_task_refs.rules import BY_CODE, RULES
 
@@ -89,7 +89,7 @@ def judge_source(text: str, settings: Settings) -> Judged | None:
     """
     from flake8_task_refs.analysis.noqa import unsilenced  # noqa: PLC0415
 
-    offsets = mentions(text, settings) if may_create_tasks(text, settings) else []
+    offsets = mentions(text, settings)
     if not offsets:
         return None
     try:
