@@ -98,7 +98,9 @@ class Definition:
         pattern = _dedent_pattern(len(self.margin.expandtabs()))
         at = self.header
         while match := pattern.search(outline.source, at):
-            if outline.is_plain(match.end()):
+            before = match.start() - 1
+            continued = outline.source[before] == "\\" and outline.is_code(before)
+            if outline.is_plain(match.end()) and not continued:
                 return match.start() + 1
             at = match.end()
         return len(outline.source)
