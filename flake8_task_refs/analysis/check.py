@@ -22,6 +22,8 @@ from flake8_task_refs.rules import BY_CODE, RULES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from libcst import CSTNode
+
     from flake8_task_refs.analysis.sites import CreationSite
     from flake8_task_refs.analysis.tree import Tree
     from flake8_task_refs.analysis.verdict import Judge, Verdict
@@ -275,8 +277,22 @@ class Module:
         """Return the creation sites of ``tree``, in source order."""
         found = self._sites.get(tree)
         if found is None:
-            found = self._sites[tree] = self.sites.find(tree)
+            found = self._sites[tree] = [
+                site for site in self.sites.find(tree) if self._is_of(tree, site.call)
+            ]
         return found
+
+    def _is_of(self, tree: Tree, node: CSTNode) -> bool:
+        """Tell whether ``node`` is judged in ``tree``.
+
+        A top-level statement may hold functions, which are regions of their own.
+        """
+        outline, region = self.outline, tree.region
+        if region is self._whole or not tree.is_in_function(node):
+            return True
+        if any(outer.kind == "def" for outer in outline.enclosing(region.start)):
+            return True
+        return outline.region(outline.offset(*tree.position(node))) == region
 
     def judge(self, tree: Tree) -> Judge:
         """Return a judge of the sites of ``tree``."""
@@ -299,6 +315,7 @@ class Module:
                 verdict,
             )
             for verdict in verdicts
+            if verdict.site is not None or self._is_of(tree, verdict.node)
         ]
 
     def keeps_every_task(self) -> bool:

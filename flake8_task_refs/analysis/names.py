@@ -177,6 +177,8 @@ class Names:
             return _imported_as(name, origins)
         if name in _ASYNCIO_EXPORTS and "asyncio.*" in self._imported_from("*"):
             return f"asyncio.{name}"
+        if name == "asyncio":
+            return name  # where only a function imports it, or a star does
         return f"builtins.{name}" if hasattr(builtins, name) else None
 
     def _origin_of_text(self, text: str, depth: int) -> str | None:

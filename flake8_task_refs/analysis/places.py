@@ -109,9 +109,9 @@ class Places:
         name = re.escape(place.name)
         text, pattern = self.outline.code, rf"\b{name}\b"
         if place.kind == "attribute":
-            pattern = rf"\.{name}\b"
+            pattern = rf"\.[\s\\]*{name}\b"
         elif place.kind == "key":
-            text, pattern = self.outline.source, rf"\.{name}\b|[\"']{name}[\"']"
+            text, pattern = self.outline.source, rf"\.[\s\\]*{name}\b|[\"']{name}[\"']"
         trees = (self._parse(match.start()) for match in re.finditer(pattern, text))
         return list(dict.fromkeys(tree for tree in trees if tree is not None))
 

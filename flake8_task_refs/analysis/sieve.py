@@ -52,10 +52,11 @@ _GIVEN: Final = re.compile(r"(\w+)[ \t]*=[ \t]*\Z")
 # `from asyncio import gather as together`: an aggregate that goes by another name.
 _OTHER_NAME: Final = re.compile(rf"\b(?:{'|'.join(_AGGREGATE_WORDS)})[ \t]+as[ \t]")
 # What a method's object may be called if the method is asyncio's: a module, a loop, a call's value.
-# A bare name may be imported from asyncio, or be another name for it.
+# A bare name may be imported from asyncio, or be another name for it; any name may stand for a
+# loop of the same file, but for a few that never do.
 _PARTS: Final = ("", "asyncio", "tasks", "futures")
-_NO_LOOPS: Final = ("self", "cls", "tg", "hass", "group", "task_group", "nursery")
-_LOOP_SOURCES: Final = ("_loop(", "EventLoop")
+NO_LOOPS: Final = ("self", "cls", "tg", "hass", "group", "task_group", "nursery")
+_LOOP_SOURCES: Final = ("loop", "Loop", "LOOP")
 # A creator that gets another name: `import create_task as spawn`, `spawn = asyncio.create_task`.
 _ALIASED: Final = re.compile(r"asyncio(?:\.\w+)?\s+as\b")
 _ATTRIBUTE: Final = re.compile(
@@ -119,7 +120,7 @@ def mentions(source: str, settings: Settings) -> list[int]:
             base = _base(source, at)
             if base in modules or "loop" in base.lower():
                 found.append(at)
-            elif base not in _NO_LOOPS:
+            elif base not in NO_LOOPS:
                 unclear.append(at)
     if unclear and any(word in source for word in _LOOP_SOURCES):
         found += unclear

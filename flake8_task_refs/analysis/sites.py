@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import libcst as cst
 
 from flake8_task_refs.analysis.names import assigned_value
+from flake8_task_refs.analysis.sieve import NO_LOOPS
 from flake8_task_refs.analysis.tree import Scope, Tree, dotted_text, last_name
 
 if TYPE_CHECKING:
@@ -175,6 +176,7 @@ class Sites:
         return (
             isinstance(func, cst.Attribute)
             and func.attr.value == "create_task"
+            and last_name(func.value) not in NO_LOOPS
             and self.names.is_loop(tree, func.value)
         )
 

@@ -460,6 +460,10 @@ class Tree:
                 return None
         return None
 
+    def is_in_function(self, node: cst.CSTNode) -> bool:
+        """Tell whether a ``def`` holds ``node``, directly or not."""
+        return any(isinstance(at, cst.FunctionDef) for at in self.ancestors(node))
+
     def class_around(self, node: cst.CSTNode) -> cst.ClassDef | None:
         """Return the innermost class around ``node``, functions passed over."""
         return next((at for at in self.ancestors(node) if isinstance(at, cst.ClassDef)), None)
