@@ -288,7 +288,7 @@ class Module:
         A top-level statement may hold functions, which are regions of their own.
         """
         outline, region = self.outline, tree.region
-        if region is self._whole or not tree.is_in_function(node):
+        if region == self._whole or not tree.is_in_function(node):
             return True
         if any(outer.kind == "def" for outer in outline.enclosing(region.start)):
             return True
