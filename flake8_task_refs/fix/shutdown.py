@@ -27,8 +27,8 @@ GRACEFUL: Final = "graceful"
 CLOSE: Final = "close"
 
 CONFLICT: Final = (
-    "the shutdown both closes a resource and, later, waits for the worker: "
-    "no place to cancel is clearly right"
+    "the shutdown closes a resource that the task may need, "
+    "and no place to cancel it before that is clearly right"
 )
 
 _GRACEFUL_METHODS: Final = frozenset(

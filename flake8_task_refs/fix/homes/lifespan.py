@@ -185,7 +185,11 @@ def _inside(
     """Find the place inside the statement ``last``, which yields and then closes something."""
     file = context.file
     block = _innermost_block(context, last, list(yields))
+    if not block:
+        return None  # `yield; pool.close()`: there is no line between them
     stop = max(i for i, st in enumerate(block) if any(file.within(y, st) for y in yields))
+    if CLOSE in _after_last_yield(context, used, block[stop], yields):
+        return None
     tail = block[stop + 1 :]
     kinds = [list(events(file, used, statement)) for statement in tail]
     holder = _finally_around(context, last, block)
