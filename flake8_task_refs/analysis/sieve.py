@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 _METHOD: Final = "create_task"
 CREATOR_WORDS: Final = (_METHOD, "ensure_future")
 # Words that speak only when called, and only in a file that mentions asyncio at all.
-_CALLBACK: Final = "add_done_callback("
+_CALLBACK: Final = "add_done_callback"
 _AGGREGATE_WORDS: Final = (
     "Task", "gather", "shield", "run_coroutine_threadsafe", "wait", "wait_for",
 )  # fmt: skip
-_AGGREGATE_CALLS: Final = tuple(f"{word}(" for word in _AGGREGATE_WORDS)
 # All that speaks only in a file that mentions asyncio at all: the rest may be a loop's method.
 _ASYNCIO_WORDS: Final = (
-    "ensure_future", *_AGGREGATE_CALLS, _CALLBACK, *(f"{word} as " for word in _AGGREGATE_WORDS),
+    "ensure_future", _CALLBACK, "gather", "wait_for", "shield", "run_coroutine_threadsafe",
+    *(f"{word}{after}" for word in ("Task", "wait") for after in ("(", " (", " as ")),
 )  # fmt: skip
 _ASYNCIO_BYTES: Final = tuple(word.encode() for word in _ASYNCIO_WORDS)
 _WORD_BYTES: Final = frozenset(
@@ -42,7 +42,7 @@ _AWAITED: Final = ("await ", "await asyncio.")
 _ASYNCIO: Final = re.compile(
     r"asyncio(?:(?:\.\w+)?[\s\\]+as\s+(?P<alias>\w+)"
     r"|(?P<given>)(?=[ \t]*(?:$|[#;]))"
-    rf"|\s*\.\s*(?:(?:tasks|futures)\s*\.\s*)?(?P<called>{'|'.join(_AGGREGATE_WORDS)})\()",
+    rf"|\s*\.\s*(?:(?:tasks|futures)\s*\.\s*)?(?P<called>{'|'.join(_AGGREGATE_WORDS)})[\s\\]*\()",
     re.MULTILINE,
 )
 _PART_ALIAS: Final = re.compile(r"\b(?:tasks|futures)\s+as\s+(\w+)")
@@ -51,6 +51,7 @@ _OTHER_AS: Final = re.compile(r"[ \t]*(?:except|case|with|async)\b")
 _GIVEN: Final = re.compile(r"(\w+)[ \t]*=[ \t]*\Z")
 # `from asyncio import gather as together`: an aggregate that goes by another name.
 _OTHER_NAME: Final = re.compile(rf"\b(?:{'|'.join(_AGGREGATE_WORDS)})[ \t]+as[ \t]")
+_CALLED: Final = re.compile(r"[\s\\]*\(")
 # What a method's object may be called if the method is asyncio's: a module, a loop, a call's value.
 # A bare name may be imported from asyncio, or be another name for it; any name may stand for a
 # loop of the same file, but for a few that never do.
@@ -127,10 +128,10 @@ def mentions(source: str, settings: Settings) -> list[int]:
     for path in settings.task_factories:
         found += word_offsets(source, path.rsplit(".", 1)[-1])
     if "TSK202" in settings.enabled_codes and may_create_tasks(source, settings):
-        found += word_offsets(source, "cancel(")
+        found += _calls(source, "cancel")
     if aliases or "from asyncio" in source:
-        for word in _AGGREGATE_CALLS:
-            for at in word_offsets(source, word):
+        for word in _AGGREGATE_WORDS:
+            for at in _calls(source, word):
                 base = _base(source, at)
                 known = base in modules if base else "from asyncio" in source
                 if known and not source.endswith(_AWAITED, 0, at):
@@ -139,7 +140,7 @@ def mentions(source: str, settings: Settings) -> list[int]:
     else:
         found += called
     if found or speaks_of_asyncio:
-        found += word_offsets(source, _CALLBACK)
+        found += _calls(source, _CALLBACK)
     return sorted(set(found))
 
 
@@ -205,15 +206,19 @@ def _base(source: str, at: int) -> str:
     return source[start:end]
 
 
+def _calls(source: str, word: str) -> list[int]:
+    """Return where ``word`` is called in ``source``, or defined."""
+    return [at for at in word_offsets(source, word) if _CALLED.match(source, at + len(word))]
+
+
 def word_offsets(source: str, word: str, start: int = 0, end: int | None = None) -> list[int]:
-    """Return where ``word`` stands in ``source`` as a whole name, or as one that is called."""
+    """Return where ``word`` stands in ``source`` as a whole name."""
     found: list[int] = []
-    called = word[-1] == "("
     end = len(source) if end is None else end
     at = source.find(word, start, end)
     while at >= 0:
         after = at + len(word)
-        if not _continues(source, at - 1) and (called or not _continues(source, after)):
+        if not (_continues(source, at - 1) or _continues(source, after)):
             found.append(at)
         at = source.find(word, after, end)
     return found

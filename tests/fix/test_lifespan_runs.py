@@ -371,7 +371,7 @@ CONFLICTS = {
 
 @pytest.mark.parametrize("shape", CONFLICTS)
 def test_without_a_right_order_it_is_declined(shape: str) -> None:
-    check_declined(lifespan(CONFLICTS[shape]), "no place to cancel is clearly right")
+    check_declined(lifespan(CONFLICTS[shape]), "no place to cancel it before that is clearly right")
 
 
 @pytest.mark.parametrize("shape", CONFLICTS)
