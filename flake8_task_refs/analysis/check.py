@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from flake8_task_refs.analysis.excerpt import Detail, Excerpt, RegionLines, Unseen
 from flake8_task_refs.analysis.finding import TOO_COMPLEX, Finding, SourceError
 from flake8_task_refs.analysis.outline import Region, normalise_newlines, skim
-from flake8_task_refs.analysis.sieve import may_rename, mentions, word_offsets
+from flake8_task_refs.analysis.sieve import mentions, word_offsets
 from flake8_task_refs.options import Settings
 from flake8_task_refs.rules import BY_CODE, RULES
 
@@ -171,8 +171,7 @@ class Module:
         self._refuse_too_many(offsets)
         regions = self._regions(offsets)
         # Other names for a creator, then functions of the file that hand a new task on.
-        if self.settings.task_factories or may_rename(self.outline.source):
-            regions |= self._regions_naming(self.sites.aliases())
+        regions |= self._regions_naming(self.sites.aliases)
         known: set[tuple[str, str]] = set()
         for _ in range(_MAX_WRAPPERS):
             wrappers = self._wrappers(regions)

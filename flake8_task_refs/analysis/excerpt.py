@@ -153,12 +153,15 @@ class RegionLines:
         flat = self.outline.flat(base, self.region.end)
         lines: list[_Line] = []
         start = at = depth = 0
+        pairs = [
+            pair
+            for pair in zip(_OPENING, _CLOSING, strict=True)
+            if pair[0] in flat or pair[1] in flat
+        ]
         for text in [*flat.split("\n"), ""]:
             if text and not text.isspace():
-                for bracket in _OPENING:
-                    depth += text.count(bracket)
-                for bracket in _CLOSING:
-                    depth -= text.count(bracket)
+                for opening, closing in pairs:
+                    depth += text.count(opening) - text.count(closing)
             at += len(text) + 1
             if (depth > 0 or text.endswith("\\")) and at <= len(flat):
                 continue

@@ -50,7 +50,7 @@ _PART_ALIAS: Final = re.compile(r"\b(?:tasks|futures)\s+as\s+(\w+)")
 _OTHER_AS: Final = re.compile(r"[ \t]*(?:except|case|with|async)\b")
 _GIVEN: Final = re.compile(r"(\w+)[ \t]*=[ \t]*\Z")
 # `from asyncio import gather as together`: an aggregate that goes by another name.
-_OTHER_NAME: Final = re.compile(rf"\b(?:{'|'.join(_AGGREGATE_WORDS)})[ \t]+as[ \t]")
+_OTHER_NAME: Final = re.compile(r"[ \t]+as[ \t]")
 _CALLED: Final = re.compile(r"[\s\\]*\(")
 # What a method's object may be called if the method is asyncio's: a module, a loop, a call's value.
 # A bare name may be imported from asyncio, or be another name for it; any name may stand for a
@@ -131,12 +131,15 @@ def mentions(source: str, settings: Settings) -> list[int]:
         found += _calls(source, "cancel")
     if aliases or "from asyncio" in source:
         for word in _AGGREGATE_WORDS:
-            for at in _calls(source, word):
-                base = _base(source, at)
-                known = base in modules if base else "from asyncio" in source
-                if known and not source.endswith(_AWAITED, 0, at):
+            for at in word_offsets(source, word):
+                end = at + len(word)
+                if _CALLED.match(source, end):
+                    base = _base(source, at)
+                    known = base in modules if base else "from asyncio" in source
+                    if known and not source.endswith(_AWAITED, 0, at):
+                        found.append(at)
+                elif _OTHER_NAME.match(source, end):
                     found.append(at)
-        found += [match.start() for match in _OTHER_NAME.finditer(source)]
     else:
         found += called
     if found or speaks_of_asyncio:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import libcst as cst
 
 from flake8_task_refs.analysis.names import assigned_value
-from flake8_task_refs.analysis.sieve import NO_LOOPS
+from flake8_task_refs.analysis.sieve import NO_LOOPS, may_rename
 from flake8_task_refs.analysis.tree import Scope, Tree, dotted_text, last_name
 
 if TYPE_CHECKING:
@@ -62,8 +62,11 @@ class Sites:
         self.names = names
         self.wrappers: set[tuple[str, str]] = set()  # (defined_in its scope, its name)
 
+    @cached_property
     def aliases(self) -> list[str]:
-        """Return the module's own names for creators and aggregates: ``spawn`` of ``as spawn``."""
+        """The module's own names for creators and aggregates: ``spawn`` of ``as spawn``."""
+        if not self.names.settings.task_factories and not may_rename(self.names.outline.source):
+            return []
         known = CREATORS | AGGREGATES | set(self.names.settings.task_factories)
         return [
             name
@@ -79,7 +82,7 @@ class Sites:
 
     @cached_property
     def _module_names(self) -> frozenset[str]:
-        return self._last_names | set(self.aliases())
+        return self._last_names | set(self.aliases)
 
     def find(self, tree: Tree) -> list[CreationSite]:
         """Return the creation sites of ``tree``, in source order."""

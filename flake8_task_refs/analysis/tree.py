@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeGuard, TypeVar
 
 import libcst as cst
@@ -317,7 +318,6 @@ class Tree:
             # Such as a bare except: before another, or b"" beside "".
             raise SourceError(str(error)) from None
         self.parent: dict[cst.CSTNode, cst.CSTNode] = {}
-        self.order: dict[cst.CSTNode, int] = {}
         self.scope: dict[cst.CSTNode, Scope] = {}
         self.inner: dict[cst.CSTNode, Scope] = {}
         self._calls: list[cst.Call] = []
@@ -329,25 +329,27 @@ class Tree:
         self._offsets: dict[cst.CSTNode, int] | None = None
         self._walk()
 
+    @cached_property
+    def order(self) -> dict[cst.CSTNode, int]:
+        """Each node's place in source order."""
+        return {node: at for at, node in enumerate(self.scope)}
+
     # -- the walk ---------------------------------------------------------------------------
 
     def _walk(self) -> None:
         root = self._new_scope("module", self.module, None)
-        parent, order, scope_of = self.parent, self.order, self.scope
+        parent, scope_of = self.parent, self.scope
         plans, is_node = _PLANS, _IS_NODE
         # (node, its parent, its scope, what a name does there, whether the skim sees its names)
         stack: list[tuple[cst.CSTNode, cst.CSTNode | None, Scope, int, bool]] = [
             (self.module, None, root, _LOAD, True)
         ]
         pop, push = stack.pop, stack.append
-        count = 0
         while stack:
             node, holder, scope, role, visible = pop()
             if holder is not None:
                 parent[node] = holder
-            order[node] = count
             scope_of[node] = scope
-            count += 1
             if type(node) is cst.Name:
                 if visible:
                     self._names.append(node)
@@ -410,7 +412,7 @@ class Tree:
             scope.elsewhere.update(item.name.value for item in node.names)
         elif isinstance(node, (cst.Import, cst.ImportFrom)):
             self._note_import(node, scope)
-            self._take_names(node)
+            self._take_names(node, scope)
         elif isinstance(node, (cst.Assign, cst.AnnAssign, cst.NamedExpr)):
             if not isinstance(node.value, (cst.Name, cst.Attribute)):
                 return
@@ -419,14 +421,14 @@ class Tree:
             names = [target.target for target in targets]
             self.renamings += [(at.value, known) for at in names if isinstance(at, cst.Name)]
 
-    def _take_names(self, node: cst.CSTNode) -> None:
+    def _take_names(self, node: cst.CSTNode, scope: Scope) -> None:
         """Put the names of an import into the name order; they are no variables of their own."""
         for _, child in children(node):
             self.parent[child] = node
-            self.order[child] = self.order[node]
+            self.scope[child] = scope
             if isinstance(child, cst.Name):
                 self._names.append(child)
-            self._take_names(child)
+            self._take_names(child, scope)
 
     def _note_import(self, node: cst.Import | cst.ImportFrom, scope: Scope) -> None:
         for bound, origin in imported(node):
