@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import sys
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -65,9 +66,9 @@ class TaskRefsPlugin:
         from flake8_task_refs.analysis.check import check_source  # noqa: PLC0415
         from flake8_task_refs.analysis.finding import SourceError  # noqa: PLC0415
 
-        was_loaded = "libcst" in sys.modules
         try:
-            findings = check_source(self.source, self.settings)
+            with _libcst_kept_from_collector():
+                findings = check_source(self.source, self.settings)
         except SourceError as error:
             # flake8 asks only about what Python can parse, and reports the rest itself, as E999.
             reason = f"not checked: {' '.join(str(error).split())}"
@@ -78,10 +79,25 @@ class TaskRefsPlugin:
 
             yield 1, 0, f"{NOT_CHECKED} {internal_error(error)}", type(self)
             return
-        if not was_loaded and "libcst" in sys.modules:
-            # libcst is as large as flake8 and stays; each search for garbage, of which flake8's
-            # trees cause many, would go through it again.
-            gc.freeze()
         for finding in findings:
             text = f"{finding.code} {finding.message}"
             yield finding.line, finding.column - 1, text, type(self)
+
+
+@contextlib.contextmanager
+def _libcst_kept_from_collector() -> Iterator[None]:
+    """Let the search for garbage pass over libcst, if it is loaded in here.
+
+    It is as large as flake8 and stays; each search, of which flake8's trees cause many, would go
+    through it again.
+    """
+    if "libcst" in sys.modules or not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        if "libcst" in sys.modules:
+            gc.freeze()
+        gc.enable()

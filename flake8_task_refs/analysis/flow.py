@@ -5,6 +5,8 @@ The answers lean towards "yes": a rule stays silent where a path cannot be ruled
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import libcst as cst
@@ -26,27 +28,42 @@ class Flow:
         # Where in a block the last return stands, and the last statement that never ends.
         self._returns_in: dict[cst.CSTNode, int] = {}
         self._endless_in: dict[cst.CSTNode, int] = {}
+        # Answers of `_latest`, `_bound_later`, `_surely_bound` and `loops`: a function may bind one
+        # name a thousand times, and each binding is held against each use.
+        self._latest_before: dict[cst.CSTNode, int] = {}
+        self._bound_later_in: dict[tuple[cst.CSTNode, cst.CSTNode], bool] = {}
+        self._surely_bound_in: dict[tuple[cst.CSTNode, cst.CSTNode], list[cst.Name]] = {}
+        self._loops_around: dict[cst.CSTNode, list[cst.While | cst.For]] = {}
 
-    def reaches(self, start: cst.CSTNode, use: cst.CSTNode, kills: list[cst.Name]) -> bool:
-        """Tell whether ``use`` can see what ``start`` bound, none of ``kills`` in between.
+    def reaches(self, start: cst.CSTNode, use: cst.CSTNode, stores: list[cst.Name]) -> bool:
+        """Tell whether ``use`` can see what ``start`` bound, nothing bound anew in between.
 
-        ``start`` is the binding (a name or the call that stored it); all lie in one function.
+        ``start`` is the binding (a name or the call that stored it), ``stores`` all that bind the
+        name, in source order; all lie in one function.
         """
-        tree = self.tree
-        first, last = tree.order[start], tree.order[use]
-        if last > first and self._forward(start, use):
-            blocks = {block for block, _ in tree.blocks(use)}
-            if not any(
-                first < tree.order[kill] < last and self._certain(kill, use, blocks)
-                for kill in kills
-            ):
-                return True
-        return self._around(start, use, kills)
+        order = self.tree.order
+        first = order[start]
+        if order[use] > first and self._latest(use, stores) <= first and self._forward(start, use):
+            return True
+        return self._around(start, use, stores)
+
+    def _latest(self, use: cst.CSTNode, stores: list[cst.Name]) -> int:
+        """Return where the last of ``stores`` stands that has surely run before ``use``, or -1."""
+        known = self._latest_before.get(use)
+        if known is None:
+            order, blocks = self.tree.order, {block for block, _ in self.tree.blocks(use)}
+            before = bisect_left(stores, order[use], key=order.__getitem__)
+            certain = (s for s in reversed(stores[:before]) if self._certain(s, use, blocks))
+            known = self._latest_before[use] = next((order[store] for store in certain), -1)
+        return known
 
     def _certain(self, kill: cst.Name, use: cst.CSTNode, blocks: set[cst.CSTNode]) -> bool:
         """Tell whether ``kill`` has surely run before ``use``, whose blocks are given."""
         tree = self.tree
-        block, statement = tree.blocks(kill)[0]
+        around = tree.blocks(kill)
+        if not around:
+            return False  # a parameter
+        block, statement = around[0]
         if tree.holds(statement, use):
             # `t = f(t)` reads before it binds; a loop's target is bound before its body.
             return (
@@ -120,39 +137,65 @@ class Flow:
                 return True
         return False
 
-    def _around(self, start: cst.CSTNode, use: cst.CSTNode, kills: list[cst.Name]) -> bool:
+    def _around(self, start: cst.CSTNode, use: cst.CSTNode, stores: list[cst.Name]) -> bool:
         """Tell whether a loop's next turn brings ``start``'s binding to ``use``."""
-        tree = self.tree
-        first, last = tree.order[start], tree.order[use]
-        use_blocks = {block for block, _ in tree.blocks(use)}
-        start_blocks = {block for block, _ in tree.blocks(start)}
-        if last > first and self._certain_start(start, use, use_blocks):
+        loops = self.loops(start)
+        if not loops:
             return False
-        for loop in self.loops(start):
-            if not tree.holds(loop, use):
-                continue
-            killed = any(
-                tree.holds(loop, kill)
-                and (
-                    (tree.order[kill] > first and tree.blocks(kill)[0][0] in start_blocks)
-                    or (tree.order[kill] < last and self._certain(kill, use, use_blocks))
-                )
-                for kill in kills
-            )
-            if not killed:
-                return True
-        return False
+        tree = self.tree
+        if tree.order[use] > tree.order[start] and self._certain_start(start, use):
+            return False
+        return any(
+            tree.holds(loop, use)
+            and not self._bound_later(start, loop, stores)
+            and all(store is start for store in self._surely_bound(use, loop, stores))
+            for loop in loops
+        )
 
-    def _certain_start(
-        self, start: cst.CSTNode, use: cst.CSTNode, blocks: set[cst.CSTNode]
-    ) -> bool:
+    def _bound_later(self, start: cst.CSTNode, loop: cst.CSTNode, stores: list[cst.Name]) -> bool:
+        """Tell whether a turn of ``loop`` that comes through ``start`` binds the name once more."""
+        known = self._bound_later_in.get((start, loop))
+        if known is None:
+            tree, first = self.tree, self.tree.order[start]
+            blocks = {block for block, _ in tree.blocks(start)}
+            known = self._bound_later_in[start, loop] = any(
+                tree.order[store] > first
+                and tree.holds(loop, store)
+                and tree.blocks(store)[0][0] in blocks
+                for store in reversed(stores)
+            )
+        return known
+
+    def _surely_bound(
+        self, use: cst.CSTNode, loop: cst.CSTNode, stores: list[cst.Name]
+    ) -> list[cst.Name]:
+        """Return what each turn of ``loop`` surely binds before ``use``: two of ``stores`` do."""
+        known = self._surely_bound_in.get((use, loop))
+        if known is None:
+            tree, last = self.tree, self.tree.order[use]
+            blocks = {block for block, _ in tree.blocks(use)}
+            certain = (
+                store
+                for store in stores
+                if tree.order[store] < last
+                and tree.holds(loop, store)
+                and self._certain(store, use, blocks)
+            )
+            known = self._surely_bound_in[use, loop] = list(islice(certain, 2))
+        return known
+
+    def _certain_start(self, start: cst.CSTNode, use: cst.CSTNode) -> bool:
         """Tell whether ``start`` itself binds anew before each run of the later ``use``."""
         block, statement = self.tree.blocks(start)[0]
-        return block in blocks and not self.tree.holds(statement, use)
+        around = (outer for outer, _ in self.tree.blocks(use))
+        return block in around and not self.tree.holds(statement, use)
 
     def loops(self, node: cst.CSTNode) -> list[cst.While | cst.For]:
         """Return the loops of the same function whose body holds ``node``, innermost first."""
-        found: list[cst.While | cst.For] = []
+        found = self._loops_around.get(node)
+        if found is not None:
+            return found
+        found = self._loops_around[node] = []
         inner = node
         for outer in self.tree.ancestors(node):
             if isinstance(outer, (cst.FunctionDef, cst.Lambda, cst.ClassDef)):

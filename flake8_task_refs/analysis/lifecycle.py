@@ -16,7 +16,7 @@ from flake8_task_refs.analysis.applications import application_of, stops_applica
 from flake8_task_refs.analysis.cancellation import is_endless, is_wide, swallowers
 from flake8_task_refs.analysis.effects import CLOSERS
 from flake8_task_refs.analysis.names import assigned_value
-from flake8_task_refs.analysis.owners import owner_of
+from flake8_task_refs.analysis.owners import Owners
 from flake8_task_refs.analysis.ownership import Hold, How, Ownership
 from flake8_task_refs.analysis.places import Places, place_of
 from flake8_task_refs.analysis.tree import Tree, last_name
@@ -46,6 +46,7 @@ class Lifecycle:
         """Use what ``ownership`` knows of the region."""
         self.ownership = ownership
         self.tree = ownership.tree
+        self.owners = Owners(self.tree, ownership.names)
         self.places = Places(ownership.tree.outline, ownership.parse)
 
     @property
@@ -66,7 +67,7 @@ class Lifecycle:
         holders = [hold for hold in holds if not _asks_result(hold.node)]
         if site.kind != "task" or not all(hold.how in _LASTING for hold in holders):
             return None
-        owner = owner_of(self.tree, self.ownership.names, site.call, holders, codes)
+        owner = self.owners.owner(site.call, holders, codes)
         worker = self._worker(site) if owner is not None else None
         if owner is None or worker is None or not worker.is_endless():
             return None
@@ -213,7 +214,7 @@ class Lifecycle:
     def _is_ending(self, function: cst.FunctionDef, call: cst.Call) -> bool:
         if function.name.value in CLOSERS or stops_application(self.tree, function):
             return True
-        application = application_of(self.tree, self.ownership.names, function)
+        application = self.owners.application(function)
         if application is None or not application.yields or not application.sure:
             return False
         return any(

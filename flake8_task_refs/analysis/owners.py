@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
-from flake8_task_refs.analysis.applications import application_of
+from flake8_task_refs.analysis.applications import Application, application_of
 from flake8_task_refs.analysis.effects import CLOSERS
 from flake8_task_refs.analysis.ownership import How
 from flake8_task_refs.analysis.tree import Tree, last_name
@@ -45,45 +45,72 @@ class Owner:
     end: frozenset[str]
 
 
-def owner_of(
-    tree: Tree, names: Names, call: cst.Call, holds: list[Hold], codes: frozenset[str]
-) -> Owner | None:
-    """Return who is to end the task of ``call``, which ``holds`` keep; None if nobody is known.
+class Owners:
+    """Finds out who is to end the tasks of one region."""
 
-    Only owners of which one of ``codes`` speaks are looked for.
-    """
-    function = tree.function_around(call)
-    if not isinstance(function, cst.FunctionDef):
-        return None
-    application = application_of(tree, names, function)
-    if application is not None and application.sure:
-        if not all(_is_of_application(tree, hold, application) for hold in holds):
+    def __init__(self, tree: Tree, names: Names) -> None:
+        """Answer for ``tree``."""
+        self._tree = tree
+        self._names = names
+        self._applications: dict[cst.FunctionDef, Application | None] = {}
+        # What the end of a lifespan names, by the first yield that it comes after.
+        self._ends: dict[cst.CSTNode | None, frozenset[str]] = {}
+
+    def application(self, function: cst.FunctionDef) -> Application | None:
+        """Return the application that ``function`` starts, None if it starts none."""
+        if function not in self._applications:
+            self._applications[function] = application_of(self._tree, self._names, function)
+        return self._applications[function]
+
+    def owner(self, call: cst.Call, holds: list[Hold], codes: frozenset[str]) -> Owner | None:
+        """Return who is to end the task of ``call``, which ``holds`` keep; None if nobody is known.
+
+        Only owners of which one of ``codes`` speaks are looked for.
+        """
+        tree = self._tree
+        function = tree.function_around(call)
+        if not isinstance(function, cst.FunctionDef):
             return None
-        return Owner("TSK201", _with_helpers(tree, _end_of(tree, application, call), call))
-    if "TSK204" not in codes or any(hold.how is How.ALIVE for hold in holds):
-        return None
-    found = _closers(tree, call) if all(_is_of_self(tree, h.node) for h in holds) else set()
-    if not found and all(isinstance(hold.node, cst.Name) for hold in holds):
-        found = _stoppers(tree, function)
-    return Owner("TSK204", _with_helpers(tree, found, call)) if found else None
+        application = self.application(function)
+        if application is not None and application.sure:
+            if not all(_is_of_application(tree, hold, application) for hold in holds):
+                return None
+            return Owner("TSK201", self._end_of(application, call))
+        if "TSK204" not in codes or any(hold.how is How.ALIVE for hold in holds):
+            return None
+        found = _closers(tree, call) if all(_is_of_self(tree, h.node) for h in holds) else set()
+        if not found and all(isinstance(hold.node, cst.Name) for hold in holds):
+            found = _stoppers(tree, function)
+        return Owner("TSK204", _with_helpers(tree, found, call)) if found else None
 
+    def _end_of(self, application: Application, call: cst.Call) -> frozenset[str]:
+        """Return the names in an application's end and in the helpers that it calls.
 
-def _end_of(tree: Tree, application: Application, call: cst.Call) -> set[str]:
-    """Return the names in an application's end: after the ``yield``, or in shutdown handlers."""
-    if not application.yields:
-        code = tree.outline.code
-        return {word for start, end in application.endings for word in _words(code[start:end])}
-    body = application.function.body
-    suspended = [
-        tree.order[node]
-        for node in tree.walk(body)
-        if isinstance(node, cst.Yield) and tree.order[node] > tree.order[call]
-    ]
-    return {
-        last_name(node)
-        for node in tree.walk(body, into_functions=True)
-        if suspended and tree.order.get(node, 0) > suspended[0]
-    } - {""}
+        The end is what comes after the ``yield``, or the shutdown handlers.
+        """
+        tree = self._tree
+        if not application.yields:
+            code = tree.outline.code
+            words = {word for start, end in application.endings for word in _words(code[start:end])}
+            return _with_helpers(tree, words, call)
+        body = application.function.body
+        suspended = next(
+            (
+                node
+                for node in tree.jumps(body)
+                if isinstance(node, cst.Yield) and tree.order[node] > tree.order[call]
+            ),
+            None,
+        )
+        known = self._ends.get(suspended)
+        if known is None:
+            found = {
+                last_name(node)
+                for node in tree.walk(body, into_functions=True)
+                if suspended is not None and tree.order.get(node, 0) > tree.order[suspended]
+            } - {""}
+            known = self._ends[suspended] = _with_helpers(tree, found, call)
+        return known
 
 
 def _closers(tree: Tree, call: cst.Call) -> set[str]:

@@ -552,13 +552,12 @@ class Ownership:
     def _follow_uses(self, name: str, scope: Scope, start: cst.CSTNode) -> list[Hold]:
         stores = scope.stores.get(name, [])
         binding = isinstance(start, cst.Name) and start in stores
-        kills = [store for store in stores if store is not start]
         found: list[Hold] = []
         holding: list[cst.CSTNode] = []
         for use in scope.uses(name):
             if self._in_nested(use, scope):
                 held = self.in_closure(use, scope, start)
-            elif scope.kind == "comprehension" or self.flow.reaches(start, use, kills):
+            elif scope.kind == "comprehension" or self.flow.reaches(start, use, stores):
                 held = self.holds(use)
             elif not binding and self._reaches_any(stores, use):
                 # A container that somebody holds already, before it is filled.
@@ -584,10 +583,7 @@ class Ownership:
 
     def _reaches_any(self, stores: list[cst.Name], use: cst.Name) -> bool:
         """Tell whether ``use`` sees what one of ``stores`` bound."""
-        return any(
-            self.flow.reaches(store, use, [kill for kill in stores if kill is not store])
-            for store in stores
-        )
+        return any(self.flow.reaches(store, use, stores) for store in stores)
 
     def _other_targets(self, store: cst.Name) -> list[Hold]:
         """Return the holds of ``a = self.b = []`` besides the name ``a``."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
-from flake8_task_refs.analysis.applications import Application, application_of
 from flake8_task_refs.analysis.callbacks import Callbacks
 from flake8_task_refs.analysis.helpers import Helper, find_helper
 from flake8_task_refs.analysis.lifecycle import Lifecycle
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import TypeGuard
 
+    from flake8_task_refs.analysis.applications import Application
     from flake8_task_refs.analysis.sites import CreationSite
 from flake8_task_refs.analysis.containers import Containers
 from flake8_task_refs.analysis.sites import defined_in
@@ -53,15 +53,10 @@ class Judge:
         self.containers = Containers(ownership.tree.outline)
         self.lifecycle = Lifecycle(ownership)
         self.wanted = wanted
-        self._applications: dict[cst.FunctionDef, Application | None] = {}
 
     def application(self, function: cst.FunctionDef) -> Application | None:
         """Return the application that ``function`` starts, None if it starts none."""
-        if function not in self._applications:
-            ownership = self.ownership
-            found = application_of(ownership.tree, ownership.names, function)
-            self._applications[function] = found
-        return self._applications[function]
+        return self.lifecycle.owners.application(function)
 
     def verdicts(self, sites: list[CreationSite]) -> list[Verdict]:
         """Return what the rules say of ``sites``, and of the region's done-callbacks."""
