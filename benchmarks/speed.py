@@ -131,6 +131,26 @@ def sites(count: int) -> str:
     return f"import asyncio\n\n\nasync def f():\n{body}"
 
 
+def rebound(count: int) -> str:
+    """Return a function that binds ``count`` tasks to one name, each in a branch."""
+    body = "".join(
+        f"    if a{i}:\n        t = asyncio.create_task(x({i}))\n    if t:\n        await t\n"
+        for i in range(count)
+    )
+    return f"import asyncio\n\n\nasync def f(t):\n{body}"
+
+
+def lifespan(count: int) -> str:
+    """Return a lifespan that starts ``count`` endless tasks."""
+    body = "".join(f"    t{i} = asyncio.create_task(poll({i}))\n" for i in range(count))
+    return (
+        "import asyncio\nfrom contextlib import asynccontextmanager\n\n"
+        "from fastapi import FastAPI\n\n\nasync def poll(i):\n    while True:\n"
+        "        await asyncio.sleep(i)\n\n\n@asynccontextmanager\nasync def lifespan(app):\n"
+        f"{body}    yield\n\n\napp = FastAPI(lifespan=lifespan)\n"
+    )
+
+
 def methods(count: int) -> str:
     """Return a class of ``count`` methods, every tenth with a task."""
     body = "".join(
@@ -168,6 +188,8 @@ def generated(megabytes: float) -> str:
 GROWING: dict[str, tuple[Callable[[int], str], tuple[int, int, int]]] = {
     "lines in a function": (function, (200, 2_000, 20_000)),
     "tasks in a function": (sites, (10, 100, 1_000)),
+    "tasks in a lifespan": (lifespan, (10, 100, 1_000)),
+    "tasks of one name": (rebound, (10, 100, 1_000)),
     "methods in a class": (methods, (10, 100, 1_000)),
     "functions with a registry": (registered, (10, 100, 1_000)),
     "depth of nesting": (nesting, (10, 30, 50)),

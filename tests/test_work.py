@@ -107,6 +107,7 @@ def calls(source: str) -> int:
     [
         (speed.function, 1_000),
         (speed.sites, 60),
+        (speed.lifespan, 60),
         (speed.methods, 200),
         (speed.nesting, 24),
         (speed.registered, 50),
@@ -118,6 +119,12 @@ def test_the_work_grows_with_the_source(make: Callable[[int], str], size: int) -
     calls(make(2))  # fills caches
     once, twice = calls(make(size)), calls(make(2 * size))
     assert twice < 2.3 * once
+
+
+def test_each_binding_of_a_name_is_held_against_each_use_once() -> None:
+    calls(speed.rebound(2))
+    once, twice = calls(speed.rebound(60)), calls(speed.rebound(120))
+    assert twice < 4.2 * once
 
 
 @pytest.mark.parametrize(

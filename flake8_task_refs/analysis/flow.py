@@ -59,19 +59,14 @@ class Flow:
 
     def _certain(self, kill: cst.Name, use: cst.CSTNode, blocks: set[cst.CSTNode]) -> bool:
         """Tell whether ``kill`` has surely run before ``use``, whose blocks are given."""
-        tree = self.tree
-        around = tree.blocks(kill)
-        if not around:
-            return False  # a parameter
-        block, statement = around[0]
-        if tree.holds(statement, use):
+        around = self.tree.blocks(kill)
+        if not around or around[0][0] not in blocks:
+            return False  # a parameter, or somewhere that may be passed by
+        statement = around[0][1]
+        if self.tree.holds(statement, use):
             # `t = f(t)` reads before it binds; a loop's target is bound before its body.
-            return (
-                isinstance(statement, _LOOPS)
-                and block in blocks
-                and tree.holds(statement.body, use)
-            )
-        return block in blocks and not isinstance(statement, _LOOPS)
+            return isinstance(statement, _LOOPS) and self.tree.holds(statement.body, use)
+        return not isinstance(statement, _LOOPS)
 
     def _forward(self, start: cst.CSTNode, use: cst.CSTNode) -> bool:
         """Tell whether control can run from ``start`` down to ``use`` without a loop's way back."""

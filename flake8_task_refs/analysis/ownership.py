@@ -87,6 +87,9 @@ class Ownership:
         self.observed: list[tuple[Tree, cst.Call]] = []
         self.inside: dict[cst.CSTNode, list[tuple[Tree, Hold]]] = {}
         self._following: set[tuple[str, cst.CSTNode]] = set()
+        self._turned_back = 0  # how often a name was met that is being followed already
+        # What `holds` said of a use of a name, what it observed there, and whether it bound a name.
+        self._held: dict[cst.CSTNode, tuple[list[Hold], list[tuple[Tree, cst.Call]], bool]] = {}
         self.depth = 0
 
     def of(self, tree: Tree) -> Ownership:
@@ -541,6 +544,7 @@ class Ownership:
     def _follow(self, name: str, scope: Scope, start: cst.CSTNode) -> list[Hold]:
         """Return the holds of what variable ``name`` of ``scope`` got at ``start``."""
         if (name, start) in self._following:
+            self._turned_back += 1
             return []
         self._following.add((name, start))
         self.was_bound |= name != "_"
@@ -558,10 +562,10 @@ class Ownership:
             if self._in_nested(use, scope):
                 held = self.in_closure(use, scope, start)
             elif scope.kind == "comprehension" or self.flow.reaches(start, use, stores):
-                held = self.holds(use)
+                held = self._held_by(use)
             elif not binding and self._reaches_any(stores, use):
                 # A container that somebody holds already, before it is filled.
-                held = [hold for hold in self.holds(use) if hold.how not in _AT_THE_TIME]
+                held = [hold for hold in self._held_by(use) if hold.how not in _AT_THE_TIME]
             else:
                 continue
             if held:
@@ -580,6 +584,22 @@ class Ownership:
         if not locals_outlive(self.flow, scope, start, name):
             return []
         return [Hold(How.ALIVE, start)]
+
+    def _held_by(self, use: cst.Name) -> list[Hold]:
+        """Return what ``holds`` says of a use of a name; many bindings may come to it."""
+        known = self._held.get(use)
+        if known is not None:
+            held, observed, bound = known
+            self.observed += observed
+            self.was_bound |= bound
+            return held
+        before, turned_back, was_bound = len(self.observed), self._turned_back, self.was_bound
+        self.was_bound = False
+        held = self.holds(use)
+        if turned_back == self._turned_back:  # else it depends on where it was asked from
+            self._held[use] = (held, self.observed[before:], self.was_bound)
+        self.was_bound |= was_bound
+        return held
 
     def _reaches_any(self, stores: list[cst.Name], use: cst.Name) -> bool:
         """Tell whether ``use`` sees what one of ``stores`` bound."""
