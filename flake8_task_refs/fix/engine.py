@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["Declined", "FixResult", "FixSettings", "fix_source"]
 
 _PASSES: Final = 4
+# How often a file's repairs are tried in other combinations where they spoil one another.
+_MAX_ATTEMPTS: Final = 100
 WORSE: Final = "the repaired code would still have a finding here, or a new one"
 BROKEN: Final = "the repaired code would not compile: repair it by hand"
 OVERLAPS: Final = "this site is intertwined with another: repair it by hand"
@@ -140,6 +142,7 @@ class _Repair:
         self._settings = settings
         self._file = SourceFile(judged.tree)
         self._names = FileNames(self._file, judged.judge.ownership.names)
+        self._attempts = 0
 
     def of(self, wanted: list[Finding]) -> _Done:
         """Repair as many of ``wanted`` as possible at once; those that spoil it are declined."""
@@ -158,8 +161,8 @@ class _Repair:
         try:
             self._attempt([*base, *wanted])
         except _RefusedError as reason:
-            if len(wanted) == 1:
-                return [], [Declined(wanted[0], str(reason))]
+            if len(wanted) == 1 or self._attempts > _MAX_ATTEMPTS:
+                return [], [Declined(finding, str(reason)) for finding in wanted]
         else:
             return wanted, []
         middle = len(wanted) // 2
@@ -169,6 +172,7 @@ class _Repair:
 
     def _attempt(self, wanted: Sequence[Finding]) -> _Done:
         """Plan and make the repair of ``wanted``. Raises ``_RefusedError`` if it does no good."""
+        self._attempts += 1
         file, names, settings = self._file, self._names, self._settings
         layout = Layout(settings.line_length, file.indent_unit)
         registry = settings.analysis.registry_name.strip("_") or "background_tasks"

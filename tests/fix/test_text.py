@@ -6,6 +6,7 @@ import pytest
 from transform import check_declined, check_fixed, check_unchanged, fix
 
 from flake8_task_refs.analysis.finding import SourceError
+from flake8_task_refs.fix import engine
 from flake8_task_refs.fix.engine import fix_source
 from flake8_task_refs.options import Settings
 
@@ -836,3 +837,22 @@ def test_a_plain_type_variable_of_the_file_is_used() -> None:
     for other in ('Item = TypeVar("Item", bound=int)', "class A: ...\n\n\nItem = TypeVar('Item')"):
         text = fix(head.format(other) + site).text
         assert "def _track(task: asyncio.Task[_T]) -> asyncio.Task[_T]:" in text
+
+
+def test_repairs_that_all_spoil_one_another_are_not_tried_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried = 0
+
+    def refuse(_: object, done: object) -> None:
+        nonlocal tried
+        del done
+        tried += 1
+        raise engine._RefusedError(engine.BROKEN)
+
+    monkeypatch.setattr(engine._Repair, "_verify", refuse)
+    text = ONE.format("\n    ".join(f"asyncio.create_task(work{n}())" for n in range(400)))
+    result = fix_source(text)
+    assert result.text == text
+    assert len(result.declined) == 400
+    assert tried <= 2 * engine._MAX_ATTEMPTS
