@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import libcst as cst
@@ -139,6 +140,7 @@ def _is_listed(outline: Outline, name: str, events: tuple[str, ...], lists: str)
     return re.search(pattern, outline.source) is not None
 
 
+@lru_cache(maxsize=1)  # files come one after another, functions that ask in one file
 def _endings(outline: Outline) -> tuple[tuple[int, int], ...]:
     """Return where the bodies of the module's shutdown handlers lie."""
     found: list[tuple[int, int]] = []

@@ -36,6 +36,8 @@ _MAX_SITES = 1000
 _MAX_SITES_OF_FILE = 3000
 # Functions that hand on a task of one that hands on a task of one ...
 _MAX_WRAPPERS = 20
+# Excerpts of one region, each of which answers one question more.
+_MAX_LOOKS = 5
 # Characters of a region that costs less to parse as it is than to choose from.
 _SHORT = 500
 _KEEPS_EVERY_TASK = re.compile(r"\.set_task_factory\(\s*([\w.]+)")
@@ -125,6 +127,7 @@ class Module:
         self._in_excerpts = True
         self._marks: dict[Region, set[int]] = {}
         self._details: dict[Region, Detail] = {}
+        self._looks: Counter[Region] = Counter()
         self._lines: dict[Region, RegionLines] = {}
         self._trees: dict[Region, Tree] = {}
         self._sites: dict[Tree, list[CreationSite]] = {}
@@ -224,10 +227,16 @@ class Module:
             try:
                 return question(self._tree(region))
             except Unseen as unseen:  # noqa: PERF203
-                known = self._details.get(unseen.region, Detail())
-                more = known | unseen.detail
-                self._details[unseen.region] = more if more != known else Detail(everything=True)
-                del self._trees[unseen.region]
+                self._look_closer(unseen.region, unseen.detail)
+
+    def _look_closer(self, region: Region, detail: Detail) -> None:
+        """Have the next tree of ``region`` show ``detail``, too; everything if it is of no use."""
+        del self._trees[region]
+        self._looks[region] += 1
+        known = self._details.get(region, Detail())
+        more = known | detail
+        enough = more != known and self._looks[region] < _MAX_LOOKS
+        self._details[region] = more if enough else Detail(everything=True)
 
     def _tree(self, region: Region) -> Tree:
         """Return what is known of ``region``. Raises ``SourceError`` if the file is not valid."""

@@ -448,6 +448,8 @@ class Lifecycle:
         function = self.tree.function_around(site.call)
         if not isinstance(assign, (cst.Assign, cst.AnnAssign)) or function is None:
             return False
+        if "set_name" not in self.code:
+            return False
         targets = (
             [target.target for target in assign.targets]
             if isinstance(assign, cst.Assign)

@@ -120,7 +120,7 @@ class Region:
     prefix: str = ""
 
 
-@dataclass
+@dataclass(eq=False)
 class Outline:
     """The skim of ``source``: definitions, top-level statements, imports, strings, comments.
 

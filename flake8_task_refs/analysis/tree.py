@@ -326,6 +326,7 @@ class Tree:
         self._names: list[cst.Name] = []
         self._jumps: dict[cst.CSTNode, list[cst.CSTNode]] = {}
         self._blocks: dict[cst.CSTNode, list[tuple[cst.CSTNode, cst.CSTNode]]] = {}
+        self._codes: dict[cst.CSTNode, str] = {}
         self._offsets: dict[cst.CSTNode, int] | None = None
         self._walk()
 
@@ -544,7 +545,10 @@ class Tree:
         """Return the source text of ``node``."""
         if type(node) in _COMPOUND:
             self.whole()
-        return self.module.code_for_node(node)
+        code = self._codes.get(node)
+        if code is None:
+            code = self._codes[node] = self.module.code_for_node(node)
+        return code
 
     def annotation(self, holder: cst.CSTNode) -> cst.BaseExpression | None:
         """Return the annotation of a parameter or an assignment; None of anything else."""
