@@ -15,9 +15,10 @@ from test_agreement import PROGRAMS, module
 
 from flake8_task_refs.analysis import check
 from flake8_task_refs.analysis.check import check_regions, check_source
-from flake8_task_refs.analysis.excerpt import Detail, Excerpt, RegionLines, Unseen, parts_to_spare
+from flake8_task_refs.analysis.excerpt import Detail, Excerpt, RegionLines, Unseen
 from flake8_task_refs.analysis.outline import normalise_newlines, skim
 from flake8_task_refs.analysis.sieve import may_create_tasks
+from flake8_task_refs.analysis.statement_text import parts_to_spare
 from flake8_task_refs.options import Settings
 
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))

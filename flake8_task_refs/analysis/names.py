@@ -106,7 +106,7 @@ class Names:
             return plain[0]
         end = start
         text = ""
-        while not text or text[-1] == "\\":
+        while end < len(source) and (not text or text[-1] == "\\"):
             line_end = source.find("\n", end + 1)
             end = len(source) if line_end < 0 else line_end
             text = outline.blanked(start, end)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -176,6 +177,13 @@ class Judge:
             return False
         name, added, discarded = dotted_text(assign.targets[0].target), set(), set()
         function = tree.function_around(site.call)
+        if function is None and name is not None:
+            # The statements of a module are regions of their own: its text tells of all.
+            task = re.escape(name)
+            return tree.outline.has(
+                rf"^[ \t]*([\w.]+)\.(?:add|append)\({task}\)(?s:.*)"
+                rf"^[ \t]*{task}\.add_done_callback\(\1\.(?:discard|remove)\)"
+            )
         for call in tree.calls:
             if not isinstance(call.func, cst.Attribute) or len(call.args) != 1:
                 continue
