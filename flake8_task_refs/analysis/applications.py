@@ -79,7 +79,7 @@ def _is_lifespan(tree: Tree, names: Names, function: cst.FunctionDef) -> bool:
     if not _is_context_manager(tree, names, function):
         return False
     if name == "lifespan" or re.search(
-        rf"\blifespan\s*=\s*(?:\[[^\]]*\b|(?:\w+\.)*){name}\b", code
+        rf"\blifespan\s*=\s*(?:\[[^\]]{{0,2000}}\b|(?:\w+\.)*){name}\b", code
     ):
         return True
     first = next(iter(_parameters(function)), None)
@@ -134,7 +134,7 @@ def _is_listed(outline: Outline, name: str, events: tuple[str, ...], lists: str)
     handler = "|".join(events)
     pattern = (
         rf"add_event_handler\(\s*[\"'](?:{handler})[\"'],\s*(?:\w+\.)*{name}\b"
-        rf"|\b(?:{lists})(?:\s*\+?=\s*|\.extend\(\s*)(?:\[[^\]]*|\([^)]*)\b{name}\b"
+        rf"|\b(?:{lists})(?:\s*\+?=\s*|\.extend\(\s*)(?:\[[^\]]{{0,2000}}|\([^)]{{0,2000}})\b{name}\b"
         rf"|\b(?:{lists})\.append\(\s*(?:\w+\.)*{name}\b"
     )
     return re.search(pattern, outline.source) is not None

@@ -66,13 +66,6 @@ def _is_last_try(body: cst.BaseSuite) -> bool:
     return isinstance(small, (cst.Break, cst.Return))
 
 
-def is_endless(loop: cst.While) -> bool:
-    """Tell whether ``loop`` has no condition. A flag may be cleared where nobody looks."""
-    if isinstance(loop.test, cst.Integer):
-        return loop.test.evaluated_value != 0
-    return isinstance(loop.test, cst.Name) and loop.test.value == "True"
-
-
 def is_wide(handler: cst.ExceptHandler) -> bool:
     """Tell whether ``handler`` catches every error."""
     kind = handler.type

@@ -130,6 +130,7 @@ class Module:
         self._looks: Counter[Region] = Counter()
         self._lines: dict[Region, RegionLines] = {}
         self._trees: dict[Region, Tree] = {}
+        self._unreadable: set[Region] = set()
         self._sites: dict[Tree, list[CreationSite]] = {}
 
     def findings(self, offsets: list[int]) -> list[Finding]:
@@ -274,9 +275,12 @@ class Module:
     def helper(self, offset: int) -> Tree | None:
         """Return the tree around a helper function, None if it does not parse."""
         region = self._whole or self.outline.region(offset)
+        if region in self._unreadable:
+            return None
         try:
             return self._tree(region)
         except SourceError:
+            self._unreadable.add(region)
             return None
 
     # -- questions --------------------------------------------------------------------------

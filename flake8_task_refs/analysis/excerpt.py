@@ -186,6 +186,7 @@ class Excerpt:
         self._marked: dict[int, list[int]] = {}  # a line's index to the marks on it
         for mark in marks:
             self._marked.setdefault(lines.at(mark), []).append(mark)
+        self._binding: dict[tuple[int, str], bool] = {}
         # First what is asked for; then, too, what is guessed, and what was found to be shown.
         self._used = set(detail.used)
         self._bound = set(detail.bound)
@@ -281,9 +282,13 @@ class Excerpt:
 
     def _may_bind(self, index: int, name: str) -> bool:
         """Tell whether the line ``index``, in which ``name`` stands, may bind it."""
-        line = self._lines[index]
-        # What an f-string binds is not in the blanked code.
-        return self.source.find(":=", line.start, line.end) >= 0 or may_bind(line.code, name)
+        known = self._binding.get((index, name))
+        if known is None:
+            line = self._lines[index]
+            # What an f-string binds is not in the blanked code.
+            in_string = self.source.find(":=", line.start, line.end) >= 0
+            known = self._binding[index, name] = in_string or may_bind(line.code, name)
+        return known
 
     def _assemble(self, kept: list[bool]) -> tuple[str, list[int], list[int]]:
         """Return the text, and the offsets in it and in the source at which its parts start."""

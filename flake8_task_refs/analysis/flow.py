@@ -272,10 +272,7 @@ class Flow:
     def _endless(self, statement: cst.CSTNode) -> bool:
         tree = self.tree
         if isinstance(statement, cst.While):
-            constant = isinstance(statement.test, (cst.Name, cst.Integer)) and (
-                statement.test.value in ("True", "1")
-            )
-            return constant and not any(
+            return is_endless(statement) and not any(
                 isinstance(node, cst.Return)
                 or (isinstance(node, cst.Break) and self.loops(node)[:1] == [statement])
                 for node in tree.jumps(statement.body)
@@ -287,6 +284,13 @@ class Flow:
         if isinstance(statement, cst.SimpleStatementLine):
             return any(self._endless(small) for small in statement.body)
         return isinstance(statement, cst.Expr) and _waits_for_ever(statement.value)
+
+
+def is_endless(loop: cst.While) -> bool:
+    """Tell whether ``loop`` has no condition. A flag may be cleared where nobody looks."""
+    if isinstance(loop.test, cst.Integer):
+        return loop.test.evaluated_value != 0
+    return isinstance(loop.test, cst.Name) and loop.test.value == "True"
 
 
 def _waits_for_ever(value: cst.BaseExpression) -> bool:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Final
 import libcst as cst
 
 from flake8_task_refs.analysis.applications import application_of, stops_application
-from flake8_task_refs.analysis.cancellation import is_endless, is_wide, swallowers
+from flake8_task_refs.analysis.cancellation import is_wide, swallowers
 from flake8_task_refs.analysis.effects import CLOSERS
+from flake8_task_refs.analysis.flow import is_endless
 from flake8_task_refs.analysis.names import assigned_value
 from flake8_task_refs.analysis.owners import Owners
 from flake8_task_refs.analysis.ownership import Hold, How, Ownership

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
-from flake8_task_refs.analysis.cancellation import is_endless, is_wide
+from flake8_task_refs.analysis.cancellation import is_wide
+from flake8_task_refs.analysis.flow import is_endless
 from flake8_task_refs.analysis.helpers import find_helper
 from flake8_task_refs.analysis.tree import Tree, last_name
 
