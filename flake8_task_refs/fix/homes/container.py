@@ -9,7 +9,7 @@ import libcst as cst
 
 from flake8_task_refs.analysis.tree import last_name
 from flake8_task_refs.fix.contract import Context, Plan
-from flake8_task_refs.fix.source import dotted, statement_expression
+from flake8_task_refs.fix.source import dotted, last_part, statement_expression
 from flake8_task_refs.fix.spawned import task_name
 
 if TYPE_CHECKING:
@@ -28,6 +28,10 @@ OTHER_STORE: Final = (
 CHANGING_KEY: Final = (
     "the key of this task may be another by the time the task is done: take it out when it is done"
 )
+ASKED_LATER: Final = (
+    "the container is asked for tasks that are done: decide when a result is no longer needed"
+)
+_RESULTS: Final = frozenset({"result", "exception"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,8 @@ class GrowingContainers:
                 found.decline([site], OTHER_STORE)
             elif store.key is not None and self._is_bound_anew(site, store.key):
                 found.decline([site], CHANGING_KEY)
+            elif self._is_asked_later(store):
+                found.decline([site], ASKED_LATER)
             else:
                 found.edits += self._edits(site, store, split=store is direct)
                 found.fixed.append(site.finding)
@@ -108,6 +114,26 @@ class GrowingContainers:
                 if store is not None and file.span(node).start > after:
                     return store
         return None
+
+    def _is_asked_later(self, store: _Store) -> bool:
+        """Tell whether a function takes tasks from the container and looks at what became of them.
+
+        Whether they are done is also asked before they are cancelled.
+        """
+        file, name = self._context.file, last_part(store.container)
+        for function in file.functions():
+            if file.within(store.statement, function):
+                continue
+            mentioned = False
+            called: set[str] = set()
+            for node in file.inside(function.body):
+                mentioned |= isinstance(node, cst.Name) and node.value == name
+                if isinstance(node, cst.Call):
+                    called.add(last_name(node.func))
+            looks = called & _RESULTS or ("done" in called and "cancel" not in called)
+            if mentioned and looks:
+                return True
+        return False
 
     def _is_bound_anew(self, site: Site, key: cst.BaseExpression) -> bool:
         """Tell whether a name in ``key`` may mean something else by the time the task is done."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from flake8_task_refs.fix.repair_sites import Site
 
 _PLAIN_BASES: Final = frozenset({"builtins.object", "abc.ABC", "typing.Generic", "Generic", "ABC"})
+# What a class has that cares which attributes its instances have.
+_SHOWS_ATTRIBUTES: Final = frozenset(
+    {"__slots__", "__getstate__", "__reduce__", "__setattr__", "__getattribute__", "__dict__"}
+)
 _COPIES: Final = frozenset({"copy", "pickle", "cloudpickle", "dill", "deepcopy", "multiprocessing"})
 _CLOSES: Final = (
     "aclose",
@@ -32,10 +37,14 @@ _CLOSES: Final = (
     "shutdown",
     "disconnect",
     "async_close",
-    "cleanup",
     "cog_unload",
     "__aexit__",
 )
+# These may also end something smaller: the current track, one connection of many.
+_SMALLER: Final = ("stop", "disconnect")
+_STARTS: Final = re.compile(r"_*(start|run|open|connect|begin|launch|setup|listen|serve)(_|\Z)")
+_WAITS: Final = frozenset({"join", "wait", "wait_for", "gather", "drain"})
+_TELLS: Final = frozenset({"set", "clear", "put", "put_nowait", "send", "send_nowait", "stop"})
 
 
 class Instances:
@@ -120,9 +129,52 @@ def _is_ended(context: Context, owner: cst.ClassDef, site: Site) -> bool:
         or unstoppable(context, site)
     ):
         return False
+    if _ends_less(context, owner, close, site) or _is_only_told(context, close, site, worker):
+        return False
     kinds = _events(context, close, [site])
     finishes = any(GRACEFUL in found for found in kinds)
     return place(kinds) is not None and (finishes or runs_for_ever(context.tree, worker))
+
+
+def _ends_less(context: Context, owner: cst.ClassDef, close: cst.FunctionDef, site: Site) -> bool:
+    """Tell whether ``close`` may be called while its object goes on."""
+    name = close.name.value
+    if name in _SMALLER:
+        method = next(m for m in _methods(owner) if context.file.within(site.call, m))
+        if _STARTS.match(method.name.value) is None:
+            return True
+    return any(
+        isinstance(node, cst.Call) and dotted(node.func) == f"self.{name}"
+        for method in _methods(owner)
+        if method.name.value not in {*_CLOSES, "__del__"}
+        for node in context.file.inside(method.body)
+    )
+
+
+def _is_only_told(
+    context: Context, close: cst.FunctionDef, site: Site, worker: cst.FunctionDef
+) -> bool:
+    """Tell whether ``close`` lets the worker finish, but does not wait until it has.
+
+    A cancellation right after would cut short what it still has to do.
+    """
+    used = used_names(context, site)
+    asked = frozenset().union(
+        *(
+            names_in(context.file, node.test)
+            for node in context.file.inside(worker.body)
+            if isinstance(node, (cst.While, cst.If, cst.IfExp))
+        )
+    )
+    told = False
+    for node in context.file.inside(close.body):
+        if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute):
+            if last_name(node.func) in _WAITS:
+                return False
+            told |= last_name(node.func) in _TELLS and last_name(node.func.value) in used
+        elif isinstance(node, cst.Assign) and dotted(node.value) in {"True", "False"}:
+            told |= any(last_name(target.target) in asked for target in node.targets)
+    return told
 
 
 def _events(context: Context, close: cst.FunctionDef, sites: Sequence[Site]) -> list[list[str]]:
@@ -150,10 +202,41 @@ def _is_plain(context: Context, owner: cst.ClassDef) -> bool:
         not owner.decorators
         and not owner.keywords
         and _init(owner) is not None
-        and not _names_of_body(context, owner) & {"__slots__", "__getstate__", "__reduce__"}
+        and not _names_of_body(context, owner) & _SHOWS_ATTRIBUTES
+        and not _is_listed(context, owner)
+        and all(_calls_base(context, below) for below in _below(context, owner))
         and not {origin.partition(".")[0] for origin in imports.values()} & _COPIES
         and all(_is_plain_base(context, base.value) for base in owner.bases)
     )
+
+
+def _is_listed(context: Context, owner: cst.ClassDef) -> bool:
+    """Tell whether a method of ``owner`` looks at all attributes: ``vars(self)``."""
+    return any(
+        (isinstance(node, cst.Attribute) and node.attr.value == "__dict__")
+        or (isinstance(node, cst.Call) and last_name(node.func) == "vars")
+        for node in context.file.inside(owner)
+    )
+
+
+def _below(context: Context, owner: cst.ClassDef) -> list[cst.ClassDef]:
+    """Return the classes of the file that have ``owner`` as a base, directly or not."""
+    classes = context.file.all(cst.ClassDef)
+    return [one for one in classes if one is not owner and owner.name.value in _above(classes, one)]
+
+
+def _calls_base(context: Context, below: cst.ClassDef) -> bool:
+    """Tell whether a class leaves it to its base to make an instance, or has it done first."""
+    for method in _methods(below):
+        if method.name.value == "__init__":
+            body = list(body_of(method))
+            first = body[1 if method.get_docstring() is not None else 0 :][:1]
+            return any(
+                isinstance(node, cst.Call) and last_name(node.func) == "__init__"
+                for item in first
+                for node in context.file.inside(item)
+            )
+    return True
 
 
 def _is_plain_base(context: Context, base: cst.BaseExpression) -> bool:
@@ -259,11 +342,18 @@ def _above(classes: Sequence[cst.ClassDef], owner: cst.ClassDef) -> set[str]:
 
 
 def _declaration(context: Context, init: cst.FunctionDef, attribute: str) -> Edit:
-    """Make the set after ``super().__init__()``, else first."""
+    """Make the set first, or after ``super().__init__()`` if that is first and runs nothing."""
     file, writer = context.file, context.writer
     asyncio = context.additions.module("asyncio")
     line = f"{attribute}: set[{asyncio}.Task[object]] = set()"
-    for statement in body_of(init):
+    owner = file.method_class(init)
+    has_bases = owner is not None and any(
+        one.name.value in _above(file.all(cst.ClassDef), owner)
+        for one in file.all(cst.ClassDef)
+        if one is not owner
+    )
+    begin = 1 if init.get_docstring() is not None else 0
+    for statement in () if has_bases else body_of(init)[begin : begin + 1]:
         small = statement_expression(statement)
         if (
             isinstance(small, cst.Expr)

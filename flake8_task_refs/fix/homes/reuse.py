@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
+from flake8_task_refs.analysis.sites import CREATORS
 from flake8_task_refs.analysis.tree import last_name
 from flake8_task_refs.fix.contract import Context, Plan
+from flake8_task_refs.fix.fates import Fates
 from flake8_task_refs.fix.homes.lifespan import lifespan_around, refusal
 from flake8_task_refs.fix.homes.startup import is_started_by_application
 from flake8_task_refs.fix.registration import Registry
@@ -74,9 +76,7 @@ class Reuse:
         )
 
     def _helper(self, site: Site) -> Helper | None:
-        helper = None if self._ends_with_application(site) else self._existing.helper(site)
-        several = len(site.call.args) != 1
-        return None if helper is not None and helper.spawns and several else helper
+        return None if self._ends_with_application(site) else self._existing.helper(site)
 
     def _registry(self, site: Site) -> tuple[Registry, bool] | None:
         if site.form == "expression":
@@ -113,6 +113,7 @@ class Existing:
         self._file = file
         self._names = names
         self._registrations = list(self._find())
+        self._fates = Fates(file)
 
     def _find(self) -> Iterator[_Registration]:
         for node in self._file.all(cst.Call):
@@ -163,11 +164,13 @@ class Existing:
         """Return a helper that can be called at ``site``."""
         for found in self._registrations:
             function = found.function
-            if self._file.within(site.call, function):
+            if self._file.within(site.call, function) or not self._suits(found, site):
                 continue
             owner = self._file.method_class(function)
             if owner is None and self._file.function(function) is not None:
                 continue  # local to another function
+            if owner is None and not self._is_known_at(function.name.value, site):
+                continue
             if owner is not None and not (
                 self._self_name(site, owner) and found.container.startswith("self.")
             ):
@@ -176,8 +179,11 @@ class Existing:
             params = params[1:] if owner is not None else params
             if function.decorators or not _takes_one(function, params):
                 continue
-            spawns = self._spawns(found, params[0].name.value)
+            creator = self._spawned_by(found, params[0].name.value)
+            spawns = creator is not None
             if function.asynchronous or (params[0].name.value != found.task and not spawns):
+                continue
+            if creator is not None and not self._makes_the_same(creator, site):
                 continue
             name = function.name.value
             expression = f"{self._self_name(site, owner)}.{name}" if owner else name
@@ -200,17 +206,84 @@ class Existing:
             for node in self._file.inside(function, into_scopes=False)
         )
 
-    def _spawns(self, found: _Registration, parameter: str) -> bool:
-        """Tell whether the helper makes its task of its parameter, a coroutine."""
+    def _spawned_by(self, found: _Registration, parameter: str) -> cst.Call | None:
+        """Return the call by which the helper makes its task of its parameter, a coroutine."""
+        for node in self._file.inside(found.function):
+            if (
+                isinstance(node, cst.Assign)
+                and dotted(node.targets[0].target) == found.task
+                and isinstance(node.value, cst.Call)
+                and last_name(node.value.func) in _CREATORS
+                and bool(node.value.args)
+                and dotted(node.value.args[0].value) == parameter
+            ):
+                return node.value
+        return None
+
+    def _makes_the_same(self, creator: cst.Call, site: Site) -> bool:
+        """Tell whether a helper that calls ``creator`` makes the task that ``site`` makes.
+
+        On the same loop, that is, of a coroutine that is given by position.
+        """
+        if len(site.call.args) != 1 or site.call.args[0].keyword or site.call.args[0].star:
+            return False
+        canonical = self._names.canonical
+        ours, theirs = canonical(site.call.func), canonical(creator.func)
+        if ours in CREATORS and theirs in CREATORS:
+            # `ensure_future` also takes futures, which `create_task` refuses.
+            return theirs in (ours, "asyncio.ensure_future")
+        # Loops: another may run in another thread, or not yet.
+        loop = dotted(site.call.func)
+        return loop.startswith("self.") and loop == dotted(creator.func)
+
+    def _suits(self, found: _Registration, site: Site) -> bool:
+        """Tell whether what becomes of the tasks in a container suits the task of ``site``."""
+        owner = self._file.method_class(found.function)
+        if found.container.startswith("self.") and owner is not None:
+            if not self._exists_at(found.container, owner, site):
+                return False
+        elif self._has_own(site):
+            return False
+        return self._fates.suit(found.container, owner, site)
+
+    def _has_own(self, site: Site) -> bool:
+        """Tell whether the class around ``site`` has a registry of its own."""
         return any(
-            isinstance(node, cst.Assign)
-            and dotted(node.targets[0].target) == found.task
-            and isinstance(node.value, cst.Call)
-            and last_name(node.value.func) in _CREATORS
-            and bool(node.value.args)
-            and dotted(node.value.args[0].value) == parameter
-            for node in self._file.inside(found.function)
+            found.container.startswith("self.")
+            and self._self_name(site, self._file.method_class(found.function)) == "self"
+            for found in self._registrations
+            if self._file.method_class(found.function) is not None
         )
+
+    def _exists_at(self, container: str, owner: cst.ClassDef, site: Site) -> bool:
+        """Tell whether an instance of ``owner`` surely has its ``container`` when ``site`` runs."""
+        made = [
+            node
+            for node in self._file.assignments()
+            if container in _targets(node) and self._file.within(node, owner)
+        ]
+        for node in made:
+            method = self._file.function(node)
+            if not isinstance(method, cst.FunctionDef) or method.name.value != "__init__":
+                return False  # it may be made later, or anew
+            if dotted(node.value) == "None" if node.value is not None else True:
+                return False
+            if self._file.within(site.call, method) and not (
+                self._file.span(node).end < self._file.span(site.call).start
+            ):
+                return False
+        return True
+
+    def _is_known_at(self, name: str, site: Site) -> bool:
+        """Tell whether the module's function ``name`` exists when ``site`` runs."""
+        if site.function is not None:
+            return True
+        for statement in self._file.module.body:
+            if self._file.within(site.call, statement):
+                return False
+            if isinstance(statement, cst.FunctionDef) and statement.name.value == name:
+                return True
+        return False
 
     def _self_name(self, site: Site, owner: cst.ClassDef | None) -> str:
         """Return what a method of ``owner`` around ``site`` calls its instance, or ``""``."""
@@ -225,7 +298,11 @@ class Existing:
     def registry(self, site: Site) -> tuple[Registry, bool] | None:
         """Return a container for the task of ``site``, and whether failures are logged there."""
         for found in self._registrations:
-            if self._is_visible(found, site) and not self._is_weak(found.container):
+            if (
+                self._is_visible(found, site)
+                and not self._is_weak(found.container)
+                and self._suits(found, site)
+            ):
                 registry = Registry(found.container, _PAIRS[found.discard], found.discard)
                 return registry, found.logs
         for name in self._empty_sets():

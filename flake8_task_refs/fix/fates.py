@@ -1,0 +1,152 @@
+"""What becomes of the tasks in a container that the file has, and whether one more suits there.
+
+A container that is cancelled when its owner closes takes any task, but the one that closes it. One
+that is only waited for takes tasks that end. One that is read for anything else (how many are
+there? has each its turn?) takes no stranger.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+import libcst as cst
+
+from flake8_task_refs.analysis.helpers import likely_function
+from flake8_task_refs.analysis.lifetime import is_main
+from flake8_task_refs.analysis.tree import last_name
+from flake8_task_refs.analysis.workers import runs_for_ever
+from flake8_task_refs.fix.source import SourceFile, dotted
+
+if TYPE_CHECKING:
+    from flake8_task_refs.fix.repair_sites import Site
+
+# Functions that end what their object or module started, once and for all.
+_ENDS: Final = re.compile(
+    r"(^|_)(a?close[d]?|stop|shutdown|cleanup|teardown|terminate|destroy|quit|exit|aexit|del|unload|"
+    r"disconnect|join|drain|finish|wait|cancel|end|finalize|dispose)(_|$)"
+)
+# Methods of the container that tell nothing of what is in it.
+_KEEPING: Final = frozenset({"add", "append", "discard", "remove"})
+_MAX_DEPTH: Final = 4
+
+
+class Fates:
+    """Tells for the containers of one file whether a further task may join them."""
+
+    def __init__(self, file: SourceFile) -> None:
+        """Answer for ``file``."""
+        self._file = file
+
+    def suit(self, container: str, owner: cst.ClassDef | None, site: Site) -> bool:
+        """Tell whether the task of ``site`` may join ``container``, which may be of ``owner``."""
+        file = self._file
+        cancelled = waited = False
+        endings: set[str] = set()
+        for use in self._uses(container, owner):
+            if self._only_keeps(use) or self._is_told(use):
+                continue
+            function = file.function(use)
+            if not isinstance(function, cst.FunctionDef) or not self._ends(function):
+                return False
+            if file.within(site.call, function):
+                return False
+            endings.add(function.name.value)
+            if self._cancels(function):
+                cancelled = True
+            else:
+                waited = True
+        if cancelled and self._comes_to(site, endings):
+            return False  # it would cancel itself, and wait for itself
+        return not waited or self._ends_by_itself(site)
+
+    def _uses(self, container: str, owner: cst.ClassDef | None) -> list[cst.CSTNode]:
+        """Return where ``container`` is read."""
+        file = self._file
+        kind: type[cst.CSTNode] = cst.Attribute if "." in container else cst.Name
+        found = []
+        for node in file.all(kind):
+            if dotted(node) != container or (owner is not None and not file.within(node, owner)):
+                continue
+            holder = file.parent(node)
+            if isinstance(holder, (cst.AssignTarget, cst.AnnAssign)):
+                if isinstance(file.function(node), cst.FunctionDef) and not self._is_init(node):
+                    found.append(node)  # it is changed for another
+                continue
+            if isinstance(holder, (cst.NameItem, cst.Param)):
+                continue
+            if isinstance(holder, cst.Attribute) and holder.attr is node:
+                continue
+            found.append(node)
+        return found
+
+    def _is_init(self, node: cst.CSTNode) -> bool:
+        function = self._file.function(node)
+        return isinstance(function, cst.FunctionDef) and function.name.value == "__init__"
+
+    def _only_keeps(self, use: cst.CSTNode) -> bool:
+        """Tell whether ``use`` adds a task, takes one out, or hands over what does so."""
+        holder = self._file.parent(use)
+        return isinstance(holder, cst.Attribute) and holder.attr.value in _KEEPING
+
+    def _is_told(self, use: cst.CSTNode) -> bool:
+        """Tell whether ``use`` only says how many tasks there are, and nothing hangs on it."""
+        arg = self._file.parent(use)
+        call = self._file.parent(arg)
+        if not (isinstance(arg, cst.Arg) and isinstance(call, cst.Call)):
+            return False
+        if last_name(call.func) != "len":
+            return False
+        for outer in self._file.ancestors(call):
+            if isinstance(outer, (cst.Comparison, cst.BooleanOperation, cst.UnaryOperation)):
+                return False
+            if isinstance(outer, (cst.If, cst.While, cst.IfExp)):
+                return False
+            if isinstance(outer, (cst.BaseSmallStatement, cst.BaseCompoundStatement)):
+                return True
+        return False
+
+    def _ends(self, function: cst.FunctionDef) -> bool:
+        """Tell whether ``function`` is the end of the container's owner."""
+        return (
+            _ENDS.search(function.name.value.lower().strip("_")) is not None
+            or any(isinstance(node, cst.Yield) for node in self._file.tree.jumps(function.body))
+            or any(hook.function is function for hook in self._file.hooks)
+            or is_main(self._file.tree, function)
+        )
+
+    def _cancels(self, function: cst.FunctionDef) -> bool:
+        return any(
+            isinstance(node, cst.Call) and last_name(node.func) == "cancel"
+            for node in self._file.inside(function)
+        )
+
+    def _comes_to(self, site: Site, endings: set[str]) -> bool:
+        """Tell whether the task of ``site`` may run one of the functions ``endings``."""
+        coroutine = site.coroutine
+        if not isinstance(coroutine, cst.Call):
+            return True  # who knows
+        todo, seen = [coroutine], set[cst.FunctionDef]()
+        for _ in range(_MAX_DEPTH):
+            deeper: list[cst.Call] = []
+            for call in todo:
+                if last_name(call.func) in endings:
+                    return True
+                function = likely_function(self._file.tree, call)
+                if function is not None and function not in seen:
+                    seen.add(function)
+                    deeper += [
+                        node
+                        for node in self._file.inside(function.body)
+                        if isinstance(node, cst.Call)
+                    ]
+            todo = deeper
+        return False
+
+    def _ends_by_itself(self, site: Site) -> bool:
+        """Tell whether what ``site`` starts is here, and does not go on for ever."""
+        coroutine = site.coroutine
+        worker = (
+            likely_function(self._file.tree, coroutine) if isinstance(coroutine, cst.Call) else None
+        )
+        return worker is not None and not runs_for_ever(self._file.tree, worker)
