@@ -30,8 +30,12 @@ _CREATOR_NAMES: Final = frozenset(path.rpartition(".")[2] for path in CREATORS)
 _AGGREGATE_NAMES: Final = frozenset(path.rpartition(".")[2] for path in AGGREGATES)
 # Loop methods that call what they are given and drop what it returns.
 SCHEDULERS: Final = frozenset(
-    {"call_soon", "call_later", "call_at", "call_soon_threadsafe", "add_signal_handler"}
-)
+    {
+        "call_soon", "call_later", "call_at", "call_soon_threadsafe", "add_signal_handler",
+        "add_reader", "add_writer", "set_exception_handler",
+    }
+)  # fmt: skip
+_OTHER_SCHEDULERS: Final = frozenset({"signal.signal", "threading.Timer"})
 _MAKES_FUTURE: Final = frozenset({"run_in_executor", "create_future", "wrap_future", "create_task"})
 _FUTURE_NAME: Final = re.compile(
     r"(?:\w*_)?(?:fut|futs|future|futures|task|tasks)\d*\Z", re.IGNORECASE
@@ -263,8 +267,10 @@ def defined_in(scope: Scope | None) -> str:
 
 
 def is_scheduler(func: cst.CSTNode) -> bool:
-    """Tell whether ``func`` is a loop method that drops what its callable returns."""
-    return isinstance(func, cst.Attribute) and func.attr.value in SCHEDULERS
+    """Tell whether ``func`` drops what its callable returns: a loop's method, mostly."""
+    return isinstance(func, cst.Attribute) and (
+        func.attr.value in SCHEDULERS or dotted_text(func) in _OTHER_SCHEDULERS
+    )
 
 
 def is_done_callback(func: cst.CSTNode) -> bool:

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from flake8_task_refs.analysis.tree import Scope
     from flake8_task_refs.fix.repair_sites import Site
 
+NO_AWAIT: Final = (
+    "the shutdown handler is a plain function, which cannot wait for the task: make it async first"
+)
 _HAVE_STATE: Final = {
     DECORATOR: ("FastAPI", "Starlette"),
     "handler": ("FastAPI", "Starlette"),
@@ -105,6 +108,12 @@ def _application(context: Context, site: Site) -> _Application | None:
             return None
     elif tree.inner[function].owner(hook.app) is not scope or not _has_state(context, hook):
         return None
+    if any(
+        h.function is function
+        and not (h.app == hook.app and tree.scope[h.node].owner(h.app) is scope)
+        for h in context.file.hooks
+    ):
+        return None  # it serves several applications, of which each has handlers of its own
     same = [
         h
         for h in context.file.hooks
@@ -112,6 +121,8 @@ def _application(context: Context, site: Site) -> _Application | None:
     ]
     stops = sorted((h for h in same if h.event in STOPS), key=lambda h: STOPS.index(h.event))
     for stop in stops:
+        if any(h.function is stop.function and h not in same for h in context.file.hooks):
+            return None  # the end of several applications
         if stop.function is None or (is_mapping and not _first_parameter(stop.function)):
             return None  # what is done there, and in which order, is not known
     starts = tuple(h for h in same if h.event == STARTUP and h.function is not None)
@@ -165,7 +176,7 @@ class _Startup:
             return found
         shutdown = self._shutdown(good)
         if shutdown is None:
-            found.decline(good, CONFLICT)
+            found.decline(good, NO_AWAIT if self._ends_synchronously() else CONFLICT)
             return found
         found.edits += shutdown
         log_failed = context.additions.log_failed_task(
@@ -249,6 +260,11 @@ class _Startup:
         else:
             handler, number = kinds[before - 1][0], kinds[before - 1][1] + 1
         return self._into_handler(handler, number)
+
+    def _ends_synchronously(self) -> bool:
+        """Tell whether all shutdown handlers are plain functions."""
+        handlers = [hook.function for hook in self._app.stops if hook.function is not None]
+        return bool(handlers) and all(handler.asynchronous is None for handler in handlers)
 
     def _into_handler(self, handler: cst.FunctionDef, number: int) -> list[Edit] | None:
         file, writer = self._context.file, self._context.writer
