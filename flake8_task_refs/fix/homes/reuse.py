@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
+from flake8_task_refs.analysis.helpers import likely_function
 from flake8_task_refs.analysis.sites import CREATORS
 from flake8_task_refs.analysis.tree import last_name
 from flake8_task_refs.fix.contract import Context, Plan
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 _PAIRS: Final = {"discard": "add", "remove": "append"}
 _CREATORS: Final = frozenset({"create_task", "ensure_future"})
+# What the tasks or coroutines of an annotation return, if that is one name.
+_RESULT: Final = re.compile(r"\b(?:Task|Future|Coroutine|Awaitable)\[(?:[^\[\]]*,\s*)?([\w.]+)\]")
 LOG_FAILED: Final = "_log_failed_task"
 
 
@@ -244,7 +248,26 @@ class Existing:
                 return False
         elif self._has_own(site):
             return False
-        return self._fates.suit(found.container, owner, site)
+        notes = [
+            self._file.code(node.annotation.annotation)
+            for node in self._file.all(cst.AnnAssign)
+            if dotted(node.target) == found.container
+        ]
+        params = [*found.function.params.posonly_params, *found.function.params.params]
+        notes += [self._file.code(p.annotation.annotation) for p in params if p.annotation]
+        return self._are_met(notes, site) and self._fates.suit(found.container, owner, site)
+
+    def _are_met(self, notes: Sequence[str], site: Site) -> bool:
+        """Tell whether annotations of tasks and coroutines allow for what ``site`` runs."""
+        coroutine = site.coroutine
+        worker = (
+            likely_function(self._file.tree, coroutine) if isinstance(coroutine, cst.Call) else None
+        )
+        if worker is None or worker.returns is None:
+            return True
+        returned = self._file.code(worker.returns.annotation)
+        wanted = [found[1] for found in map(_RESULT.search, notes) if found is not None]
+        return all(result in {"Any", "typing.Any", "object", returned} for result in wanted)
 
     def _has_own(self, site: Site) -> bool:
         """Tell whether the class around ``site`` has a registry of its own."""
