@@ -581,9 +581,39 @@ class Ownership:
             return [Hold(How.ALIVE, start)]
         if isinstance(start, cst.Name) and binding and self.flow.starts_if_gone(start):
             return [Hold(How.ALIVE, start)]
-        if not locals_outlive(self.flow, scope, start, name):
-            return []
-        return [Hold(How.ALIVE, start)]
+        if locals_outlive(self.flow, scope, start, name) or self._tells_the_function(name, scope):
+            return [Hold(How.ALIVE, start)]
+        return []
+
+    def _tells_the_function(self, name: str, scope: Scope) -> bool:
+        """Tell whether the function waits for what a done-callback of its task ``name`` tells it.
+
+        ``task.add_done_callback(lambda _: done.set())``, then ``await done.wait()``: until then its
+        frame holds the task.
+        """
+        tree = self.tree
+        for use in scope.uses(name):
+            call = tree.parent[tree.parent[use]]
+            if not isinstance(call, cst.Call) or not is_done_callback(call.func) or not call.args:
+                continue
+            callback: cst.CSTNode | None = call.args[0].value
+            if isinstance(callback, cst.Name):
+                made = scope.stores.get(callback.value, [])
+                callback = tree.parent[made[0]] if len(made) == 1 else None
+            if not isinstance(callback, (cst.Lambda, cst.FunctionDef)):
+                continue
+            told = {node.value for node in tree.walk(callback.body) if isinstance(node, cst.Name)}
+            function = tree.function_around(call)
+            if not isinstance(function, cst.FunctionDef):
+                continue
+            if any(
+                isinstance(node, cst.Name) and node.value in told and scope.binds(node.value)
+                for waits in tree.walk(function.body)
+                if isinstance(waits, cst.Await) and tree.order[waits] > tree.order[call]
+                for node in tree.walk(waits)
+            ):
+                return True
+        return False
 
     def _held_by(self, use: cst.Name) -> list[Hold]:
         """Return what ``holds`` says of a use of a name; many bindings may come to it."""
