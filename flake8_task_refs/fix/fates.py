@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 # Functions that end what their object or module started, once and for all.
 _ENDS: Final = re.compile(
     r"(^|_)(a?close[d]?|stop|shutdown|cleanup|teardown|terminate|destroy|quit|exit|aexit|del|unload|"
-    r"disconnect|join|drain|finish|wait|cancel|end|finalize|dispose)(_|$)"
+    r"disconnect|join|drain|finish|wait|end|finalize|dispose)(_|$)"
+    r"|^cancel(_(all|background|pending|running|remaining|tasks|workers|jobs))*$"
 )
 # Methods of the container that tell nothing of what is in it.
 _KEEPING: Final = frozenset({"add", "append", "discard", "remove"})
