@@ -8,6 +8,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import libcst as cst
+
 from flake8_task_refs.analysis.check import Judged, check_source, judge_source
 from flake8_task_refs.analysis.finding import TOO_COMPLEX, Finding, SourceError
 from flake8_task_refs.analysis.outline import Outline, normalise_newlines, skim
@@ -201,7 +203,7 @@ class _Repair:
 
         It has all comments, too.
         """
-        if not _compiles(done.text) and _compiles(done.before):
+        if not _compiles(done.text) and (_compiles(done.before) or not _parses(done.text)):
             raise _RefusedError(BROKEN)
         if _comments(done.before) - _comments(done.text):
             raise _RefusedError(LOSES_COMMENT)
@@ -228,6 +230,15 @@ def _comments(text: str) -> Counter[str]:
         return Counter()
     blanks = skim(text).blanks
     return Counter(text[start:end].rstrip() for start, end, kind in blanks if kind == "comment")
+
+
+def _parses(text: str) -> bool:
+    """Tell whether libcst can read ``text``, which may be of a newer Python than this one."""
+    try:
+        cst.parse_module(text)
+    except (cst.ParserSyntaxError, cst.CSTValidationError):
+        return False
+    return True
 
 
 def _compiles(text: str) -> bool:

@@ -140,8 +140,8 @@ def _ends_less(context: Context, owner: cst.ClassDef, close: cst.FunctionDef, si
     """Tell whether ``close`` may be called while its object goes on."""
     name = close.name.value
     if name in _SMALLER:
-        method = next(m for m in _methods(owner) if context.file.within(site.call, m))
-        if _STARTS.match(method.name.value) is None:
+        starts = (m for m in _methods(owner) if context.file.within(site.call, m))
+        if not any(_STARTS.match(method.name.value) for method in starts):
             return True
     return any(
         isinstance(node, cst.Call) and dotted(node.func) == f"self.{name}"
