@@ -304,7 +304,11 @@ class Module:
             return True
         if any(outer.kind == "def" for outer in outline.enclosing(region.start)):
             return True
-        return outline.region(outline.offset(*tree.position(node))) == region
+        # The outline may part a call from the word that it is marked at.
+        word = getattr(getattr(node, "func", node), "attr", node)
+        return any(
+            outline.region(outline.offset(*tree.position(at))) == region for at in (word, node)
+        )
 
     def judge(self, tree: Tree) -> Judge:
         """Return a judge of the sites of ``tree``."""
