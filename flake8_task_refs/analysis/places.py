@@ -57,6 +57,8 @@ def place_of(tree: Tree, node: cst.CSTNode) -> Place | None:
     scope = tree.scope[root].owner(root.value)
     if root.value in tree.scope[root].function.elsewhere:
         outer = tree.scope[root].function.parent
+        while outer is not None and outer.kind == "class":
+            outer = outer.parent  # whose names no function inside can see
         scope = outer.owner(root.value) if outer is not None else None
     if scope is not None and isinstance(scope.node, cst.ClassDef):
         return Place("attribute", root.value, scope.node.name.value)
