@@ -235,8 +235,11 @@ def _problem_of_findings(
     try:
         found = check_source(other, settings)
     except SourceError as error:
-        # What stands between two definitions is read with the last line before it.
-        return "" if str(error) == TOO_COMPLEX else "a definition of another name spoils the file"
+        # What stands between two definitions is read with the last line before it; and a file in
+        # which nothing was to be read so far may be one that libcst cannot read.
+        if str(error) == TOO_COMPLEX or not _libcst_parses(other):
+            return ""
+        return "a definition of another name spoils the file"
     if _places(found) != expected:
         return "a definition of another name changes the findings"
     return ""
