@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Final
 import libcst as cst
 
 from flake8_task_refs.analysis.helpers import likely_function
+from flake8_task_refs.analysis.hooks import STOPS
 from flake8_task_refs.analysis.lifetime import is_main
 from flake8_task_refs.analysis.tree import last_name
 from flake8_task_refs.analysis.workers import runs_for_ever
 from flake8_task_refs.fix.source import SourceFile, dotted
 
 if TYPE_CHECKING:
+    from flake8_task_refs.analysis.verdict import Judge
     from flake8_task_refs.fix.repair_sites import Site
 
 # Functions that end what their object or module started, once and for all.
@@ -35,9 +37,10 @@ _MAX_DEPTH: Final = 4
 class Fates:
     """Tells for the containers of one file whether a further task may join them."""
 
-    def __init__(self, file: SourceFile) -> None:
-        """Answer for ``file``."""
+    def __init__(self, file: SourceFile, judge: Judge) -> None:
+        """Answer for ``file``, of whose applications ``judge`` knows."""
         self._file = file
+        self._judge = judge
 
     def suit(self, container: str, owner: cst.ClassDef | None, site: Site) -> bool:
         """Tell whether the task of ``site`` may join ``container``, which may be of ``owner``."""
@@ -45,7 +48,7 @@ class Fates:
         cancelled = waited = False
         endings: set[str] = set()
         for use in self._uses(container, owner):
-            if self._only_keeps(use) or self._is_told(use):
+            if self._only_keeps(use) or self._only_counts(use):
                 continue
             function = file.function(use)
             if not isinstance(function, cst.FunctionDef) or not self._ends(function):
@@ -90,7 +93,7 @@ class Fates:
         holder = self._file.parent(use)
         return isinstance(holder, cst.Attribute) and holder.attr.value in _KEEPING
 
-    def _is_told(self, use: cst.CSTNode) -> bool:
+    def _only_counts(self, use: cst.CSTNode) -> bool:
         """Tell whether ``use`` only says how many tasks there are, and nothing hangs on it."""
         arg = self._file.parent(use)
         call = self._file.parent(arg)
@@ -111,8 +114,8 @@ class Fates:
         """Tell whether ``function`` is the end of the container's owner."""
         return (
             _ENDS.search(function.name.value.lower().strip("_")) is not None
-            or any(isinstance(node, cst.Yield) for node in self._file.tree.jumps(function.body))
-            or any(hook.function is function for hook in self._file.hooks)
+            or self._judge.application(function) is not None
+            or any(hook.function is function and hook.event in STOPS for hook in self._file.hooks)
             or is_main(self._file.tree, function)
         )
 

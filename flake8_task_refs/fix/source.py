@@ -177,6 +177,30 @@ class SourceFile:
         """Return every node of the file that is a ``kind``, in source order."""
         return cast("list[_Node]", self._by_type.get(kind, []))
 
+    @cached_property
+    def _bases(self) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = defaultdict(set)
+        for node in self.all(cst.ClassDef):
+            found[node.name.value] |= {last_part(dotted(base.value)) for base in node.bases}
+        return found
+
+    def lineage(self, name: str) -> set[str]:
+        """Return the class called ``name`` and the bases, by name, that this file gives it."""
+        found, rest = {name}, [name]
+        while rest:
+            new = self._bases.get(rest.pop(), set()) - found
+            found |= new
+            rest += new
+        return found
+
+    def subclasses(self, name: str) -> list[cst.ClassDef]:
+        """Return the classes of the file that have ``name`` as a base, directly or not."""
+        return [
+            node
+            for node in self.all(cst.ClassDef)
+            if node.name.value != name and name in self.lineage(node.name.value)
+        ]
+
     def assignments(self) -> list[cst.Assign | cst.AnnAssign]:
         """Return every assignment of the file, with and without an annotation."""
         return [*self.all(cst.Assign), *self.all(cst.AnnAssign)]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import cProfile
+import pstats
+
 import pytest
 from transform import check_declined, check_fixed, check_unchanged, fix
 
@@ -856,3 +859,23 @@ def test_repairs_that_all_spoil_one_another_are_not_tried_for_ever(
     assert result.text == text
     assert len(result.declined) == 400
     assert tried <= 2 * engine._MAX_ATTEMPTS
+
+
+def _classes(count: int) -> str:
+    return "import asyncio\n" + "".join(
+        f"class A{n}:\n    def __init__(self):\n        self.x = 1\n"
+        "    async def close(self):\n        await y()\n"
+        "    async def start(self):\n        asyncio.create_task(self.run())\n"
+        "    async def run(self):\n        while True:\n            await asyncio.sleep(1)\n"
+        for n in range(count)
+    )
+
+
+def test_the_work_grows_with_the_classes() -> None:
+    def calls(count: int) -> int:
+        profile = cProfile.Profile()
+        profile.runcall(fix_source, _classes(count))
+        return int(pstats.Stats(profile).total_calls)  # type: ignore[attr-defined]
+
+    calls(2)  # fills caches
+    assert calls(60) < 3 * calls(30)

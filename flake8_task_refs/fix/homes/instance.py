@@ -204,7 +204,7 @@ def _is_plain(context: Context, owner: cst.ClassDef) -> bool:
         and _init(owner) is not None
         and not _names_of_body(context, owner) & _SHOWS_ATTRIBUTES
         and not _is_listed(context, owner)
-        and all(_calls_base(context, below) for below in _below(context, owner))
+        and all(_calls_base(context, below) for below in context.file.subclasses(owner.name.value))
         and not {origin.partition(".")[0] for origin in imports.values()} & _COPIES
         and all(_is_plain_base(context, base.value) for base in owner.bases)
     )
@@ -217,12 +217,6 @@ def _is_listed(context: Context, owner: cst.ClassDef) -> bool:
         or (isinstance(node, cst.Call) and last_name(node.func) == "vars")
         for node in context.file.inside(owner)
     )
-
-
-def _below(context: Context, owner: cst.ClassDef) -> list[cst.ClassDef]:
-    """Return the classes of the file that have ``owner`` as a base, directly or not."""
-    classes = context.file.all(cst.ClassDef)
-    return [one for one in classes if one is not owner and owner.name.value in _above(classes, one)]
 
 
 def _calls_base(context: Context, below: cst.ClassDef) -> bool:
@@ -314,31 +308,14 @@ def _plan(
 def _attribute(context: Context, owner: cst.ClassDef, others: Sequence[cst.ClassDef]) -> str:
     """Return a name that neither ``owner`` nor a class above or below it uses."""
     file, wanted = context.file, f"_{context.registry_name}"
-    classes = file.all(cst.ClassDef)
-    above = _above(classes, owner)
-    related = [
-        one
-        for one in classes
-        if one.name.value in above or owner.name.value in _above(classes, one)
-    ]
+    name = owner.name.value
+    above, below = file.lineage(name), file.subclasses(name)
+    related = [one for one in file.all(cst.ClassDef) if one.name.value in above or one in below]
     taken = {name for one in related for name in names_in(file, one)}
     earlier = sum(1 for one in others[: list(others).index(owner)] if one in related)
     for _ in range(earlier):
         taken.add(fresh(wanted, taken))
     return fresh(wanted, taken)
-
-
-def _above(classes: Sequence[cst.ClassDef], owner: cst.ClassDef) -> set[str]:
-    """Return the names of ``owner`` and of its bases in ``classes``."""
-    found = {owner.name.value}
-    for _ in classes:
-        found |= {
-            last_part(dotted(base.value))
-            for one in classes
-            if one.name.value in found
-            for base in one.bases
-        }
-    return found
 
 
 def _declaration(context: Context, init: cst.FunctionDef, attribute: str) -> Edit:
@@ -347,11 +324,9 @@ def _declaration(context: Context, init: cst.FunctionDef, attribute: str) -> Edi
     asyncio = context.additions.module("asyncio")
     line = f"{attribute}: set[{asyncio}.Task[object]] = set()"
     owner = file.method_class(init)
-    has_bases = owner is not None and any(
-        one.name.value in _above(file.all(cst.ClassDef), owner)
-        for one in file.all(cst.ClassDef)
-        if one is not owner
-    )
+    own = {node.name.value for node in file.all(cst.ClassDef)}
+    # The base may call what starts the task.
+    has_bases = owner is not None and len(file.lineage(owner.name.value) & own) > 1
     begin = 1 if init.get_docstring() is not None else 0
     for statement in () if has_bases else body_of(init)[begin : begin + 1]:
         small = statement_expression(statement)

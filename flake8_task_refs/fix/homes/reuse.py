@@ -18,13 +18,12 @@ from flake8_task_refs.fix.homes.lifespan import lifespan_around, refusal
 from flake8_task_refs.fix.homes.startup import is_started_by_application
 from flake8_task_refs.fix.registration import Registry
 from flake8_task_refs.fix.repair_sites import by_statement
-from flake8_task_refs.fix.source import SourceFile, dotted, last_part
+from flake8_task_refs.fix.source import dotted, last_part
 from flake8_task_refs.fix.spawned import task_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from flake8_task_refs.fix.free_names import FileNames
     from flake8_task_refs.fix.repair_sites import Site
 
 _PAIRS: Final = {"discard": "add", "remove": "append"}
@@ -59,7 +58,7 @@ class Reuse:
     def __init__(self, context: Context) -> None:
         """Repair in ``context``."""
         self._context = context
-        self._existing = Existing(context.file, context.names)
+        self._existing = Existing(context)
 
     def accepts(self, site: Site) -> bool:
         """Take the sites for which the file has a helper or a registry."""
@@ -112,12 +111,12 @@ class Reuse:
 class Existing:
     """The registries of a file."""
 
-    def __init__(self, file: SourceFile, names: FileNames) -> None:
-        """Look through ``file``."""
-        self._file = file
-        self._names = names
+    def __init__(self, context: Context) -> None:
+        """Look through the file of ``context``."""
+        self._file = context.file
+        self._names = context.names
         self._registrations = list(self._find())
-        self._fates = Fates(file)
+        self._fates = Fates(context.file, context.judge)
 
     def _find(self) -> Iterator[_Registration]:
         for node in self._file.all(cst.Call):
