@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import ast
-import contextlib
 import importlib
-import symtable
-import threading
 import traceback
-import warnings
 from collections import deque
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from flake8_task_refs.analysis.finding import TOO_COMPLEX, SourceError
+from flake8_task_refs.analysis.finding import SourceError
 from flake8_task_refs.analysis.sieve import may_create_tasks
 from flake8_task_refs.files import FileError, decode, read_bytes
 from flake8_task_refs.flake8_config import STDIN, load
@@ -33,9 +28,6 @@ if TYPE_CHECKING:
 _UNDER_WAY: Final = 256
 # Encodings in which a word of ASCII letters has its own bytes and no others.
 _LIKE_ASCII: Final = ("utf-8", "ascii", "iso-8859-1")
-
-
-_ONE_AT_A_TIME: Final = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,37 +116,14 @@ def unscanned(item: tuple[str, tuple[str, ...]], reason: str) -> Scanned:
 
 def describe(error: SourceError, text: str) -> str:
     """Return one line that says why ``text`` cannot be checked: Python cannot read it, or we."""
+    from flake8_task_refs.analysis.python_parser import syntax_error  # noqa: PLC0415
+
     # Python's own parser says better what is wrong, and where.
     broken = syntax_error(text)
     kind = "cannot be checked: " if broken is None else "not valid Python: "
     error = broken or error
     where = f"line {error.line}, column {error.column}: " if error.line else ""
     return f"{kind}{where}{' '.join(str(error).split())}"
-
-
-def syntax_error(text: str) -> SourceError | None:
-    """Return what this Python cannot parse in ``text``, ``None`` if it can.
-
-    libcst takes the whole process down over brackets nested a thousand deep; Python allows 200.
-    """
-    try:
-        # CPython 3.11 counts the depth of a tree under construction once for all threads.
-        with warnings.catch_warnings(), _ONE_AT_A_TIME:
-            warnings.simplefilter("ignore")
-            # A table of symbols takes a fifth of the time of a tree, and refuses more: if it
-            # refuses, the tree tells.
-            with contextlib.suppress(SyntaxError, RecursionError, MemoryError, ValueError):
-                symtable.symtable(text, "<source>", "exec")
-                return None
-            ast.parse(text)
-    except SyntaxError as error:
-        return SourceError(error.msg, error.lineno or 0, error.offset or 0)
-    except (RecursionError, MemoryError):
-        return SourceError(TOO_COMPLEX)
-    except ValueError as error:
-        # Null bytes, before 3.12.
-        return SourceError(str(error))
-    return None
 
 
 def may_hold_findings(data: bytes, settings: Settings) -> bool:
@@ -214,6 +183,7 @@ def scan_text(settings: Settings, name: str, source: SourceText, codes: tuple[st
     if not codes:
         return Scanned(name)
     from flake8_task_refs.analysis.check import check_source  # noqa: PLC0415
+    from flake8_task_refs.analysis.python_parser import syntax_error  # noqa: PLC0415
 
     try:
         found = check_source(source.text, settings)

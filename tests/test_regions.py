@@ -11,6 +11,7 @@ from pathlib import Path
 import libcst as cst
 import pytest
 from fixture_reader import Fixture, fixtures
+from parses import parsed_texts
 
 import flake8_task_refs
 from flake8_task_refs.analysis import check
@@ -101,8 +102,9 @@ def test_position_of_every_call_is_that_of_the_parser(path: Path) -> None:
         for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.Call)
     }
-    tree = Tree(skim(source), Region(0, len(source)))
-    assert {tree.position(call) for call in tree.calls} == expected
+    for light in (False, True):
+        tree = Tree(skim(source), Region(0, len(source)), light=light)
+        assert {tree.position(call) for call in tree.calls} == expected
 
 
 @pytest.mark.parametrize(
@@ -129,17 +131,8 @@ SITE = "async def one():\n    asyncio.create_task(work())\n"
 
 
 def parsed_lines(source: str, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Return how many lines libcst is given, parse by parse, when ``source`` is checked."""
-    counts: list[int] = []
-    parse = cst.parse_module
-
-    def counted(text: str) -> cst.Module:
-        counts.append(text.count("\n"))
-        return parse(text)
-
-    monkeypatch.setattr(cst, "parse_module", counted)
-    check_source(source)
-    return counts
+    """Return how many lines are parsed, parse by parse, when ``source`` is checked."""
+    return [text.count("\n") for text in parsed_texts(lambda: check_source(source), monkeypatch)]
 
 
 def test_only_the_function_around_a_site_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:

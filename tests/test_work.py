@@ -9,8 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import libcst as cst
 import pytest
+from parses import note_parses
 from test_agreement import PROGRAMS, module
 
 from flake8_task_refs.analysis import check
@@ -60,16 +60,8 @@ def _excerpts_of_short_functions(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Collect what libcst is given to parse."""
-    texts: list[str] = []
-    parse = cst.parse_module
-
-    def noted(text: str) -> cst.Module:
-        texts.append(text)
-        return parse(text)
-
-    monkeypatch.setattr(cst, "parse_module", noted)
-    return texts
+    """Collect what is parsed."""
+    return note_parses(monkeypatch)
 
 
 def test_only_the_statement_that_throws_a_task_away_is_parsed(parsed: list[str]) -> None:

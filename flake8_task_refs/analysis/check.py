@@ -39,7 +39,7 @@ _MAX_WRAPPERS = 20
 # Excerpts of one region, each of which answers one question more.
 _MAX_LOOKS = 5
 # Characters of a region that costs less to parse as it is than to choose from.
-_SHORT = 500
+_SHORT = 1_500
 _KEEPS_EVERY_TASK = re.compile(r"\.set_task_factory\(\s*([\w.]+)")
 
 
@@ -256,17 +256,17 @@ class Module:
             if region.end - region.start <= _SHORT:
                 # If libcst cannot read it, an excerpt may leave out what is odd.
                 with contextlib.suppress(SourceError):
-                    return Tree(self.outline, region)
+                    return Tree(self.outline, region, light=True)
             lines = self._lines.get(region)
             if lines is None:
                 lines = self._lines[region] = RegionLines(self.outline, region)
             try:
                 excerpt = Excerpt(lines, self._marks.get(region, ()), detail)
-                return Tree(self.outline, region, excerpt)
+                return Tree(self.outline, region, excerpt, light=True)
             except SourceError:
                 self._details[region] = Detail(everything=True)
         try:
-            return Tree(self.outline, region)
+            return Tree(self.outline, region, light=self._in_excerpts)
         except SourceError:
             # The skim was fooled, or the file is not Python: the whole file tells which.
             self._whole = Region(0, len(self.outline.source))

@@ -16,9 +16,12 @@ import libcst as cst
 from libcst.metadata import MetadataWrapper, PositionProvider
 
 from flake8_task_refs.analysis.finding import TOO_COMPLEX, SourceError
+from flake8_task_refs.analysis.nodes import light_module
 from flake8_task_refs.analysis.outline import is_too_complex, lexemes
+from flake8_task_refs.analysis.python_parser import python_tree
 
 if TYPE_CHECKING:
+    import ast
     from collections.abc import Callable, Iterator
 
     from flake8_task_refs.analysis.excerpt import Excerpt
@@ -289,6 +292,16 @@ def last_name(node: cst.CSTNode) -> str:
     return node.value if isinstance(node, cst.Name) else ""
 
 
+def _parsed(text: str) -> cst.Module:
+    try:
+        return cst.parse_module(text)
+    except cst.ParserSyntaxError as error:
+        raise SourceError(error.message, error.raw_line, error.raw_column + 1) from None
+    except cst.CSTValidationError as error:
+        # Such as a bare except: before another, or b"" beside "".
+        raise SourceError(str(error)) from None
+
+
 class Tree:
     """One parsed region, or as much of it as an ``excerpt`` shows.
 
@@ -297,8 +310,19 @@ class Tree:
     node itself says so with ``whole`` first.
     """
 
-    def __init__(self, outline: Outline, region: Region, excerpt: Excerpt | None = None) -> None:
-        """Parse ``region`` of ``outline``'s source. Raises ``SourceError`` if it does not parse."""
+    def __init__(
+        self,
+        outline: Outline,
+        region: Region,
+        excerpt: Excerpt | None = None,
+        *,
+        light: bool = False,
+    ) -> None:
+        """Parse ``region`` of ``outline``'s source. Raises ``SourceError`` if it does not parse.
+
+        A ``light`` tree is made ten times as fast, but its nodes know nothing of their layout:
+        where brackets, blanks and comments are, and how a string is written.
+        """
         self.outline = outline
         self.region = region
         self.excerpt = excerpt
@@ -310,13 +334,10 @@ class Tree:
         code = outline.blanked(region.start, region.end) if excerpt is None else excerpt.code
         if is_too_complex(code) or outline.has_complex_strings(region):
             raise SourceError(TOO_COMPLEX)
-        try:
-            self.module = cst.parse_module(self.text)
-        except cst.ParserSyntaxError as error:
-            raise SourceError(error.message, error.raw_line, error.raw_column + 1) from None
-        except cst.CSTValidationError as error:
-            # Such as a bare except: before another, or b"" beside "".
-            raise SourceError(str(error)) from None
+        self._light_calls: dict[cst.CSTNode, ast.Call] = {}
+        module = self._light_module() if light else None
+        self.is_light = module is not None
+        self.module = module or _parsed(self.text)
         self.parent: dict[cst.CSTNode, cst.CSTNode] = {}
         self.scope: dict[cst.CSTNode, Scope] = {}
         self.inner: dict[cst.CSTNode, Scope] = {}
@@ -329,6 +350,14 @@ class Tree:
         self._codes: dict[cst.CSTNode, str] = {}
         self._offsets: dict[cst.CSTNode, int] | None = None
         self._walk()
+
+    def _light_module(self) -> cst.Module | None:
+        """Have CPython read the text; None if it cannot, or if it reads what is rare."""
+        try:
+            module, self._light_calls = light_module(python_tree(self.text), self.text)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return None
+        return module
 
     @cached_property
     def order(self) -> dict[cst.CSTNode, int]:
@@ -589,11 +618,19 @@ class Tree:
 
     def position(self, node: cst.CSTNode) -> tuple[int, int]:
         """Return the 1-based line and column in the whole source where ``node`` begins."""
+        call = self._light_calls.get(node)
+        if call is not None:
+            # Before 3.12, CPython does not know where in an f-string it is.
+            if any(type(outer) in _UNSEEN for outer in self.ancestors(node)):
+                return self._exact(node)
+            return self._placed(call.lineno, call.col_offset)
         offsets = self._offsets
         if offsets is None:
             offsets = self._offsets = self._align()
         if isinstance(node, (cst.ExceptHandler, cst.Finally)):
             return self._exact(node)  # begins with a keyword, not with its first name
+        if self.is_light and not isinstance(node, cst.Name):
+            return self._exact(node)  # the brackets that it begins with are not known
         first, opened = node, 0
         while not isinstance(first, cst.Name):
             inner = children(first)
@@ -630,8 +667,22 @@ class Tree:
 
     def _exact(self, node: cst.CSTNode) -> tuple[int, int]:
         """Ask libcst for a position: for the rare call inside an f-string, or on odd text."""
-        positions = MetadataWrapper(self.module, unsafe_skip_copy=True).resolve(PositionProvider)
+        tree = self
+        if self.is_light:
+            # The same tree with its layout: of each class, it has as many nodes in the same order.
+            tree = Tree(self.outline, self.region, self.excerpt)
+            alike = [at for at in self.order if type(at) is type(node)]
+            place = alike.index(node)
+            node = [at for at in tree.order if type(at) is type(node)][place]
+        positions = MetadataWrapper(tree.module, unsafe_skip_copy=True).resolve(PositionProvider)
         start = positions[node].start
         lines = self.text.split("\n")
         offset = sum(len(line) + 1 for line in lines[: start.line - 1]) + start.column
+        return self.outline.position(self._source_offset(offset))
+
+    def _placed(self, line: int, column: int) -> tuple[int, int]:
+        """Return where in the source the text's ``line`` and ``column``, in bytes, are."""
+        lines = self.text.split("\n", line)
+        before = lines[line - 1].encode()[:column].decode()
+        offset = sum(len(other) + 1 for other in lines[: line - 1]) + len(before)
         return self.outline.position(self._source_offset(offset))

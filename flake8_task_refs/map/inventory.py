@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flake8_task_refs import __version__
 from flake8_task_refs.analysis.finding import SourceError
+from flake8_task_refs.analysis.python_parser import syntax_error
 from flake8_task_refs.files import FileError, decode, read_bytes
 from flake8_task_refs.flake8_config import STDIN, load
 from flake8_task_refs.processes import each
-from flake8_task_refs.scanning import describe, internal_error, may_hold_findings, syntax_error
+from flake8_task_refs.scanning import describe, internal_error, may_hold_findings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

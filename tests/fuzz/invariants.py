@@ -17,12 +17,12 @@ import libcst as cst
 from flake8_task_refs.analysis.check import check_regions, check_source
 from flake8_task_refs.analysis.finding import TOO_COMPLEX, Finding, SourceError
 from flake8_task_refs.analysis.outline import normalise_newlines
+from flake8_task_refs.analysis.python_parser import syntax_error
 from flake8_task_refs.files import FileError, SourceText, decode
 from flake8_task_refs.fix.engine import FixResult, FixSettings, fix_source
 from flake8_task_refs.options import Settings
 from flake8_task_refs.plugin import TaskRefsPlugin
 from flake8_task_refs.rules import RULES
-from flake8_task_refs.scanning import syntax_error
 
 _EVERY_RULE: Final = frozenset(rule.code for rule in RULES)
 # Definitions that share no name with any file, and that trouble a reader who is easily fooled.

@@ -1,0 +1,60 @@
+"""CPython's own parser: can this Python read a text, and as what? Standard library only."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import symtable
+import threading
+import warnings
+from typing import TYPE_CHECKING, Final
+
+from flake8_task_refs.analysis.finding import TOO_COMPLEX, SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ONE_AT_A_TIME: Final = threading.Lock()
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let the parser work alone, and keep its warnings to itself."""
+    # CPython 3.11 counts the depth of a tree under construction once for all threads.
+    with _ONE_AT_A_TIME, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def python_tree(text: str) -> ast.Module:
+    """Return CPython's tree of ``text``.
+
+    Raises ``SyntaxError``, or ``ValueError`` for null bytes before 3.12, or ``RecursionError`` or
+    ``MemoryError`` where it is nested too deeply. The caller has seen to it that it is not nested
+    a thousand deep: not every release survives that.
+    """
+    with _undisturbed():
+        return ast.parse(text)
+
+
+def syntax_error(text: str) -> SourceError | None:
+    """Return what this Python cannot parse in ``text``, ``None`` if it can.
+
+    libcst takes the whole process down over brackets nested a thousand deep; Python allows 200.
+    """
+    try:
+        with _undisturbed():
+            # A table of symbols takes a fifth of the time of a tree, and refuses more: if it
+            # refuses, the tree tells.
+            with contextlib.suppress(SyntaxError, RecursionError, MemoryError, ValueError):
+                symtable.symtable(text, "<source>", "exec")
+                return None
+            ast.parse(text)
+    except SyntaxError as error:
+        return SourceError(error.msg, error.lineno or 0, error.offset or 0)
+    except (RecursionError, MemoryError):
+        return SourceError(TOO_COMPLEX)
+    except ValueError as error:
+        # Null bytes, before 3.12.
+        return SourceError(str(error))
+    return None
