@@ -145,6 +145,7 @@ def test_a_construct_has_the_same_nodes(source: str) -> None:
         "asyncio.create_task(f(1e999))\n",
         "def f():\n    asyncio.create_task(%s)\n" % ("1" * 5_000),
         "def f():\n    asyncio.create_task(print a)\n",
+        "asyncio.create_task(\U0001d49cwork())\n",
     ],
 )
 def test_what_is_rare_is_read_with_libcst(source: str, monkeypatch: pytest.MonkeyPatch) -> None:

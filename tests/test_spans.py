@@ -60,7 +60,7 @@ def test_text_that_only_libcst_can_parse_has_spans(monkeypatch: pytest.MonkeyPat
     def refuse(source: str) -> None:
         raise SyntaxError(source)
 
-    monkeypatch.setattr("flake8_task_refs.analysis.spans.ast.parse", refuse)
+    monkeypatch.setattr("flake8_task_refs.analysis.spans.python_tree", refuse)
     tree = Tree(skim(text), Region(0, len(text)))
     assert Spans(tree).of(tree.calls[0]) == (10, 14)
 

@@ -8,6 +8,7 @@ libcst's defaults in them: whoever edits a text, or wants its very words, needs 
 from __future__ import annotations
 
 import ast
+import unicodedata
 from dataclasses import MISSING, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -81,8 +82,12 @@ def light_module(tree: ast.Module, text: str) -> tuple[cst.Module, dict[cst.CSTN
     """Return the libcst nodes of ``tree``, CPython's tree of ``text``, and what each call was.
 
     Raises ``UntranslatableError`` for what is rarely seen (``match``, ``except*``, type parameters,
-    template strings, numbers of thousands of digits), and ``RecursionError``.
+    template strings, numbers of thousands of digits, letters that Unicode replaces by others in
+    names), and ``RecursionError``.
     """
+    if not text.isascii() and not unicodedata.is_normalized("NFKC", text):
+        # CPython tells names in their normal form only.
+        raise UntranslatableError("a name, or a string, in unusual letters")
     translator = _Translator(text)
     try:
         module = cst.Module(translator.statements(tree.body))

@@ -8,8 +8,6 @@ statement alone.
 
 from __future__ import annotations
 
-import ast
-import warnings
 from functools import cached_property
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -17,7 +15,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import libcst as cst
 from libcst.metadata import CodeRange, MetadataWrapper, PositionProvider
 
+from flake8_task_refs.analysis.python_parser import python_tree
+
 if TYPE_CHECKING:
+    import ast
     from collections.abc import Iterator, Mapping, Sequence
 
     from flake8_task_refs.analysis.tree import Tree
@@ -69,9 +70,7 @@ class Spans:
     def _statements(self) -> dict[cst.CSTNode, Span]:
         """Every statement that stands in a block; none if the two parsers do not agree."""
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                module = ast.parse(self._tree.text)
+            module = python_tree(self._tree.text)
             return dict(self._paired(self._tree.module.body, module.body))
         except (*_NOT_PARSED, _DifferentError):
             return {}

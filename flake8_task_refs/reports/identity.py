@@ -11,7 +11,6 @@ import hashlib
 import io
 import os
 import re
-import warnings
 from collections import Counter
 from dataclasses import astuple, dataclass
 from pathlib import PurePath
@@ -130,10 +129,10 @@ def _places(text: str, findings: Sequence[Finding]) -> dict[Finding, _Place]:
 
 
 def _parsed(text: str) -> ast.Module | None:
+    from flake8_task_refs.analysis.python_parser import python_tree  # noqa: PLC0415
+
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ast.parse(text)
+        return python_tree(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 

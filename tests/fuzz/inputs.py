@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from flake8_task_refs.analysis.outline import normalise_newlines, skim
+from flake8_task_refs.analysis.python_parser import python_tree
 from flake8_task_refs.analysis.sieve import mentions
 from flake8_task_refs.options import Settings
 
@@ -211,7 +212,7 @@ def _statement(text: str, rng: random.Random, texts: list[str]) -> str:
 def _a_statement(text: str, rng: random.Random) -> tuple[int, int, str] | None:
     """Return the first line (from 0), the line after the last and the margin of a statement."""
     try:
-        tree = ast.parse(text)
+        tree = python_tree(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     statements = [node for node in ast.walk(tree) if isinstance(node, ast.stmt)]

@@ -7,7 +7,6 @@ import io
 import random
 import tokenize
 import traceback
-import warnings
 from collections import Counter
 from pathlib import Path
 from typing import Final
@@ -17,7 +16,7 @@ import libcst as cst
 from flake8_task_refs.analysis.check import check_regions, check_source
 from flake8_task_refs.analysis.finding import TOO_COMPLEX, Finding, SourceError
 from flake8_task_refs.analysis.outline import normalise_newlines
-from flake8_task_refs.analysis.python_parser import syntax_error
+from flake8_task_refs.analysis.python_parser import python_tree, syntax_error
 from flake8_task_refs.files import FileError, SourceText, decode
 from flake8_task_refs.fix.engine import FixResult, FixSettings, fix_source
 from flake8_task_refs.options import Settings
@@ -185,9 +184,7 @@ def _edited_lines(text: str, result: FixResult) -> set[int]:
     lines = {finding.line for finding in result.fixed}
     stored = {finding.line for finding in result.fixed if finding.code == "TSK101"}
     found: set[int] = set()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        tree = ast.parse(text)
+    tree = python_tree(text)
     for node in ast.walk(tree):
         if not isinstance(node, ast.stmt):
             continue
@@ -247,9 +244,7 @@ def _problem_of_findings(
 
 def _between_statements(text: str, rng: random.Random) -> int | None:
     """Return a line number (from 0) between two top-level statements, ``None`` if there is none."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        body = ast.parse(text).body
+    body = python_tree(text).body
     lines = text.split("\n")
     places = []
     end = 0
