@@ -25,12 +25,12 @@ _ALONE_FOR: Final = 0.1
 TIME_LIMIT: Final = 120.0
 MEMORY_LIMIT: Final = 4 << 30
 # Seconds: what takes longer is told at once, so that no news of it can be lost with its process.
-_QUICK: Final = 0.001
+_QUICK: Final = 0.02
 # Seconds between two looks at what the workers are at.
 _LOOK_EVERY: Final = 0.5
 # Seconds without a look after which all were stopped meanwhile (Ctrl-Z), and no one was at work.
 _STOPPED: Final = 5 * _LOOK_EVERY
-_CHUNK: Final = 32
+_CHUNK: Final = 64
 # When a worker looks for garbage, in Python's own terms, which are (700, 10, 10) of old.
 _COLLECT_EVERY: Final = (10_000, 10, 100)
 # What is raised where a system has no processes, or no more of them.

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 # It begins with what is literal, which makes the search ten times as fast.
 _RUNNER: Final = re.compile(r"run(?:(?<!\wrun)|(?<=\w_run))(?:_\w+)?\(")
 
-_LOOP_RUNNER: Final = re.compile(r"run_(?:until_complete|forever|app)")
+# What keeps a plain function until the loop stops, or a framework's own loop does, Qt's and Tk's too.
+_LOOP_RUNNER: Final = re.compile(
+    r"(?<=\.)(?:run(?:_until_complete|_forever|_app)?|exec_?|mainloop|serve_forever)\b"
+)
 # Decorators that make a coroutine of a generator: Tornado's, types', Twisted's.
 _DRIVERS: Final = ("coroutine", "inlineCallbacks")
 
@@ -64,7 +67,8 @@ def _runs_the_loop(tree: Tree, function: cst.FunctionDef, start: cst.CSTNode) ->
     return any(
         isinstance(node, cst.Call)
         and isinstance(node.func, cst.Attribute)
-        and _LOOP_RUNNER.fullmatch(node.func.attr.value)
+        and _LOOP_RUNNER.fullmatch(f".{node.func.attr.value}", 1)
+        and last_name(node.func.value) != "subprocess"
         and tree.order[node] > after
         for node in tree.walk(function.body)
     )

@@ -29,7 +29,7 @@ _FSTRING_PREFIXES = ("f", "t", "fr", "rf", "tr", "rt")
 # The indentation is looked at first and then taken as a whole, so that no part of it is tried.
 _LINE_BODY = (
     r"(?:(?=(?P<indent>[ \t]*))(?P=indent)(?=[acdfi@])"
-    r"(?:(?P<definition>def|class|async(?:[ \t]|\\\n)+def)(?:[ \t]|\\\n)+(?P<name>\w+)"
+    r"(?:(?P<definition>def|class|async(?:[ \t\f]|\\\n)+def)(?:[ \t\f]|\\\n)+(?P<name>\w+)"
     r"|(?P<import>import|from)\b|(?P<decorator>@))"
     r"|(?!(?:else|elif|except|finally)\b)(?P<start>[A-Za-z_]))"
 )
