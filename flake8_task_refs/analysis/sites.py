@@ -196,12 +196,19 @@ class Sites:
         if isinstance(func, cst.Name):
             where = defined_in(tree.scope[func].owner(func.value))
             return (where, func.value) in self.wrappers
-        if isinstance(func, cst.Attribute) and dotted_text(func.value) in ("self", "cls"):
+        if not isinstance(func, cst.Attribute) or not isinstance(func.value, cst.Name):
+            return False
+        name = func.value.value
+        if name in ("self", "cls"):
             around = tree.class_around(func)
             return around is not None and (
                 (defined_in(tree.inner[around]), func.attr.value) in self.wrappers
             )
-        return False
+        if (name, func.attr.value) not in self.wrappers:
+            return False
+        owner = tree.scope[func.value].owner(name)
+        classes = self.names.outline.top_level(name)
+        return (owner is None or owner.kind == "module") and [c.kind for c in classes] == ["class"]
 
     def _is_future(self, tree: Tree, call: cst.Call) -> bool:
         """Tell whether ``ensure_future`` is given a future, which it returns unchanged."""
