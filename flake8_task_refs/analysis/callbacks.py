@@ -10,6 +10,7 @@ import libcst as cst
 from flake8_task_refs.analysis.cancellation import unguarded_results
 from flake8_task_refs.analysis.helpers import find_helper
 from flake8_task_refs.analysis.names import assigned_value
+from flake8_task_refs.analysis.outline import ANNOTATION
 from flake8_task_refs.analysis.sites import is_done_callback
 from flake8_task_refs.analysis.tree import Tree, dotted_text, last_name
 
@@ -78,7 +79,7 @@ class Callbacks:
             return self._creates(receiver)
         if isinstance(receiver, cst.Attribute):
             creator = r"[\w.]*(?:create_task|ensure_future)\("
-            made = rf"\.{receiver.attr.value}[ \t]*(?::[^=\n]+)?=[ \t]*{creator}"
+            made = rf"\.{receiver.attr.value}[ \t]*{ANNOTATION}=[ \t]*{creator}"
             return re.search(made, self.tree.outline.code) is not None
         if not isinstance(receiver, cst.Name):
             return False
@@ -181,7 +182,7 @@ class Callbacks:
             return True
         if isinstance(container, cst.Attribute):
             name = container.attr.value
-            made = rf"\.{name}[ \t]*(?::[^=\n]+)?=[ \t]*(?:set\(|\{{\}}|\[\]|\w+\(default_factory)"
+            made = rf"\.{name}[ \t]*{ANNOTATION}=[ \t]*(?:set\(|\{{\}}|\[\]|\w+\(default_factory)"
             return root.value != "self" or not self.tree.outline.has(made)
         scope = self.tree.scope[root].owner(root.value)
         if scope is None or scope.kind == "module":

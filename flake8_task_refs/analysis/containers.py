@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import libcst as cst
 
 from flake8_task_refs.analysis.effects import CLOSERS
+from flake8_task_refs.analysis.outline import ANNOTATION
 from flake8_task_refs.analysis.sieve import word_offsets
 from flake8_task_refs.analysis.tree import Tree, dotted_text, last_name
 
@@ -37,7 +38,7 @@ _SET_UP: Final = re.compile(
 )
 # What stands before the name of an attribute, and after any name, where a container is made.
 _ATTRIBUTE: Final = re.compile(r"\bself\.\Z|\A[ \t]+\Z")
-_BOUND: Final = re.compile(r"[ \t]*(?::[^=\n]+)?=(?!=)")
+_BOUND: Final = re.compile(rf"[ \t]*{ANNOTATION}=(?!=)")
 _MADE: Final = re.compile(rf"[ \t]*{_NEW}")
 _ROUTE: Final = re.compile(
     r"\.(?:get|post|put|patch|delete|websocket|route|api_route|event|on|command|listener|message_handler|middleware)\b"
@@ -57,7 +58,7 @@ _UNIQUE_KEY: Final = re.compile(
 _MAKES_UNIQUE: Final = frozenset({"id", "uuid4", "uuid1", "next", "token_hex", "get_name"})
 # Uses of a container that leave its elements in it, by what stands after its name, and before.
 _FILLING: Final = re.compile(
-    rf"[ \t]*(?::[^=\n]+)?=[ \t]*{_NEW}|[ \t]*[+|]=|\[[^\]\n:]+\][ \t]*=(?!=|[ \t]*None\b)"
+    rf"[ \t]*{ANNOTATION}=[ \t]*{_NEW}|[ \t]*[+|]=|\[[^\]\n:]+\][ \t]*=(?!=|[ \t]*None\b)"
     r"|\.(?:add|append|appendleft|extend|insert|update|setdefault)\("
 )
 _READING: Final = re.compile(r"\.(?:values|items|keys)\(\)|\.(?:get|copy|__len__)\(")

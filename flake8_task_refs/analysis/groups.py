@@ -76,5 +76,6 @@ def _bound(tree: Tree, store: cst.Name) -> cst.BaseExpression | None:
 
 def _holds_group(outline: Outline, attribute: str) -> bool:
     """Tell whether the file fills an attribute of that name with a task group."""
-    pattern = rf"\.{attribute}\b[^=\n]*(?:=[^=\n]*{_MAKES_GROUP}|:[^=\n]*\bTaskGroup\b)"
+    some = r"[^=\n]{0,500}"
+    pattern = rf"\.{attribute}\b{some}(?:={some}{_MAKES_GROUP}|:{some}\bTaskGroup\b)"
     return re.search(pattern, outline.code) is not None

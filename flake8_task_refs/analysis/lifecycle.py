@@ -17,6 +17,7 @@ from flake8_task_refs.analysis.cancellation import is_wide, swallowers
 from flake8_task_refs.analysis.effects import CLOSERS
 from flake8_task_refs.analysis.flow import is_endless
 from flake8_task_refs.analysis.names import assigned_value
+from flake8_task_refs.analysis.outline import ANNOTATION
 from flake8_task_refs.analysis.owners import Owners
 from flake8_task_refs.analysis.ownership import Hold, How, Ownership
 from flake8_task_refs.analysis.places import Places, place_of
@@ -82,7 +83,7 @@ class Lifecycle:
         """Tell whether any function but the one that starts the worker changes its loop's flag."""
         start, end = self._span(site.call)
         for flag in worker.flags():
-            changed = rf"\b{flag}[ \t]*(?::[^=\n]+)?=(?!=)|\b{flag}\.(?:set|clear|cancel)\("
+            changed = rf"\b{flag}[ \t]*{ANNOTATION}=(?!=)|\b{flag}\.(?:set|clear|cancel)\("
             for match in re.finditer(changed, self.code):
                 around = self.tree.outline.enclosing(match.start())
                 # What the class, its __init__ and the start say is the value to begin with.
@@ -102,7 +103,7 @@ class Lifecycle:
             node = todo.pop()
             place, constant = place_of(tree, node), self._constant_key(node)
             if constant:  # `app[POLLER]`, POLLER a web.AppKey: who else names the key?
-                if len(re.findall(rf"\b{constant}\b(?!\s*(?::[^=\n]+)?=)", self.code)) > 1:
+                if len(re.findall(rf"\b{constant}\b(?!\s*{ANNOTATION}=)", self.code)) > 1:
                     return True
                 continue
             if place is None:
@@ -154,7 +155,7 @@ class Lifecycle:
         source = self.tree.outline.source
         harmless = (
             rf"\bhasattr\([^()\n]*{quoted}|\[{quoted}\]|\bname\s*=\s*{quoted}"
-            rf"|__slots__[^=\n]*=[^=]*?{quoted}"
+            rf"|__slots__[^=\n]{{0,500}}=[^=]*?{quoted}"
         )
         return len(re.findall(quoted, source)) > len(re.findall(harmless, source))
 
@@ -230,12 +231,12 @@ class Lifecycle:
 
     def _is_filled(self, name: str) -> bool:
         """Tell whether the file assigns a new task to ``name``, or adds one to it."""
-        slot = rf"\b{name}[\"']?\]?(?:\[[^\]\n]*\])?\s*(?::[^=\n]+)?=\s*{_MADE}"
+        slot = rf"\b{name}[\"']?\]?(?:\[[^\]\n]*\])?\s*{ANNOTATION}=\s*{_MADE}"
         if re.search(slot, self.tree.outline.source):
             return True
         added = re.findall(rf"\b{name}\.(?:add|append)\(\s*(\w+\)|{_MADE})", self.code)
         return any(
-            item[-1] == "(" or re.search(rf"\b{item[:-1]}\s*(?::[^=\n]+)?=\s*{_MADE}", self.code)
+            item[-1] == "(" or re.search(rf"\b{item[:-1]}\s*{ANNOTATION}=\s*{_MADE}", self.code)
             for item in added
         )
 

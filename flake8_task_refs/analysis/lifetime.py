@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # It begins with what is literal, which makes the search ten times as fast.
 _RUNNER: Final = re.compile(r"run(?:(?<!\wrun)|(?<=\w_run))(?:_\w+)?\(")
 
-# What keeps a plain function until the loop stops, or a framework's own loop does, Qt's and Tk's too.
+# What keeps a plain function until the loop stops, or a framework's own (Qt's, Tk's) does.
 _LOOP_RUNNER: Final = re.compile(
     r"(?<=\.)(?:run(?:_until_complete|_forever|_app)?|exec_?|mainloop|serve_forever)\b"
 )

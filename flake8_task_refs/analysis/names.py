@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
+from flake8_task_refs.analysis.outline import ANNOTATION
 from flake8_task_refs.analysis.sieve import word_offsets
 from flake8_task_refs.analysis.tree import Scope, Tree, dotted_text, last_name
 
@@ -30,7 +31,7 @@ _IMPORT_NAME = re.compile(r"([\w.]+|\*)(?:\s+as\s+(\w+))?")
 _DOTTED = re.compile(r"[^\W\d]\w*(?:\.\w+)*")
 _MAX_ALIASES: Final = 5  # of aliases; also ends `x = x`
 _COMPOUND = re.compile(r"(?:if|try|with|for|while)\b")
-_ASSIGNMENT = re.compile(r"^[ \t]*(\w+)[ \t]*(?::[^=\n]+)?=(?!=)[ \t]*", re.MULTILINE)
+_ASSIGNMENT = re.compile(rf"^[ \t]*(\w+)[ \t]*{ANNOTATION}=(?!=)[ \t]*", re.MULTILINE)
 _MAY_ASSIGN = re.compile(r"\w+[ \t]*[:=]")
 _LOOP_NAME = re.compile(r"\w*(?:[lL]oop|LOOP)\Z")
 # Right-hand sides, as text: asyncio's getters, and those of other objects.

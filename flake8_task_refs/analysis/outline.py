@@ -53,6 +53,9 @@ _SPACES = re.compile(r"[^\S\n]+")
 _LINE_BREAK = re.compile(r" ?\n\s*")
 _CONTINUED = re.compile(r"\n(?=[-+*/%@|&^.])|(?<=[-+*/%@|&^.])\n")
 _SEPARATOR = re.compile(r"[,;=\n(){}\[\]]")
+# The annotation of a variable, if there is one: in a line of data, each colon would be the
+# beginning of one that goes on to the line's end.
+ANNOTATION = r"(?::[^=\n]{1,500})?"
 _MAX_NESTING = 200
 _MAX_BLOCKS = 100
 _FAR_RIGHT = re.compile(rf"\n[ \t]{{{_MAX_BLOCKS}}}")

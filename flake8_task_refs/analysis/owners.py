@@ -14,6 +14,7 @@ import libcst as cst
 
 from flake8_task_refs.analysis.applications import Application, application_of
 from flake8_task_refs.analysis.effects import CLOSERS
+from flake8_task_refs.analysis.outline import ANNOTATION
 from flake8_task_refs.analysis.ownership import How
 from flake8_task_refs.analysis.tree import Tree, last_name
 
@@ -213,7 +214,7 @@ def _is_of_self(tree: Tree, node: cst.CSTNode) -> bool:
     bases |= set(_words(header[1])) if header else set()
     own = {item.name for item in tree.outline.definitions if item.kind == "class"}
     made = r"[\w.]*(?:create_task|ensure_future)\("
-    stated = rf"\bself\.{node.attr.value}[ \t]*(?::[^=\n]*)?=(?![ \t]*{made})"
+    stated = rf"\bself\.{node.attr.value}[ \t]*{ANNOTATION}=(?![ \t]*{made})"
     declared = rf"^[ \t]+{node.attr.value}[ \t]*[:=]"
     if re.search(stated, code) or re.search(declared, code, re.MULTILINE):
         return True

@@ -35,6 +35,7 @@ from flake8_task_refs.analysis.flow import Flow
 from flake8_task_refs.analysis.helpers import find_helper, parameter_of
 from flake8_task_refs.analysis.lifetime import locals_outlive
 from flake8_task_refs.analysis.names import Names, assigned_value
+from flake8_task_refs.analysis.outline import ANNOTATION
 from flake8_task_refs.analysis.sites import Sites, is_done_callback, is_scheduler
 from flake8_task_refs.analysis.tree import Scope, Tree, last_name
 
@@ -520,7 +521,7 @@ class Ownership:
             return False
         before = r"\." if attribute else r"^"
         makers = "|".join(sorted(path.removeprefix("weakref.") for path in weak))
-        pattern = rf"{before}{name}[ \t]*(?::[^=\n]*)?=[ \t]*\(?\s*(?:weakref\.)?(?:{makers})\b"
+        pattern = rf"{before}{name}[ \t]*{ANNOTATION}=[ \t]*\(?\s*(?:weakref\.)?(?:{makers})\b"
         return self.tree.outline.has(pattern)
 
     # -- names ------------------------------------------------------------------------------
