@@ -46,6 +46,12 @@ metadata.distributions = lambda: (d for d in found() if d.metadata["Name"] not i
 from flake8.main.cli import main
 sys.exit(main())
 """
+FIXER = (PYTHON, "-m", "flake8_task_refs.fix", "--isolated")
+PARSE = """
+import pathlib, sys, libcst
+for name in sys.argv[1:]:
+    libcst.parse_module(pathlib.Path(name).read_bytes())
+"""
 
 
 @dataclass(frozen=True)
@@ -115,6 +121,27 @@ def with_plugins(tree: Path, runs: int, *, peer: bool) -> dict[str, Cost]:
         # It takes minutes: once is enough to see by how much.
         costs |= compare({"with flake8-async": flake8(PLUGINS[:1], tree)}, 1)
     return costs
+
+
+def changed_files(tree: Path) -> list[str]:
+    """Return the files below ``tree`` that the fixer would change."""
+    command = [*FIXER, "--diff", "."]
+    done = subprocess.run(command, cwd=tree, capture_output=True, encoding="utf-8", check=False)
+    names = re.findall(r"^\+\+\+ b/(.*)$", done.stdout, re.MULTILINE)
+    return [str(tree / name) for name in names]
+
+
+def repairing(tree: Path, runs: int) -> list[str]:
+    """Return a table of what it costs to plan repairs, beside libcst's parse of the same files."""
+    names = changed_files(tree)
+    costs = compare(
+        {
+            "libcst.parse_module": [PYTHON, "-c", PARSE, *names],
+            "ours, `fix --check --diff --jobs 1`": [*FIXER, "--check", "--diff", "-j1", *names],
+        },
+        runs,
+    )
+    return table(costs, f"{len(names)} files to repair")
 
 
 def function(lines: int) -> str:
@@ -214,7 +241,7 @@ def growth(runs: int) -> list[str]:
     return [*lines, ""]
 
 
-PARTS = ("check", "flake8", "growth")
+PARTS = ("check", "flake8", "repair", "growth")
 
 
 def report(tree: Path, runs: int, parts: list[str], command: str) -> str:
@@ -224,10 +251,7 @@ def report(tree: Path, runs: int, parts: list[str], command: str) -> str:
             *(PYTHON, "-m", "ruff", "check", "--isolated", "--no-cache", "--select", "RUF006"),
             str(tree),
         ],
-        "ours, `fix --check`": [
-            *(PYTHON, "-m", "flake8_task_refs.fix", "--isolated", "--check"),
-            str(tree),
-        ],
+        "ours, `fix --check`": [*FIXER, "--check", str(tree)],
     }
     heavy = tree / "distributed" if (tree / "distributed").is_dir() else tree
     quiet = Path(email.__file__).parent
@@ -246,6 +270,8 @@ def report(tree: Path, runs: int, parts: list[str], command: str) -> str:
         lines += table(with_plugins(heavy, runs, peer=True), f"flake8 over `{heavy.name}`")
         quiet_costs = with_plugins(quiet, runs, peer=False)
         lines += table(quiet_costs, "flake8 over `email`, without tasks")
+    if "repair" in parts:
+        lines += repairing(tree, runs)
     if "growth" in parts:
         lines += growth(runs)
     return "\n".join(lines)

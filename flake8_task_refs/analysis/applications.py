@@ -29,6 +29,10 @@ _STOP_LISTS: Final = r"on_shutdown|on_cleanup"
 _MENTIONED: Final = "|".join(
     ("asynccontextmanager", "cleanup_ctx", "add_event_handler", *_STARTS, _START_LISTS)
 )
+# A function, perhaps a module's or an object's, and perhaps called; then one word of it with and
+# without its bracket.
+_PATH: Final = r"(?:\w+\.)*\w+\(?"
+_CALLED: Final = re.compile(r"((\w+)\(?)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +111,7 @@ def _is_registered(
     decorators = "".join(tree.module.code_for_node(item) for item in function.decorators)
     if _names_event(decorators, events):
         return True
-    return _is_listed(tree.outline, function.name.value, events, lists)
+    return function.name.value in _listed(tree.outline, events, lists)
 
 
 def _names_event(decorators: str, events: tuple[str, ...]) -> bool:
@@ -118,38 +122,37 @@ def _names_event(decorators: str, events: tuple[str, ...]) -> bool:
 def _is_made(tree: Tree, function: cst.FunctionDef) -> bool:
     """Tell whether the function around ``function`` makes startup handlers of it."""
     maker = tree.function_around(function)
-    return isinstance(maker, cst.FunctionDef) and _is_listed(
-        tree.outline, rf"{maker.name.value}(?=\()", _STARTS, _START_LISTS
+    return isinstance(maker, cst.FunctionDef) and (
+        f"{maker.name.value}(" in _listed(tree.outline, _STARTS, _START_LISTS)
     )
 
 
-def _is_listed(outline: Outline, name: str, events: tuple[str, ...], lists: str) -> bool:
-    """Tell whether the module hands ``name`` to ``add_event_handler`` or an ``on_startup`` list.
+@lru_cache(maxsize=2)  # as `_endings`; one for what starts and one for what stops
+def _listed(outline: Outline, events: tuple[str, ...], lists: str) -> frozenset[str]:
+    """Return the names that the module hands to ``add_event_handler`` or an ``on_startup`` list.
 
-    ``name`` is a regular expression.
+    What is called there is in it twice, the second time with its bracket: ``make(``.
     """
-    # Said before the search, which is slow: most files have no such word.
-    if not any(word in outline.source for word in ("add_event_handler", *lists.split("|"))):
-        return False
-    handler = "|".join(events)
-    pattern = (
-        rf"add_event_handler\(\s*[\"'](?:{handler})[\"'],\s*(?:\w+\.)*{name}\b"
-        rf"|\b(?:{lists})(?:\s*\+?=\s*|\.extend\(\s*)(?:\[[^\]]{{0,2000}}|\([^)]{{0,2000}})\b{name}\b"
-        rf"|\b(?:{lists})\.append\(\s*(?:\w+\.)*{name}\b"
+    if not outline.has(f"add_event_handler|{lists}", strings=True):
+        return frozenset()
+    handed = re.compile(
+        rf"add_event_handler\(\s*[\"'](?:{'|'.join(events)})[\"'],\s*({_PATH})"
+        rf"|\b(?:{lists})(?:\s*\+?=\s*|\.extend\(\s*)(\[[^\]]{{0,2000}}|\([^)]{{0,2000}})"
+        rf"|\b(?:{lists})\.append\(\s*({_PATH})"
     )
-    return re.search(pattern, outline.source) is not None
+    texts = ("".join(found) for found in handed.findall(outline.source))
+    return frozenset(word for text in texts for name in _CALLED.findall(text) for word in name)
 
 
 @lru_cache(maxsize=1)  # files come one after another, functions that ask in one file
 def _endings(outline: Outline) -> tuple[tuple[int, int], ...]:
     """Return where the bodies of the module's shutdown handlers lie."""
     found: list[tuple[int, int]] = []
+    listed = _listed(outline, _STOPS, _STOP_LISTS)
     for definition in outline.definitions:
         if definition.kind != "def":
             continue
         decorators = outline.source[definition.start : definition.header]
-        if _names_event(decorators, _STOPS) or _is_listed(
-            outline, definition.name, _STOPS, _STOP_LISTS
-        ):
+        if _names_event(decorators, _STOPS) or definition.name in listed:
             found.append((definition.header, definition.end))
     return tuple(found)
