@@ -140,9 +140,65 @@ def unguarded_results(tree: Tree, callback: cst.FunctionDef | cst.Lambda) -> lis
             continue
         if node.func.attr.value == "cancelled":
             return []
-        if node.func.attr.value in ("result", "exception") and not _is_guarded(tree, node):
+        if node.func.attr.value in ("result", "exception"):
             asks.append(node)
-    return asks
+    return [
+        ask
+        for at, ask in enumerate(asks)
+        if not _is_guarded(tree, ask) and not any(_settles(tree, one, ask) for one in asks[:at])
+    ]
+
+
+def _settles(tree: Tree, before: cst.Call, ask: cst.Call) -> bool:
+    """Tell whether nobody comes to ``ask`` if the task was cancelled, as ``before`` asked it, too.
+
+    It has raised then, and who caught that, has left.
+    """
+    at: cst.CSTNode = before
+    for outer in tree.ancestors(before):
+        together = tree.holds(outer, ask)
+        if not _always_runs(outer, at):
+            return False
+        if isinstance(outer, cst.Try):
+            if together:
+                return outer.orelse is not None and tree.holds(outer.orelse, ask)
+            catcher = next((handler for handler in outer.handlers if _catches(handler)), None)
+            if catcher is not None and not _surely_leaves(catcher.body):
+                return False
+        elif isinstance(outer, cst.With) and not together:
+            if any(_names_cancellation(tree, item.item) for item in outer.items):
+                return False
+        elif together:
+            return True
+        at = outer
+    return False
+
+
+def _always_runs(outer: cst.CSTNode, part: cst.CSTNode) -> bool:
+    """Tell whether ``part`` of ``outer`` runs whenever that does, and before the rest of it."""
+    match outer:
+        case cst.BooleanOperation() | cst.Comparison():
+            return outer.left is part
+        case cst.If() | cst.IfExp() | cst.While() | cst.Assert():
+            return outer.test is part
+        case cst.For():
+            return outer.iter is part
+        case cst.Try():
+            return outer.body is part
+        case cst.Match():
+            return outer.subject is part
+        case cst.CompFor() | cst.FunctionDef() | cst.Lambda() | cst.TryStar() | cst.MatchCase():
+            return False
+        case cst.GeneratorExp() | cst.ListComp() | cst.SetComp() | cst.DictComp():
+            return False
+    return True
+
+
+def _surely_leaves(body: cst.BaseSuite) -> bool:
+    """Tell whether ``body`` ends in a return or a raise."""
+    last = body.body[-1]
+    small = last.body[-1] if isinstance(last, cst.SimpleStatementLine) else last
+    return isinstance(small, (cst.Return, cst.Raise))
 
 
 def _is_guarded(tree: Tree, node: cst.CSTNode) -> bool:

@@ -95,7 +95,10 @@ class RaisingCallbacks:
             return []
         start, end = file.span(body)
         edits = [Edit(start, start, f"{look} or ")]
-        if isinstance(body, _LOOSE) and not body.lpar:
+        loose = isinstance(body, _LOOSE) or (
+            isinstance(body, cst.BooleanOperation) and isinstance(body.operator, cst.And)
+        )
+        if loose and not body.lpar:
             edits = [Edit(start, start, f"{look} or ("), Edit(end, end, ")")]
         return self._context.writer.laid_out(file.statement(callback), edits)
 
