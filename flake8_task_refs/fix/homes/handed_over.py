@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import libcst as cst
 
 from flake8_task_refs.analysis.sites import is_scheduler
+from flake8_task_refs.analysis.tree import last_name
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit
 from flake8_task_refs.fix.source import dotted
@@ -50,7 +51,7 @@ class HandedOver:
         if at < 0 or at + 2 != len(args) or args[-1].star:
             return []
         maker, given = args[at].value, args[-1].value
-        if isinstance(given, cst.Call) and not given.args and dotted(given.func):
+        if isinstance(given, cst.Call) and not given.args and self._is_the_same_later(site, given):
             # Each time it is called, it makes a coroutine of its own.
             if not is_scheduler(site.call.func) or len(args) != len(site.call.args):
                 return []
@@ -63,6 +64,25 @@ class HandedOver:
             return []
         context.additions.defined_before(site.call)
         return [Edit(*file.span(maker), context.additions.spawn())]
+
+    def _is_the_same_later(self, site: Site, given: cst.Call) -> bool:
+        """Tell whether what ``given`` calls may as well be looked up when the loop comes to it.
+
+        What handles a signal must be: it can come twice. Else it must be one function, or one that
+        is imported: an attribute or a variable may be another by then.
+        """
+        path = dotted(given.func)
+        if not path or last_name(site.call.func) == "add_signal_handler":
+            return bool(path)
+        tree = self._context.tree
+        root: cst.CSTNode = given.func
+        while isinstance(root, cst.Attribute):
+            root = root.value
+        scope = tree.scope[root].owner(path.partition(".")[0])
+        stores = scope.stores.get(path.partition(".")[0], ()) if scope is not None else ()
+        if "." in path or not stores:
+            return not stores  # a module, or what was imported from one
+        return len(stores) == 1 and isinstance(tree.parent[stores[0]], cst.FunctionDef)
 
     @staticmethod
     def _makes_tasks_of_coroutines(
