@@ -10,6 +10,7 @@ from flake8_task_refs.analysis.tree import last_name
 from flake8_task_refs.fix.contract import Context, Declined, Home, Plan
 from flake8_task_refs.fix.homes import HOMES
 from flake8_task_refs.fix.repair_sites import Site, site_of
+from flake8_task_refs.fix.spawned import gives_only_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +27,9 @@ NO_FIX: Final = "there is no automatic repair for this rule"
 SYNC_ROUTE: Final = (
     "this handler is a plain def, which runs in a worker thread without an event loop: "
     "creating the task raises there; make the handler async def"
+)
+OTHER_RESULT: Final = (
+    "the helper that makes the task may return something else, or nothing: keep the task in there"
 )
 NO_ASYNCIO: Final = "the module uses the name asyncio for something else"
 
@@ -64,6 +68,8 @@ def _refusal(context: Context, site: Site) -> str:
         return ""
     if _is_sync_route(site):
         return SYNC_ROUTE
+    if not gives_only_tasks(context, site):
+        return OTHER_RESULT
     return "" if context.additions.can_import("asyncio") else NO_ASYNCIO
 
 

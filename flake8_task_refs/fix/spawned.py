@@ -8,6 +8,8 @@ import libcst as cst
 
 from flake8_task_refs.analysis.cancellation import swallowers
 from flake8_task_refs.analysis.helpers import likely_function
+from flake8_task_refs.analysis.names import assigned_value
+from flake8_task_refs.analysis.tree import last_name
 from flake8_task_refs.fix.free_names import names_in
 from flake8_task_refs.fix.source import dotted
 
@@ -26,6 +28,72 @@ def worker_of(context: Context, site: Site) -> cst.FunctionDef | None:
     if not isinstance(coroutine, cst.Call):
         return None
     return likely_function(context.tree, coroutine)
+
+
+def gives_only_tasks(context: Context, site: Site) -> bool:
+    """Tell whether the call of ``site`` gives back an asyncio task, whichever way it goes.
+
+    On another way, a helper of the file may give back None, or a future of another kind.
+    """
+    if site.made is None or site.made.path != "wrapper":
+        return True
+    name = last_name(site.call.func)
+    return all(
+        _never_falls_through(function.body)
+        and all(
+            _is_task(context, jump.value)
+            for jump in context.tree.jumps(function.body)
+            if isinstance(jump, cst.Return)
+        )
+        for function in context.file.functions()
+        if function.name.value == name
+    )
+
+
+def _is_task(context: Context, value: cst.BaseExpression | None) -> bool:
+    """Tell whether ``value`` is surely a new task, as far as the file shows."""
+    tree = context.tree
+    if isinstance(value, cst.IfExp):
+        return _is_task(context, value.body) and _is_task(context, value.orelse)
+    if isinstance(value, cst.Name):
+        scope = tree.scope[value].owner(value.value)
+        stores = scope.stores.get(value.value, ()) if scope is not None else ()
+        made = [assigned_value(tree, store) for store in stores]
+        return bool(made) and all(
+            isinstance(item, cst.Call) and _is_task(context, item) for item in made
+        )
+    sites = context.judge.ownership.sites
+    return isinstance(value, cst.Call) and sites.creator(tree, value.func) is not None
+
+
+def _never_falls_through(body: cst.BaseSuite) -> bool:
+    """Tell whether ``body`` surely ends in a return or a raise."""
+    last = body.body[-1]
+    match last:
+        case cst.SimpleStatementLine():
+            return isinstance(last.body[-1], (cst.Return, cst.Raise))
+        case cst.If():
+            return (
+                _never_falls_through(last.body)
+                and last.orelse is not None
+                and (
+                    _never_falls_through(last.orelse.body)
+                    if isinstance(last.orelse, cst.Else)
+                    else _never_falls_through(cst.IndentedBlock([last.orelse]))
+                )
+            )
+        case cst.Try():
+            tried = last.orelse.body if last.orelse is not None else last.body
+            return _never_falls_through(tried) and all(
+                _never_falls_through(handler.body) for handler in last.handlers
+            )
+        case cst.With():
+            suppresses = any(
+                isinstance(item.item, cst.Call) and last_name(item.item.func) == "suppress"
+                for item in last.items
+            )
+            return not suppresses and _never_falls_through(last.body)
+    return isinstance(last, (cst.Return, cst.Raise))
 
 
 def task_name(context: Context, site: Site) -> str:
