@@ -39,6 +39,22 @@ def test_an_instance_that_the_module_holds_holds_its_tasks() -> None:
     assert "self._background_tasks.add(task)" in result.text
 
 
+@pytest.mark.parametrize(
+    "module",
+    [
+        "\n\nif __name__ == '__main__':\n    EVENT = Event('x')\n",
+        "\n\nEVENT = Event('x')\n\n\ndef another():\n    return Event('y')\n",
+        "\n\nEVENT = Event('x')\nEVENT = None\n",
+        "\n\nEVENT = Event('x')\n\n\ndef stop():\n    global EVENT\n    EVENT = None\n",
+    ],
+    ids=["main", "another", "bound again", "let go"],
+)
+def test_only_instances_that_the_module_holds_for_good_hold_tasks(module: str) -> None:
+    result = fix(CLASS.format(more="", module=module))
+    assert len(result.fixed) == 1
+    assert "self._background_tasks" not in result.text
+
+
 def test_a_task_that_ends_by_itself_is_not_cut_short_by_a_close_method() -> None:
     close = "\n    async def aclose(self):\n        await asyncio.sleep(0)\n"
     result = fix(CLASS.format(more=close, module="\n\nEVENT = Event('x')\n"))

@@ -22,6 +22,7 @@ from flake8_task_refs.fix.spawned import task_name, unstoppable, used_names, wor
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from flake8_task_refs.analysis.tree import Tree
     from flake8_task_refs.fix.repair_sites import Site
 
 _PLAIN_BASES: Final = frozenset({"builtins.object", "abc.ABC", "typing.Generic", "Generic", "ABC"})
@@ -102,9 +103,32 @@ def _owner_of(context: Context, site: Site) -> cst.ClassDef | None:
 
 
 def _is_held_by_module(context: Context, owner: cst.ClassDef) -> bool:
-    return any(
-        isinstance(value, cst.Call) and dotted(value.func) == owner.name.value
-        for value in context.names.module_assignments.values()
+    """Tell whether each ``owner()`` of the file is bound at top level, once and for all.
+
+    The tasks of any other instance would be held by nothing but what they run in.
+    """
+    tree, name = context.tree, owner.name.value
+    made = [call for call in context.file.all(cst.Call) if dotted(call.func) == name]
+    return bool(made) and all(_is_bound_for_good(tree, call) for call in made)
+
+
+def _is_bound_for_good(tree: Tree, call: cst.Call) -> bool:
+    """Tell whether a statement of the module itself binds ``call`` to a name that has no other."""
+    assign = tree.parent[call]
+    if tree.parent.get(tree.statement_of(call)) is not tree.module:
+        return False
+    target = (
+        assign.targets[0].target
+        if isinstance(assign, cst.Assign) and len(assign.targets) == 1
+        else assign.target
+        if isinstance(assign, cst.AnnAssign)
+        else None
+    )
+    if not isinstance(target, cst.Name):
+        return False
+    name = target.value
+    return len(tree.scope[target].stores[name]) == 1 and not any(
+        name in scope.elsewhere for scope in tree.inner.values()
     )
 
 
