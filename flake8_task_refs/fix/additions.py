@@ -203,13 +203,14 @@ class Additions:
         return [self._insert_head(simple, functions)]
 
     def _type_variable(self) -> str:
-        """Return a plain type variable that the file has above its helpers, or ``""``."""
+        """Return the file's own ``T`` if it is a plain one above its helpers, or ``""``."""
         last = self._head_statement()
         for statement in self._file.module.body if last is not None else ():
             small = statement_expression(statement)
             if isinstance(small, cst.Assign) and isinstance(small.value, cst.Call):
                 call, name = small.value, dotted(small.targets[0].target)
-                if self._names.canonical(call.func) == "typing.TypeVar" and len(call.args) == 1:
+                made = self._names.canonical(call.func)
+                if name in {"T", "_T"} and made == "typing.TypeVar" and len(call.args) == 1:
                     return name
             if statement is last:
                 break

@@ -10,7 +10,7 @@ import libcst as cst
 from flake8_task_refs.fix.edits import Edit, Place, apply, in_order
 from flake8_task_refs.fix.layout import Unknown
 from flake8_task_refs.fix.repair_sites import Site, named_callee, takes_name
-from flake8_task_refs.fix.source import SourceFile, Statement, statement_expression
+from flake8_task_refs.fix.source import SourceFile, Statement, last_part, statement_expression
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -129,6 +129,8 @@ class Writer:
     def _name_of(self, site: Site) -> str:
         """Return what to call the task: as much of the coroutine's path as fits on a line."""
         path = named_callee(self.file, self.names.analysis, site)
+        if not last_part(path).strip("_"):
+            return ""  # `_` says nothing
         line = self.file.line_text(self.file.line_of(self.file.span(site.call).start))
         indent = line[: len(line) - len(line.lstrip())] + 3 * self.layout.step
         parts = path.split(".")

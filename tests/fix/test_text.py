@@ -835,9 +835,9 @@ async def lifespan(app: FastAPI):
 def test_a_plain_type_variable_of_the_file_is_used() -> None:
     head = "import asyncio\nfrom typing import TypeVar\n\n{}\n\n\n"
     site = "def f(loop):\n    loop.call_soon(lambda: asyncio.create_task(g()))\n"
-    text = fix(head.format('Item = TypeVar("Item")') + site).text
-    assert "def _track(task: asyncio.Task[Item]) -> asyncio.Task[Item]:" in text
-    for other in ('Item = TypeVar("Item", bound=int)', "class A: ...\n\n\nItem = TypeVar('Item')"):
+    text = fix(head.format('T = TypeVar("T")') + site).text
+    assert "def _track(task: asyncio.Task[T]) -> asyncio.Task[T]:" in text
+    for other in ('T = TypeVar("T", bound=int)', "class A: ...\n\n\nT = TypeVar('T')"):
         text = fix(head.format(other) + site).text
         assert "def _track(task: asyncio.Task[_T]) -> asyncio.Task[_T]:" in text
 
@@ -879,3 +879,19 @@ def test_the_work_grows_with_the_classes() -> None:
 
     calls(2)  # fills caches
     assert calls(60) < 3 * calls(30)
+
+
+def test_a_future_of_the_module_gets_a_name_there() -> None:
+    call = "asyncio.run_coroutine_threadsafe(work(), loop)"
+    before = f"import asyncio\n\nfrom lib import loop, work\n\n{call}\nif loop:\n    {call}\n"
+    result = fix(before)
+    assert not result.declined
+    assert f"\nfuture = {call}\nif loop:\n    future_2 = {call}\n" in result.text
+    declined = fix(f"import asyncio\n\nfor work in WORK:\n    {call}\n".replace("loop", "LOOP"))
+    assert not declined.fixed
+
+
+def test_a_name_that_says_nothing_is_no_name() -> None:
+    inner = "    async def _():\n        pass\n\n    asyncio.create_task(_())\n"
+    source = f"import asyncio\n\n\ndef f():\n{inner}"
+    assert "name=" not in fix(source).text

@@ -8,7 +8,9 @@ import libcst as cst
 
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit
+from flake8_task_refs.fix.free_names import fresh
 from flake8_task_refs.fix.registration import Registry
+from flake8_task_refs.fix.source import statement_expression
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +41,7 @@ class Aggregates:
     def plan(self, sites: Sequence[Site]) -> Plan:
         """Await or keep each future; what never runs unless it is awaited, is declined."""
         context, found = self._context, Plan()
+        taken: set[str] = set()
         for site in sites:
             origin = site.made.path if site.made is not None else ""
             if context.settings.unsafe_fixes and _can_await(site, origin):
@@ -47,6 +50,13 @@ class Aggregates:
             elif origin in _COROUTINES:
                 found.decline([site], NEVER_RUNS)
                 continue
+            elif self._is_the_modules_own(site):
+                # A name of the module is as good as a registry.
+                start = context.file.span(site.call).start
+                name = fresh("future", context.names.all_names | taken)
+                taken.add(name)
+                edits = [Edit(start, start, f"{name} = ")]
+                found.edits += context.writer.laid_out(site.statement, edits)
             elif site.form == "expression":
                 found.decline([site], INSIDE)
                 continue
@@ -58,6 +68,16 @@ class Aggregates:
                 found.edits += context.writer.register(site, future, registry)
             found.fixed.append(site.finding)
         return found
+
+    def _is_the_modules_own(self, site: Site) -> bool:
+        """Tell whether ``site`` is a statement of the module that runs once."""
+        small = statement_expression(site.statement) if site.statement is not None else None
+        if not isinstance(small, cst.Expr) or small.value is not site.call or site.call.lpar:
+            return False
+        elsewhere = (cst.FunctionDef, cst.Lambda, cst.ClassDef, cst.For, cst.While)
+        return not any(
+            isinstance(outer, elsewhere) for outer in self._context.tree.ancestors(site.call)
+        )
 
 
 def _can_await(site: Site, origin: str) -> bool:
