@@ -78,10 +78,10 @@ class Writer:
         rest = "" if site.form == "discard" else self.file.text[call.end : whole.end]
         original = self.file.text[whole.start : whole.end]
         comment = self.comment_after(statement)
-        one_line = "\n" not in original or self._grows_too_long(
+        anew = "\n" not in original or self._grows_too_long(
             f"{indent}{original}{comment}", f"{indent}{task} = {named}{comment}"
         )
-        if one_line or self.layout.is_formatted(original, self.file.indent(statement), comment):
+        if anew or self.layout.is_formatted(original, self.file.indent(statement), comment):
             lines = self.layout.best(f"{task} = {named}", indent, comment)
             return [self.replace(whole, lines, indent)], rest
         head = Edit(whole.start, call.start, f"{task} = ")
@@ -214,10 +214,10 @@ class Writer:
         return [self.replace(span, lines, indent + deeper)]
 
     def _grows_too_long(self, before: str, after: str) -> bool:
-        """Tell whether ``after`` has lines that are too long, and ``before`` has none."""
-        lines = after.split("\n")
-        return not all(map(self.layout.fits, lines)) and all(
-            map(self.layout.fits, before.split("\n"))
+        """Tell whether ``after`` has lines that are too long, and ``before`` none, or just one."""
+        lines = before.split("\n")
+        return not all(map(self.layout.fits, after.split("\n"))) and (
+            len(lines) == 1 or all(map(self.layout.fits, lines))
         )
 
     def replace(self, span: Span, lines: Sequence[str], indent: str) -> Edit:
