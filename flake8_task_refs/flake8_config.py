@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import flake8
+from flake8 import defaults
 from flake8.exceptions import ExecutionError
 from flake8.formatting.default import Nothing
 from flake8.main import options as flake8_options
@@ -61,6 +62,12 @@ class LintConfig:
         """The number of processes that ``--jobs`` allows, at least one."""
         asked = self.options.jobs
         return max(1, (os.cpu_count() or 1) if asked.is_auto else asked.n_jobs)
+
+    @property
+    def line_length(self) -> int | None:
+        """The ``max-line-length`` that flake8 was given, in characters; None without any."""
+        given: int | None = self.options.max_line_length
+        return given
 
     def files(self, on_many: Callable[[], None] | None = None) -> list[str]:
         """Return the names of the files to read, sorted; ``-`` stands for standard input.
@@ -129,7 +136,10 @@ def _flake8_options(argv: Sequence[str]) -> argparse.Namespace:
         with contextlib.redirect_stderr(io.StringIO()):
             return _options_of_flake8_and_ours(argv)
     except SystemExit:
-        return parse_args(argv)[1]
+        options = parse_args(argv)[1]
+        if options.max_line_length == defaults.MAX_LINE_LENGTH:
+            options.max_line_length = None  # as likely as not, nobody asked for it
+        return options
 
 
 def _options_of_flake8_and_ours(argv: Sequence[str]) -> argparse.Namespace:
@@ -156,6 +166,7 @@ def _options_of_flake8_and_ours(argv: Sequence[str]) -> argparse.Namespace:
         formatter_names=[],
     )
     flake8_options.register_default_options(manager)
+    manager.parser.set_defaults(max_line_length=None)
     manager.register_plugins(plugins)
     # Flake8-pyproject puts its own function there.
     return aggregator.aggregate_options(manager, files, directory, rest)

@@ -286,6 +286,12 @@ def test_options_of_the_rules(fault: Path) -> None:
 # What is written.
 
 
+def test_the_line_length_is_flake8s_where_no_formatter_says(fault: Path) -> None:
+    (fault.parent / ".flake8").write_text("[flake8]\nmax-line-length = 40\n")
+    fix("fault.py", cwd=fault.parent)
+    assert fault.read_text() == _fixed(FAULT, line_length=40) != _fixed(FAULT)
+
+
 def test_the_line_length_is_the_projects(fault: Path) -> None:
     (fault.parent / "pyproject.toml").write_text("[tool.black]\nline-length = 40\n")
     fix("--isolated", cwd=fault.parent)

@@ -280,6 +280,7 @@ def _repair(arguments: argparse.Namespace, config: LintConfig, terminal: Termina
         unsafe_fixes=arguments.unsafe_fixes,
         write=not arguments.diff,
         within=tuple(arguments.paths or ["."]),
+        line_length=config.line_length,
     )
     tell = partial(
         _report, terminal=terminal, done=job.write, diff=arguments.diff, check=arguments.check

@@ -16,17 +16,19 @@ else:
 DEFAULT: Final = 88
 
 
-def line_length_for(name: str) -> int:
+def line_length_for(name: str, linters: int | None = None) -> int:
     """Return the line length, in characters, that holds for the file ``name``.
 
     The nearest directory upwards that sets one decides: ``[tool.black]`` or ``[tool.ruff]`` in
     its ``pyproject.toml``, or its ``ruff.toml``. The search ends at the root of a repository.
+    Without any, it is ``DEFAULT``, or what the linter allows (``linters``) if that is less.
     """
-    return _for_directory(Path(name).absolute().parent)
+    found = _for_directory(Path(name).absolute().parent)
+    return found if found is not None else min(DEFAULT, linters or DEFAULT)
 
 
 @lru_cache(maxsize=1024)
-def _for_directory(directory: Path) -> int:
+def _for_directory(directory: Path) -> int | None:
     tools = _table(_load(directory / "pyproject.toml"), "tool")
     for table in (
         _table(tools, "black"),
@@ -38,7 +40,7 @@ def _for_directory(directory: Path) -> int:
         if isinstance(length, int) and length > 0:
             return length
     if directory.parent == directory or (directory / ".git").exists():
-        return DEFAULT
+        return None
     return _for_directory(directory.parent)
 
 

@@ -29,6 +29,7 @@ class Job:
 
     ``write`` puts the repaired text into the file; else the file is only read. ``within`` are the
     paths that the user named: a link to a file that lies in none of them is not followed.
+    ``line_length`` is the longest line that flake8 was told to allow, in characters.
     """
 
     settings: Settings
@@ -36,6 +37,7 @@ class Job:
     unsafe_fixes: bool
     write: bool
     within: tuple[str, ...] = ()
+    line_length: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ def repair_text(
         analysis=job.settings,
         shutdown_timeout=job.shutdown_timeout,
         unsafe_fixes=job.unsafe_fixes,
-        line_length=line_length_for(name),
+        line_length=line_length_for(name, job.line_length),
         select=codes,
     )
     try:
