@@ -46,6 +46,8 @@ _OTHER_LOOP = re.compile(
 _BOUND: Final = re.compile(r"[ \t]*(?::([^=\n#]*))?=(?!=)[ \t]*([^\n]*)")
 _ANNOTATED_LOOP: Final = re.compile(r"[ \t]*:[^=\n#]*\bAbstractEventLoop\b")
 _LOOP_GETTER = re.compile(r"_*get_(?:\w+_)?loop\Z|new_event_loop\Z")
+# What objects of asyncio's are called that tell their loop.
+_OF_A_LOOP: Final = re.compile(r"\w*(?:task|fut|future|waiter|server)\Z", re.IGNORECASE)
 _LOOP_CALLS: Final = {
     f"asyncio.{module}{name}"
     for module in ("", "events.")
@@ -259,7 +261,14 @@ class Names:
         base = call.func.value if isinstance(call.func, cst.Attribute) else None
         if isinstance(base, cst.Call):  # get_event_loop_policy().get_event_loop()
             return (self.canonical(tree, base.func) or "").startswith("asyncio.")
-        return isinstance(base, cst.Name) and base.value in ("self", "cls")
+        if isinstance(base, cst.Name) and base.value in ("self", "cls"):
+            return True
+        # A method of tasks, futures and servers.
+        return (
+            name == "get_loop"
+            and base is not None
+            and _OF_A_LOOP.match(last_name(base)) is not None
+        )
 
     def _returns_loop(self, function: str) -> bool:
         """Tell whether a function or property of this module says that it returns a loop."""

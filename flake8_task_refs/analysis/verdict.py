@@ -137,8 +137,8 @@ class Judge:
         """Return the one code for what is wrong with the holders of a task: the worst of it."""
         if not holds:
             return "TSK002" if self.ownership.was_bound else "TSK001"
-        contained = all(hold.how is How.CONTAINER for hold in holds)
-        if contained and self.containers.grow(self.ownership, site.call, holds):
+        stored = _stored(holds)
+        if stored and self.containers.grow(self.ownership, site.call, stored):
             return "TSK101"
         if _ENDINGS & self.wanted:
             code = self.lifecycle.never_ends(site, holds, _ENDINGS & self.wanted)
@@ -237,6 +237,22 @@ class Judge:
         if not made or not all(item is not None and self._is_fresh(item) for item in made):
             return False
         return not any(self.ownership.holds(use) for use in others)
+
+
+def _stored(holds: list[Hold]) -> list[Hold]:
+    """Return the containers that hold a task, none if anything else does.
+
+    Who gets it back, too, takes it out of no container of the module. An object that hands out its
+    tasks may live no longer than they do: a task group.
+    """
+    stored = [hold for hold in holds if hold.how is How.CONTAINER]
+    others = [hold for hold in holds if hold.how is not How.CONTAINER]
+    if others and not (
+        all(hold.how is How.RETURNED for hold in others)
+        and all(isinstance(hold.node, cst.Name) for hold in stored)
+    ):
+        return []
+    return stored
 
 
 def _is_plain(function: cst.FunctionDef | cst.Lambda | None) -> TypeGuard[cst.FunctionDef]:
