@@ -84,8 +84,7 @@ class Additions:
         if kind not in self._futures:
             taken = self._names.all_names | set(self._futures.values())
             self._futures[kind] = fresh("_background_futures", taken)
-            self.module(kind)
-            self._typing("Any")
+            self._future_type(kind)
         return self._futures[kind]
 
     def track(self) -> str:
@@ -110,8 +109,8 @@ class Additions:
         """Return the helper that makes a task of a coroutine, registers it and returns it."""
         if not self._spawn:
             self.track()
-            self._typing("Any")
-            self._coroutine = self._member("collections.abc", "Coroutine")
+            self._any()
+            self._coroutine = self._type("collections.abc", "Coroutine")
             self._spawn = fresh("_spawn", self._names.all_names)
         return self._spawn
 
@@ -143,8 +142,17 @@ class Additions:
         if top is not None:
             self._before.append(top)
 
-    def _typing(self, name: str) -> str:
-        return self._member("typing", name)
+    def _any(self) -> str:
+        return self._type("typing", "Any")
+
+    def _type(self, module: str, name: str) -> str:
+        """Return how an annotation here writes ``name`` of ``module``; import it if need be."""
+        return self._names.in_annotations(module, name) or self._member(module, name)
+
+    def _future_type(self, kind: str) -> str:
+        """Return how an annotation here writes the futures of the module ``kind``."""
+        known = self._names.in_annotations(kind, "Future")
+        return f"{known or self.module(kind) + '.Future'}[{self._any()}]"
 
     def _member(self, module: str, name: str) -> str:
         """Return how ``name`` of ``module`` is written here, and import it if it must be."""
@@ -180,14 +188,13 @@ class Additions:
         variable = self._type_variable() if self._track or self._keep else ""
         if (self._track or self._keep) and not variable:
             variable = fresh("_T", self._names.all_names)
-            simple.append([f'{variable} = {self._typing("TypeVar")}("{variable}")'])
+            simple.append([f'{variable} = {self._member("typing", "TypeVar")}("{variable}")'])
         if self._registry:
             task = f"{self.module('asyncio')}.Task"
             line = f"{self._registry}: set[{task}[object]] = set()"
             simple.append([REASON, *self._layout.best(line, "")])
         for kind, name in self._futures.items():
-            future = f"{self.module(kind)}.Future[{self._typing('Any')}]"
-            line = f"{name}: set[{future}] = set()"
+            line = f"{name}: set[{self._future_type(kind)}] = set()"
             reason = (
                 [] if self._registry or name != next(iter(self._futures.values())) else [REASON]
             )
@@ -243,7 +250,7 @@ class Additions:
 
     def _spawn_function(self, variable: str) -> list[str]:
         asyncio = self.module("asyncio")
-        given = f"{self._coroutine}[{self._typing('Any')}, {self._typing('Any')}, {variable}]"
+        given = f"{self._coroutine}[{self._any()}, {self._any()}, {variable}]"
         return [
             f"def {self._spawn}(coroutine: {given}) -> {asyncio}.Task[{variable}]:",
             f"{self._layout.step}return {self._track}({asyncio}.create_task(coroutine))",

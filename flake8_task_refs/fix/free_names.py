@@ -87,6 +87,33 @@ class FileNames:
                 return name
         return ""
 
+    def in_annotations(self, module: str, name: str) -> str:
+        """Return how an annotation may write ``name`` of ``module``, or ``""``.
+
+        That is as the file imports it for type checkers alone, if it evaluates no annotations.
+        """
+        for part in self._type_imports:
+            if isinstance(part, cst.ImportFrom):
+                local = {origin: bound for bound, origin in imported(part)}.get(f"{module}.{name}")
+                if local:
+                    return local
+            elif any(dotted(item.name) == module and not item.asname for item in part.names):
+                return f"{module}.{name}"
+        return ""
+
+    @cached_property
+    def _type_imports(self) -> list[cst.Import | cst.ImportFrom]:
+        """The module's imports under ``if TYPE_CHECKING:``, none if annotations are evaluated."""
+        if "__future__.annotations" not in self.imports.values():
+            return []
+        return [
+            part
+            for statement in self._file.module.body
+            if isinstance(statement, cst.If) and last_name(statement.test) == "TYPE_CHECKING"
+            for part in self._file.inside(statement.body, into_scopes=False)
+            if isinstance(part, (cst.Import, cst.ImportFrom))
+        ]
+
     @cached_property
     def quote(self) -> str:
         """The quote that the file uses most, for strings on one line."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import cProfile
 import pstats
+import runpy
+from typing import TYPE_CHECKING
 
 import pytest
 from transform import check_declined, check_fixed, check_unchanged, fix
@@ -12,6 +14,9 @@ from flake8_task_refs.analysis.finding import SourceError
 from flake8_task_refs.fix import engine
 from flake8_task_refs.fix.engine import fix_source
 from flake8_task_refs.options import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # A file with one fault after one line of code, to see how the text around it is treated.
 ONE = "import asyncio\n\n\nasync def f():\n    {}\n"
@@ -895,3 +900,34 @@ def test_a_name_that_says_nothing_is_no_name() -> None:
     inner = "    async def _():\n        pass\n\n    asyncio.create_task(_())\n"
     source = f"import asyncio\n\n\ndef f():\n{inner}"
     assert "name=" not in fix(source).text
+
+
+TYPES = """\
+{}
+import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import concurrent.futures
+    from collections.abc import Coroutine
+    from typing import Any
+
+
+def main(loop, x: "Any", y: "Coroutine[Any, Any, None] | concurrent.futures.Future[None]"):
+    loop.call_soon(asyncio.create_task, x.work())
+    asyncio.run_coroutine_threadsafe(x.work(), loop)
+"""
+
+
+def test_annotations_use_what_is_imported_for_them_alone(tmp_path: Path) -> None:
+    module = tmp_path / "module.py"
+    result = fix(TYPES.format("from __future__ import annotations\n"))
+    assert len(result.fixed) == 2
+    assert result.text.count("import concurrent.futures") == 1
+    assert result.text.count("import Coroutine") == result.text.count("import Any\n") == 1
+    module.write_text(result.text)
+    runpy.run_path(str(module))
+    evaluated = fix(TYPES.format("")).text
+    assert evaluated.count("import concurrent.futures") == 2
+    module.write_text(evaluated)
+    runpy.run_path(str(module))
