@@ -181,6 +181,8 @@ def partly(text: str, settings: Settings) -> object:
         "é(ü); asyncio.create_task(é)",
         "(asyncio).create_task(b)",
         "((asyncio.create_task)(b))",
+        "[b, c].index(d); {b: c}.get(asyncio.create_task(d)); [b for b in c].pop()",
+        "(b, c).count(d); (-b).e(); ((b).c()).d(); (await b).c()",
         "x = 'a' 'b' f'{b}'; f(f'{asyncio.create_task(b)}')",
     ],
 )

@@ -98,6 +98,8 @@ _JUMPS: Final = (cst.Return, cst.Raise, cst.Break, cst.Continue, cst.Yield)
 # What a name does where it stands.
 _LOAD, _STORE, _WALRUS, _NO_VARIABLE = range(4)
 _BLOCKS: Final = (cst.IndentedBlock, cst.SimpleStatementSuite, cst.Module)
+# What begins with a bracket of its own.
+_DISPLAYS: Final = frozenset({cst.List, cst.Set, cst.Dict, cst.ListComp, cst.SetComp, cst.DictComp})
 # What has a body that runs at another time.
 _BODIES: Final = (cst.FunctionDef, cst.Lambda, cst.ClassDef)
 
@@ -634,7 +636,7 @@ class Tree:
         first, opened = node, 0
         while not isinstance(first, cst.Name):
             inner = children(first)
-            if not inner:
+            if not inner or type(first) in _DISPLAYS:
                 return self._exact(node)
             first = inner[0][1]
             opened += len(getattr(first, "lpar", ()))
