@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 # What editors and nbQA put between the cells of a notebook.
 _CELL_MARKS: Final = ("# %%", "#%%", "# In[")
+# What helpers and registries are annotated with.
+_ANY: Final = ("typing", "Any")
+_COROUTINE: Final = ("collections.abc", "Coroutine")
 REASON: Final = "# Strong references: the event loop keeps only weak ones."
 
 
@@ -110,7 +113,7 @@ class Additions:
         if not self._spawn:
             self.track()
             self._any()
-            self._coroutine = self._type("collections.abc", "Coroutine")
+            self._coroutine = self._type(*_COROUTINE)
             self._spawn = fresh("_spawn", self._names.all_names)
         return self._spawn
 
@@ -143,16 +146,24 @@ class Additions:
             self._before.append(top)
 
     def _any(self) -> str:
-        return self._type("typing", "Any")
+        return self._type(*_ANY)
 
     def _type(self, module: str, name: str) -> str:
         """Return how an annotation here writes ``name`` of ``module``; import it if need be."""
         return self._names.in_annotations(module, name) or self._member(module, name)
 
     def _future_type(self, kind: str) -> str:
-        """Return how an annotation here writes the futures of the module ``kind``."""
+        """Return how an annotation here writes a set of the futures of the module ``kind``."""
         known = self._names.in_annotations(kind, "Future")
-        return f"{known or self.module(kind) + '.Future'}[{self._any()}]"
+        text = f"set[{known or self.module(kind) + '.Future'}[{self._any()}]]"
+        return self._annotation(text, (kind, "Future"), _ANY)
+
+    def _annotation(self, text: str, *members: tuple[str, str]) -> str:
+        """Return ``text``, quoted if it would be evaluated and ``members`` are not there then."""
+        names = self._names
+        if names.evaluates_annotations and any(names.in_annotations(*of) for of in members):
+            return f"{names.quote}{text}{names.quote}"
+        return text
 
     def _member(self, module: str, name: str) -> str:
         """Return how ``name`` of ``module`` is written here, and import it if it must be."""
@@ -194,7 +205,7 @@ class Additions:
             line = f"{self._registry}: set[{task}[object]] = set()"
             simple.append([REASON, *self._layout.best(line, "")])
         for kind, name in self._futures.items():
-            line = f"{name}: set[{self._future_type(kind)}] = set()"
+            line = f"{name}: {self._future_type(kind)} = set()"
             reason = (
                 [] if self._registry or name != next(iter(self._futures.values())) else [REASON]
             )
@@ -251,6 +262,7 @@ class Additions:
     def _spawn_function(self, variable: str) -> list[str]:
         asyncio = self.module("asyncio")
         given = f"{self._coroutine}[{self._any()}, {self._any()}, {variable}]"
+        given = self._annotation(given, _COROUTINE, _ANY)
         return [
             f"def {self._spawn}(coroutine: {given}) -> {asyncio}.Task[{variable}]:",
             f"{self._layout.step}return {self._track}({asyncio}.create_task(coroutine))",

@@ -88,9 +88,9 @@ class FileNames:
         return ""
 
     def in_annotations(self, module: str, name: str) -> str:
-        """Return how an annotation may write ``name`` of ``module``, or ``""``.
+        """Return how the file writes ``name`` of ``module`` as imported for type checkers alone.
 
-        That is as the file imports it for type checkers alone, if it evaluates no annotations.
+        ``""`` if it is not. Where annotations are evaluated, one with such a name must be quoted.
         """
         for part in self._type_imports:
             if isinstance(part, cst.ImportFrom):
@@ -102,10 +102,13 @@ class FileNames:
         return ""
 
     @cached_property
+    def evaluates_annotations(self) -> bool:
+        """Whether annotations are code that runs."""
+        return "__future__.annotations" not in self.imports.values()
+
+    @cached_property
     def _type_imports(self) -> list[cst.Import | cst.ImportFrom]:
-        """The module's imports under ``if TYPE_CHECKING:``, none if annotations are evaluated."""
-        if "__future__.annotations" not in self.imports.values():
-            return []
+        """The module's imports under ``if TYPE_CHECKING:``."""
         return [
             part
             for statement in self._file.module.body

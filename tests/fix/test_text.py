@@ -928,6 +928,8 @@ def test_annotations_use_what_is_imported_for_them_alone(tmp_path: Path) -> None
     module.write_text(result.text)
     runpy.run_path(str(module))
     evaluated = fix(TYPES.format("")).text
-    assert evaluated.count("import concurrent.futures") == 2
+    assert evaluated.count("import concurrent.futures") == evaluated.count("import Any\n") == 1
+    assert '_background_futures: "set[concurrent.futures.Future[Any]]" = set()' in evaluated
+    assert 'def _spawn(coroutine: "Coroutine[Any, Any, _T]") -> asyncio.Task[_T]:' in evaluated
     module.write_text(evaluated)
     runpy.run_path(str(module))
