@@ -33,8 +33,9 @@ _LINE_BODY = (
     r"|(?P<import>import|from)\b|(?P<decorator>@))"
     r"|(?!(?:else|elif|except|finally)\b)(?P<start>[A-Za-z_]))"
 )
-_FIRST_LINE = re.compile(_LINE_BODY)
-_LINE = re.compile(rf"\n{_LINE_BODY}")
+# A form feed at the margin is none of the indentation.
+_FIRST_LINE = re.compile(rf"\f*{_LINE_BODY}")
+_LINE = re.compile(rf"\n\f*{_LINE_BODY}")
 _LEXEME = re.compile(
     rf"""
     (?P<comment>\#[^\n]*)
@@ -559,4 +560,4 @@ def _lines(source: str, blanks: list[tuple[int, int, str]]) -> Iterator[re.Match
 def _dedent_pattern(width: int) -> re.Pattern[str]:
     """Match the newline before a line of code that is indented by at most ``width`` columns."""
     tabs = width // 8
-    return re.compile(rf"\n(?:[ ]{{0,{width}}}|\t{{0,{tabs}}})(?=[^\s#)\]}}])")
+    return re.compile(rf"\n\f*(?:[ ]{{0,{width}}}|\t{{0,{tabs}}})(?=[^\s#)\]}}])")
