@@ -10,7 +10,6 @@ from __future__ import annotations
 import ast
 import unicodedata
 from dataclasses import MISSING, fields
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import libcst as cst
@@ -28,18 +27,35 @@ _MAKERS: Final[dict[type[cst.CSTNode], Callable[..., Any]]] = {}
 
 
 def _new(cls: type[_Node]) -> Callable[..., _Node]:
-    """Return what makes nodes of ``cls`` that share one layout; libcst makes it anew for each."""
+    """Return what makes nodes of ``cls`` as its constructor does, in a third of the time.
+
+    All share one layout, and nothing is validated: libcst makes the layout anew for each node, and
+    asks whether the parts go together, which CPython's parser knows already.
+    """
     maker = _MAKERS.get(cls)
     if maker is None:
-        shared: dict[str, Any] = {}
+        # A function of its own for each class, as `dataclasses` writes its constructors.
+        names: dict[str, Any] = {"new": object.__new__, "cls": cls}
+        parameters: list[str] = []
+        lines: list[str] = []
         for item in fields(cls):
-            if item.default is not MISSING:
-                shared[item.name] = item.default
-            elif item.default_factory is not MISSING:
-                shared[item.name] = item.default_factory()
-        maker = _MAKERS[cls] = partial(cls, **shared)
+            default = item.default if item.default_factory is MISSING else item.default_factory()
+            names[f"default_{item.name}"] = default
+            names[f"put_{item.name}"] = getattr(cls, item.name).__set__
+            is_given = default is MISSING
+            parameters.append(item.name if is_given else f"{item.name}=default_{item.name}")
+            lines.append(f"    put_{item.name}(node, {item.name})")
+        head = f"def make({', '.join(parameters)}):\n    node = new(cls)"
+        exec("\n".join([head, *lines, "    return node"]), names)  # noqa: S102
+        maker = _MAKERS[cls] = names["make"]
     return maker
 
+
+# What a text holds most of.
+_name: Final = _new(cst.Name)
+_attribute: Final = _new(cst.Attribute)
+_call: Final = _new(cst.Call)
+_arg: Final = _new(cst.Arg)
 
 _NO_PARAM: Final = cst.MaybeSentinel.DEFAULT
 # Layout, of which no tree takes notice: one is enough for all.
@@ -142,7 +158,7 @@ class _Translator:
         return _new(cst.FunctionDef)(
             decorators=self._decorators(node),
             asynchronous=_ASYNCHRONOUS if isinstance(node, ast.AsyncFunctionDef) else None,
-            name=cst.Name(node.name),
+            name=_name(node.name),
             params=self._parameters(node.args),
             returns=self._annotation(node.returns),
             body=self._body(node.body),
@@ -167,7 +183,7 @@ class _Translator:
         defaults = [*[None] * (len(ordered) - len(node.defaults)), *node.defaults]
         params = [self._parameter(*pair, "") for pair in zip(ordered, defaults, strict=True)]
         keyword_only = zip(node.kwonlyargs, node.kw_defaults, strict=True)
-        return cst.Parameters(
+        return _new(cst.Parameters)(
             posonly_params=params[: len(node.posonlyargs)],
             params=params[len(node.posonlyargs) :],
             star_arg=star_arg,
@@ -177,7 +193,7 @@ class _Translator:
 
     def _parameter(self, node: ast.arg, default: ast.expr | None, star: str) -> cst.Param:
         return _new(cst.Param)(
-            name=cst.Name(node.arg),
+            name=_name(node.arg),
             annotation=self._annotation(node.annotation),
             default=None if default is None else self.expression(default),
             star=star,
@@ -188,7 +204,7 @@ class _Translator:
         _refuse_type_parameters(node)
         return _new(cst.ClassDef)(
             decorators=self._decorators(node),
-            name=cst.Name(node.name),
+            name=_name(node.name),
             bases=[self._argument(base) for base in node.bases],
             keywords=[self._keyword(keyword) for keyword in node.keywords],
             body=self._body(node.body),
@@ -234,7 +250,7 @@ class _Translator:
         for item in node.items:
             given = item.optional_vars
             asname = None if given is None else _new(cst.AsName)(name=self.expression(given))
-            items.append(cst.WithItem(item=self.expression(item.context_expr), asname=asname))
+            items.append(_new(cst.WithItem)(item=self.expression(item.context_expr), asname=asname))
         return _new(cst.With)(
             items=items,
             body=self._body(node.body),
@@ -250,7 +266,7 @@ class _Translator:
             handlers=[
                 _new(cst.ExceptHandler)(
                     type=None if item.type is None else self.expression(item.type),
-                    name=None if item.name is None else _new(cst.AsName)(name=cst.Name(item.name)),
+                    name=None if item.name is None else _new(cst.AsName)(name=_name(item.name)),
                     body=self._body(item.body),
                 )
                 for item in node.handlers
@@ -261,17 +277,17 @@ class _Translator:
 
     def expression_statement(self, node: ast.Expr) -> cst.Expr:
         """Translate an expression that stands alone."""
-        return cst.Expr(value=self.expression(node.value))
+        return _new(cst.Expr)(value=self.expression(node.value))
 
     def assign(self, node: ast.Assign) -> cst.Assign:
         """Translate ``a = b = 1``."""
         new = _new(cst.AssignTarget)
         targets = [new(target=self.expression(target)) for target in node.targets]
-        return cst.Assign(targets=targets, value=self.expression(node.value))
+        return _new(cst.Assign)(targets=targets, value=self.expression(node.value))
 
     def augmented(self, node: ast.AugAssign) -> cst.AugAssign:
         """Translate ``a += 1``."""
-        return cst.AugAssign(
+        return _new(cst.AugAssign)(
             target=self.expression(node.target),
             operator=_AUGMENTED[type(node.op)],
             value=self.expression(node.value),
@@ -279,7 +295,7 @@ class _Translator:
 
     def annotated(self, node: ast.AnnAssign) -> cst.AnnAssign:
         """Translate ``a: int = 1``."""
-        return cst.AnnAssign(
+        return _new(cst.AnnAssign)(
             target=self.expression(node.target),
             annotation=_new(cst.Annotation)(annotation=self.expression(node.annotation)),
             value=self._optional(node.value),
@@ -290,12 +306,12 @@ class _Translator:
 
     def return_(self, node: ast.Return) -> cst.Return:
         """Translate a return."""
-        return cst.Return(value=self._optional(node.value))
+        return _new(cst.Return)(value=self._optional(node.value))
 
     def raise_(self, node: ast.Raise) -> cst.Raise:
         """Translate a raise."""
         cause = None if node.cause is None else _new(cst.From)(item=self.expression(node.cause))
-        return cst.Raise(exc=self._optional(node.exc), cause=cause)
+        return _new(cst.Raise)(exc=self._optional(node.exc), cause=cause)
 
     def assert_(self, node: ast.Assert) -> cst.Assert:
         """Translate an assertion."""
@@ -309,11 +325,13 @@ class _Translator:
 
     def global_(self, node: ast.Global) -> cst.Global:
         """Translate ``global a``."""
-        return _new(cst.Global)(names=[cst.NameItem(name=cst.Name(name)) for name in node.names])
+        return _new(cst.Global)(names=[_new(cst.NameItem)(name=_name(name)) for name in node.names])
 
     def nonlocal_(self, node: ast.Nonlocal) -> cst.Nonlocal:
         """Translate ``nonlocal a``."""
-        return _new(cst.Nonlocal)(names=[cst.NameItem(name=cst.Name(name)) for name in node.names])
+        return _new(cst.Nonlocal)(
+            names=[_new(cst.NameItem)(name=_name(name)) for name in node.names]
+        )
 
     def import_(self, node: ast.Import) -> cst.Import:
         """Translate ``import a.b as c``."""
@@ -330,15 +348,15 @@ class _Translator:
 
     def pass_(self, _: ast.Pass) -> cst.Pass:
         """Translate a pass."""
-        return cst.Pass()
+        return _new(cst.Pass)()
 
     def break_(self, _: ast.Break) -> cst.Break:
         """Translate a break."""
-        return cst.Break()
+        return _new(cst.Break)()
 
     def continue_(self, _: ast.Continue) -> cst.Continue:
         """Translate a continue."""
-        return cst.Continue()
+        return _new(cst.Continue)()
 
     # -- expressions ------------------------------------------------------------------------
 
@@ -351,11 +369,11 @@ class _Translator:
 
     def name(self, node: ast.Name) -> cst.Name:
         """Translate a variable."""
-        return cst.Name(node.id)
+        return _name(node.id)
 
     def attribute(self, node: ast.Attribute) -> cst.Attribute:
         """Translate ``a.b``."""
-        return cst.Attribute(value=self.expression(node.value), attr=cst.Name(node.attr))
+        return _attribute(value=self.expression(node.value), attr=_name(node.attr))
 
     def call(self, node: ast.Call) -> cst.Call:
         """Translate a call; the arguments come in the order of the source."""
@@ -367,41 +385,41 @@ class _Translator:
                 places = map(_place, (*node.args, *(item.value for item in node.keywords)))
                 order = sorted(zip(places, range(len(args)), strict=True))
                 args = [args[at] for _, at in order]
-        made = _new(cst.Call)(func=func, args=args)
+        made = _call(func=func, args=args)
         self.calls[made] = node
         return made
 
     def _argument(self, node: ast.expr) -> cst.Arg:
         if isinstance(node, ast.Starred):
-            return _new(cst.Arg)(value=self.expression(node.value), star="*")
-        return _new(cst.Arg)(value=self.expression(node))
+            return _arg(value=self.expression(node.value), star="*")
+        return _arg(value=self.expression(node))
 
     def _keyword(self, node: ast.keyword) -> cst.Arg:
         value = self.expression(node.value)
         if node.arg is None:
-            return _new(cst.Arg)(value=value, star="**")
-        return _new(cst.Arg)(value=value, keyword=cst.Name(node.arg))
+            return _arg(value=value, star="**")
+        return _arg(value=value, keyword=_name(node.arg))
 
     def constant(self, node: ast.Constant) -> cst.BaseExpression:
         """Translate a literal, ``True``, ``False``, ``None`` and ``...``."""
         value = node.value
         if isinstance(value, (str, bytes)):
-            return cst.SimpleString(value=repr(value))
+            return _new(cst.SimpleString)(value=repr(value))
         if value is None or isinstance(value, bool):
-            return cst.Name(str(value))
+            return _name(str(value))
         if value is ...:
-            return cst.Ellipsis()
+            return _new(cst.Ellipsis)()
         try:
             text = repr(value)
         except ValueError as error:
             raise UntranslatableError(str(error)) from None
         if isinstance(value, int):
-            return cst.Integer(text)
+            return _new(cst.Integer)(text)
         return cst.Float(text) if isinstance(value, float) else cst.Imaginary(text)
 
     def binary(self, node: ast.BinOp) -> cst.BinaryOperation:
         """Translate ``a + b``."""
-        return cst.BinaryOperation(
+        return _new(cst.BinaryOperation)(
             left=self.expression(node.left),
             operator=_BINARY[type(node.op)],
             right=self.expression(node.right),
@@ -412,21 +430,21 @@ class _Translator:
         operator = _BOOLEAN[type(node.op)]
         found, *others = (self.expression(value) for value in node.values)
         for other in others:
-            found = cst.BooleanOperation(left=found, operator=operator, right=other)
+            found = _new(cst.BooleanOperation)(left=found, operator=operator, right=other)
         return found
 
     def unary(self, node: ast.UnaryOp) -> cst.UnaryOperation:
         """Translate ``not a`` and ``-a``."""
-        return cst.UnaryOperation(
+        return _new(cst.UnaryOperation)(
             operator=_UNARY[type(node.op)], expression=self.expression(node.operand)
         )
 
     def compare(self, node: ast.Compare) -> cst.Comparison:
         """Translate ``a < b < c``."""
-        return cst.Comparison(
+        return _new(cst.Comparison)(
             left=self.expression(node.left),
             comparisons=[
-                cst.ComparisonTarget(
+                _new(cst.ComparisonTarget)(
                     operator=_COMPARED[type(operator)], comparator=self.expression(right)
                 )
                 for operator, right in zip(node.ops, node.comparators, strict=True)
@@ -451,11 +469,11 @@ class _Translator:
 
     def yield_(self, node: ast.Yield) -> cst.Yield:
         """Translate a yield."""
-        return cst.Yield(value=self._optional(node.value))
+        return _new(cst.Yield)(value=self._optional(node.value))
 
     def yield_from(self, node: ast.YieldFrom) -> cst.Yield:
         """Translate ``yield from``."""
-        return cst.Yield(value=_new(cst.From)(item=self.expression(node.value)))
+        return _new(cst.Yield)(value=_new(cst.From)(item=self.expression(node.value)))
 
     def named(self, node: ast.NamedExpr) -> cst.NamedExpr:
         """Translate ``a := b``."""
@@ -466,7 +484,7 @@ class _Translator:
         return [
             _new(cst.StarredElement)(value=self.expression(node.value))
             if isinstance(node, ast.Starred)
-            else cst.Element(value=self.expression(node))
+            else _new(cst.Element)(value=self.expression(node))
             for node in nodes
         ]
 
@@ -500,7 +518,8 @@ class _Translator:
         part = node.slice
         parts = part.elts if isinstance(part, ast.Tuple) and part.elts else [part]
         return _new(cst.Subscript)(
-            value=value, slice=[cst.SubscriptElement(slice=self._slice(item)) for item in parts]
+            value=value,
+            slice=[_new(cst.SubscriptElement)(slice=self._slice(item)) for item in parts],
         )
 
     def _slice(self, node: ast.expr) -> cst.BaseSlice:
@@ -511,12 +530,12 @@ class _Translator:
                 step=self._optional(node.step),
             )
         if isinstance(node, ast.Starred):
-            return cst.Index(value=self.expression(node.value), star="*")
-        return cst.Index(value=self.expression(node))
+            return _new(cst.Index)(value=self.expression(node.value), star="*")
+        return _new(cst.Index)(value=self.expression(node))
 
     def formatted(self, node: ast.JoinedStr) -> cst.FormattedString:
         """Translate an f-string, or several strings in a row one of which is."""
-        return cst.FormattedString(parts=self._parts(node))
+        return _new(cst.FormattedString)(parts=self._parts(node))
 
     def _parts(self, node: ast.JoinedStr) -> list[cst.BaseFormattedStringContent]:
         found: list[cst.BaseFormattedStringContent] = []
@@ -532,7 +551,7 @@ class _Translator:
                     )
                 )
             elif isinstance(part, ast.Constant):
-                found.append(cst.FormattedStringText(str(part.value)))
+                found.append(_new(cst.FormattedStringText)(str(part.value)))
             else:
                 raise UntranslatableError(type(part).__name__)
         return found
@@ -587,17 +606,17 @@ def _place(node: ast.expr) -> tuple[int, int]:
 
 def _dotted(path: str) -> cst.Name | cst.Attribute:
     first, *others = path.split(".")
-    found: cst.Name | cst.Attribute = cst.Name(first)
+    found: cst.Name | cst.Attribute = _name(first)
     for other in others:
-        found = cst.Attribute(value=found, attr=cst.Name(other))
+        found = _attribute(value=found, attr=_name(other))
     return found
 
 
 def _aliases(nodes: Iterable[ast.alias]) -> list[cst.ImportAlias]:
     return [
-        cst.ImportAlias(
+        _new(cst.ImportAlias)(
             name=_dotted(node.name),
-            asname=_new(cst.AsName)(name=cst.Name(node.asname)) if node.asname else None,
+            asname=_new(cst.AsName)(name=_name(node.asname)) if node.asname else None,
         )
         for node in nodes
     ]
