@@ -5,7 +5,7 @@ The answers lean towards "yes": a rule stays silent where a path cannot be ruled
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,8 @@ import libcst as cst
 from flake8_task_refs.analysis.tree import last_name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from flake8_task_refs.analysis.tree import Tree
 
 _LOOPS = (cst.While, cst.For)
@@ -28,9 +30,13 @@ class Flow:
         # Where in a block the last return stands, and the last statement that never ends.
         self._returns_in: dict[cst.CSTNode, int] = {}
         self._endless_in: dict[cst.CSTNode, int] = {}
-        # Answers of `_latest`, `_bound_later`, `_surely_bound` and `loops`: a function may bind one
-        # name a thousand times, and each binding is held against each use.
+        # The stores of a name, told by the first, as `_blocks_of` sorts them.
+        self._stores_in: dict[cst.CSTNode, dict[cst.CSTNode, list[cst.Name]]] = {}
+        # Answers of `_latest` (in the second, of all uses of a name, told by the first of them),
+        # `_bound_later`, `_surely_bound` and `loops`: a function may bind one name a thousand
+        # times, and each binding is held against each use.
         self._latest_before: dict[cst.CSTNode, int] = {}
+        self._latest_of: dict[cst.CSTNode, list[int]] = {}
         self._bound_later_in: dict[tuple[cst.CSTNode, cst.CSTNode], bool] = {}
         self._surely_bound_in: dict[tuple[cst.CSTNode, cst.CSTNode], list[cst.Name]] = {}
         self._loops_around: dict[cst.CSTNode, list[cst.While | cst.For]] = {}
@@ -47,26 +53,81 @@ class Flow:
             return True
         return self._around(start, use, stores)
 
+    def is_one_of(self, name: cst.Name, names: list[cst.Name]) -> bool:
+        """Tell whether ``name`` is among ``names``, which are in source order."""
+        order = self.tree.order
+        at = bisect_left(names, order[name], key=order.__getitem__)
+        return names[at : at + 1] == [name]
+
+    def may_reach(
+        self, start: cst.CSTNode, uses: list[cst.Name], stores: list[cst.Name]
+    ) -> Iterator[cst.Name]:
+        """Yield those of ``uses`` that ``reaches`` may tell yes of, at a small cost for each.
+
+        ``start`` and ``stores`` are as for ``reaches``; ``uses`` are in source order.
+        """
+        order = self.tree.order
+        around = next(reversed(self.loops(start)), None)
+        at = bisect_right(uses, order[around or start], key=order.__getitem__)
+        while around is not None and at < len(uses) and self.tree.holds(around, uses[at]):
+            yield uses[at]
+            at += 1
+        if at == len(uses):
+            return
+        latest = self._latest_of.get(uses[0])
+        if latest is None:
+            latest = self._latest_of[uses[0]] = [self._latest(use, stores) for use in uses]
+        first = order[start]
+        for use, bound in zip(islice(uses, at, None), islice(latest, at, None), strict=True):
+            if bound <= first:
+                yield use
+
     def _latest(self, use: cst.CSTNode, stores: list[cst.Name]) -> int:
         """Return where the last of ``stores`` stands that has surely run before ``use``, or -1."""
         known = self._latest_before.get(use)
         if known is None:
-            order, blocks = self.tree.order, {block for block, _ in self.tree.blocks(use)}
-            before = bisect_left(stores, order[use], key=order.__getitem__)
-            certain = (s for s in reversed(stores[:before]) if self._certain(s, use, blocks))
-            known = self._latest_before[use] = next((order[store] for store in certain), -1)
+            last = (
+                next(self._certain(use, stores, block), None) for block, _ in self.tree.blocks(use)
+            )
+            order = self.tree.order
+            known = max((order[store] for store in last if store is not None), default=-1)
+            self._latest_before[use] = known
         return known
 
-    def _certain(self, kill: cst.Name, use: cst.CSTNode, blocks: set[cst.CSTNode]) -> bool:
-        """Tell whether ``kill`` has surely run before ``use``, whose blocks are given."""
-        around = self.tree.blocks(kill)
-        if not around or around[0][0] not in blocks:
-            return False  # a parameter, or somewhere that may be passed by
-        statement = around[0][1]
+    def _certain(
+        self, use: cst.CSTNode, stores: list[cst.Name], block: cst.CSTNode
+    ) -> Iterator[cst.Name]:
+        """Yield those of ``stores`` in ``block`` that have surely run before ``use``, last first.
+
+        All such stand in one of the blocks around ``use``: anywhere else may be passed by.
+        """
+        order, inside = self.tree.order, self._blocks_of(stores).get(block, [])
+        for at in range(bisect_left(inside, order[use], key=order.__getitem__) - 1, -1, -1):
+            if self._is_bound_before(inside[at], use):
+                yield inside[at]
+
+    def _is_bound_before(self, store: cst.Name, use: cst.CSTNode) -> bool:
+        """Tell whether ``store``, in a block around the later ``use``, binds before that runs."""
+        _, statement = self.tree.blocks(store)[0]
         if self.tree.holds(statement, use):
             # `t = f(t)` reads before it binds; a loop's target is bound before its body.
             return isinstance(statement, _LOOPS) and self.tree.holds(statement.body, use)
         return not isinstance(statement, _LOOPS)
+
+    def _blocks_of(self, stores: list[cst.Name]) -> dict[cst.CSTNode, list[cst.Name]]:
+        """Return the blocks that ``stores`` stand in, those of each in source order.
+
+        A parameter stands in none.
+        """
+        if not stores:
+            return {}
+        found = self._stores_in.get(stores[0])
+        if found is None:
+            found = self._stores_in[stores[0]] = {}
+            for store in stores:
+                for block, _ in self.tree.blocks(store)[:1]:
+                    found.setdefault(block, []).append(store)
+        return found
 
     def _forward(self, start: cst.CSTNode, use: cst.CSTNode) -> bool:
         """Tell whether control can run from ``start`` down to ``use`` without a loop's way back."""
@@ -151,13 +212,11 @@ class Flow:
         """Tell whether a turn of ``loop`` that comes through ``start`` binds the name once more."""
         known = self._bound_later_in.get((start, loop))
         if known is None:
-            tree, first = self.tree, self.tree.order[start]
-            blocks = {block for block, _ in tree.blocks(start)}
+            tree, blocks = self.tree, self._blocks_of(stores)
             known = self._bound_later_in[start, loop] = any(
-                tree.order[store] > first
-                and tree.holds(loop, store)
-                and tree.blocks(store)[0][0] in blocks
-                for store in reversed(stores)
+                tree.order[store] > tree.order[start] and tree.holds(loop, store)
+                for block, _ in tree.blocks(start)
+                for store in reversed(blocks.get(block, []))
             )
         return known
 
@@ -167,14 +226,11 @@ class Flow:
         """Return what each turn of ``loop`` surely binds before ``use``: two of ``stores`` do."""
         known = self._surely_bound_in.get((use, loop))
         if known is None:
-            tree, last = self.tree, self.tree.order[use]
-            blocks = {block for block, _ in tree.blocks(use)}
             certain = (
                 store
-                for store in stores
-                if tree.order[store] < last
-                and tree.holds(loop, store)
-                and self._certain(store, use, blocks)
+                for block, _ in self.tree.blocks(use)
+                for store in self._certain(use, stores, block)
+                if self.tree.holds(loop, store)
             )
             known = self._surely_bound_in[use, loop] = list(islice(certain, 2))
         return known

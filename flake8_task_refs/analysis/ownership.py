@@ -40,7 +40,7 @@ from flake8_task_refs.analysis.sites import Sites, is_done_callback, is_schedule
 from flake8_task_refs.analysis.tree import Scope, Tree, last_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 class How(Enum):
@@ -66,6 +66,7 @@ class Hold:
 
 
 _MAX_DEPTH: Final = 3  # of helpers within helpers
+_ENOUGH_HOLD: Final = 30  # uses of one name: more of them tell nothing new
 # What is done with a container now says nothing of tasks that are added later.
 _AT_THE_TIME: Final = (How.AWAITED, How.CANCELLED)
 
@@ -91,6 +92,7 @@ class Ownership:
         self._turned_back = 0  # how often a name was met that is being followed already
         # What `holds` said of a use of a name, what it observed there, and whether it bound a name.
         self._held: dict[cst.CSTNode, tuple[list[Hold], list[tuple[Tree, cst.Call]], bool]] = {}
+        self._told: dict[tuple[str, Scope], bool] = {}  # what `_tells_the_function` said
         self.depth = 0
 
     def of(self, tree: Tree) -> Ownership:
@@ -556,10 +558,12 @@ class Ownership:
 
     def _follow_uses(self, name: str, scope: Scope, start: cst.CSTNode) -> list[Hold]:
         stores = scope.stores.get(name, [])
-        binding = isinstance(start, cst.Name) and start in stores
+        binding = isinstance(start, cst.Name) and self.flow.is_one_of(start, stores)
         found: list[Hold] = []
         holding: list[cst.CSTNode] = []
-        for use in scope.uses(name):
+        for use in self._uses_to_follow(name, scope, start, binding=binding):
+            if len(holding) == _ENOUGH_HOLD:
+                break
             if self._in_nested(use, scope):
                 held = self.in_closure(use, scope, start)
             elif scope.kind == "comprehension" or self.flow.reaches(start, use, stores):
@@ -582,9 +586,27 @@ class Ownership:
             return [Hold(How.ALIVE, start)]
         if isinstance(start, cst.Name) and binding and self.flow.starts_if_gone(start):
             return [Hold(How.ALIVE, start)]
-        if locals_outlive(self.flow, scope, start, name) or self._tells_the_function(name, scope):
+        if locals_outlive(self.flow, scope, start, name) or self._is_told_of(name, scope):
             return [Hold(How.ALIVE, start)]
         return []
+
+    def _is_told_of(self, name: str, scope: Scope) -> bool:
+        """Ask ``_tells_the_function`` once for each variable, however often it is bound."""
+        known = self._told.get((name, scope))
+        if known is None:
+            known = self._told[name, scope] = self._tells_the_function(name, scope)
+        return known
+
+    def _uses_to_follow(
+        self, name: str, scope: Scope, start: cst.CSTNode, *, binding: bool
+    ) -> Iterator[cst.Name]:
+        """Yield the uses of a variable, but for some that surely do not see its ``binding``."""
+        loads = scope.loads.get(name, [])
+        if binding and scope.kind == "function":
+            yield from self.flow.may_reach(start, loads, scope.stores.get(name, []))
+        else:
+            yield from loads
+        yield from scope.inner_uses(name)
 
     def _tells_the_function(self, name: str, scope: Scope) -> bool:
         """Tell whether the function waits for what a done-callback of its task ``name`` tells it.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final, TypeGuard, TypeVar
 
 import libcst as cst
@@ -203,6 +204,10 @@ class Scope:
     def uses(self, name: str) -> Iterator[cst.Name]:
         """Yield every load of this scope's variable ``name``, closures included."""
         yield from self.loads.get(name, ())
+        yield from self.inner_uses(name)
+
+    def inner_uses(self, name: str) -> Iterator[cst.Name]:
+        """Yield every load of this scope's variable ``name`` in the scopes within."""
         for child in self.children:
             if not child.binds(name):
                 yield from child.uses(name)
@@ -678,13 +683,17 @@ class Tree:
             node = [at for at in tree.order if type(at) is type(node)][place]
         positions = MetadataWrapper(tree.module, unsafe_skip_copy=True).resolve(PositionProvider)
         start = positions[node].start
-        lines = self.text.split("\n")
-        offset = sum(len(line) + 1 for line in lines[: start.line - 1]) + start.column
+        offset = self._lines[1][start.line - 1] + start.column
         return self.outline.position(self._source_offset(offset))
 
     def _placed(self, line: int, column: int) -> tuple[int, int]:
         """Return where in the source the text's ``line`` and ``column``, in bytes, are."""
-        lines = self.text.split("\n", line)
+        lines, starts = self._lines
         before = lines[line - 1].encode()[:column].decode()
-        offset = sum(len(other) + 1 for other in lines[: line - 1]) + len(before)
-        return self.outline.position(self._source_offset(offset))
+        return self.outline.position(self._source_offset(starts[line - 1] + len(before)))
+
+    @cached_property
+    def _lines(self) -> tuple[list[str], list[int]]:
+        """The lines of the text, and where in it each begins."""
+        lines = self.text.split("\n")
+        return lines, list(accumulate((len(line) + 1 for line in lines), initial=0))
