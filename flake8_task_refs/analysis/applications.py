@@ -23,11 +23,15 @@ if TYPE_CHECKING:
 _APPLICATIONS: Final = re.compile(r"\b(?:FastAPI|Starlette|Litestar|Application|Quart|Sanic)\b")
 _STARTS: Final = ("startup", "before_serving", "before_server_start", "after_server_start")
 _STOPS: Final = ("shutdown", "after_serving", "before_server_stop", "after_server_stop")
-_START_LISTS: Final = r"on_startup"
-_STOP_LISTS: Final = r"on_shutdown|on_cleanup"
+_START_LISTS: Final = ("on_startup",)
+_STOP_LISTS: Final = ("on_shutdown", "on_cleanup")
 # No application without one of these words in its file.
-_MENTIONED: Final = "|".join(
-    ("asynccontextmanager", "cleanup_ctx", "add_event_handler", *_STARTS, _START_LISTS)
+_MENTIONED: Final = (
+    "asynccontextmanager",
+    "cleanup_ctx",
+    "add_event_handler",
+    *_STARTS,
+    *_START_LISTS,
 )
 # A function, perhaps a module's or an object's, and perhaps called; then one word of it with and
 # without its bracket.
@@ -54,7 +58,7 @@ class Application:
 def application_of(tree: Tree, names: Names, function: cst.FunctionDef) -> Application | None:
     """Return the application that ``function`` starts, None if it starts none."""
     outline = tree.outline
-    if not outline.has(_MENTIONED, strings=True):
+    if not outline.mentions(_MENTIONED):
         return None
     starts = _is_registered(tree, function, _STARTS, _START_LISTS) or _is_made(tree, function)
     if not starts and not function.decorators and "cleanup_ctx" not in outline.code:
@@ -105,7 +109,7 @@ def _parameters(function: cst.FunctionDef) -> list[cst.Param]:
 
 
 def _is_registered(
-    tree: Tree, function: cst.FunctionDef, events: tuple[str, ...], lists: str
+    tree: Tree, function: cst.FunctionDef, events: tuple[str, ...], lists: tuple[str, ...]
 ) -> bool:
     """Tell whether ``function`` is a handler of one of ``events``."""
     decorators = "".join(tree.module.code_for_node(item) for item in function.decorators)
@@ -128,17 +132,18 @@ def _is_made(tree: Tree, function: cst.FunctionDef) -> bool:
 
 
 @lru_cache(maxsize=2)  # as `_endings`; one for what starts and one for what stops
-def _listed(outline: Outline, events: tuple[str, ...], lists: str) -> frozenset[str]:
+def _listed(outline: Outline, events: tuple[str, ...], lists: tuple[str, ...]) -> frozenset[str]:
     """Return the names that the module hands to ``add_event_handler`` or an ``on_startup`` list.
 
     What is called there is in it twice, the second time with its bracket: ``make(``.
     """
-    if not outline.has(f"add_event_handler|{lists}", strings=True):
+    if not outline.mentions(("add_event_handler", *lists)):
         return frozenset()
+    either = "|".join(lists)
     handed = re.compile(
         rf"add_event_handler\(\s*[\"'](?:{'|'.join(events)})[\"'],\s*({_PATH})"
-        rf"|\b(?:{lists})(?:\s*\+?=\s*|\.extend\(\s*)(\[[^\]]{{0,2000}}|\([^)]{{0,2000}})"
-        rf"|\b(?:{lists})\.append\(\s*({_PATH})"
+        rf"|\b(?:{either})(?:\s*\+?=\s*|\.extend\(\s*)(\[[^\]]{{0,2000}}|\([^)]{{0,2000}})"
+        rf"|\b(?:{either})\.append\(\s*({_PATH})"
     )
     texts = ("".join(found) for found in handed.findall(outline.source))
     return frozenset(word for text in texts for name in _CALLED.findall(text) for word in name)

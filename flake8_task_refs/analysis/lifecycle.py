@@ -151,8 +151,10 @@ class Lifecycle:
 
     def _is_named(self, name: str) -> bool:
         """Tell whether the file looks an attribute up by its name, other than to see if it is."""
-        quoted = rf"[\"']{re.escape(name)}[\"']"
         source = self.tree.outline.source
+        if f'"{name}"' not in source and f"'{name}'" not in source:
+            return False
+        quoted = rf"[\"']{re.escape(name)}[\"']"
         harmless = (
             rf"\bhasattr\([^()\n]*{quoted}|\[{quoted}\]|\bname\s*=\s*{quoted}"
             rf"|__slots__[^=\n]{{0,500}}=[^=]*?{quoted}"

@@ -273,7 +273,7 @@ class Names:
     def _returns_loop(self, function: str) -> bool:
         """Tell whether a function or property of this module says that it returns a loop."""
         source = self.outline.source
-        says = rf"\bdef[ \t]+{function}\([^()]*\)\s*->[^:\n]*\bAbstractEventLoop\b"
+        says = rf"def[ \t]+{function}\([^()]*\)\s*->[^:\n]*\bAbstractEventLoop\b"
         return "AbstractEventLoop" in source and re.search(says, source) is not None
 
     def _attribute_is_loop(self, attribute: str) -> bool:

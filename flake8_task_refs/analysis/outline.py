@@ -168,17 +168,23 @@ class Outline:
         after = bisect_left(self._blank_starts, end)
         return _blanked(self.source, self.blanks[max(0, first) : after], start, end)
 
-    def has(self, pattern: str, *, strings: bool = False) -> bool:
-        """Tell whether ``pattern`` is found in the code, or with ``strings`` in all of the source.
+    def has(self, pattern: str) -> bool:
+        """Tell whether ``pattern`` is found in the code; ``^`` and ``$`` match at lines.
 
-        Every function of a file may put the same question; it is answered once. ``^`` and ``$``
-        match at lines.
+        Every function of a file may put the same question; it is answered once.
         """
-        key = ("in the source" if strings else "in the code", pattern)
+        key = ("in the code", pattern)
         known = self.answers.get(key)
         if known is None:
-            text = self.source if strings else self.code
-            known = self.answers[key] = re.search(pattern, text, re.MULTILINE) is not None
+            known = self.answers[key] = re.search(pattern, self.code, re.MULTILINE) is not None
+        return known
+
+    def mentions(self, words: tuple[str, ...]) -> bool:
+        """Tell whether one of ``words`` stands anywhere in the source, in strings as well."""
+        key = ("in the source", "|".join(words))
+        known = self.answers.get(key)
+        if known is None:
+            known = self.answers[key] = any(word in self.source for word in words)
         return known
 
     def flat(self, start: int, end: int) -> str:

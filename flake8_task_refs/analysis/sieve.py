@@ -45,7 +45,7 @@ _ASYNCIO: Final = re.compile(
     rf"|\s*\.\s*(?:(?:tasks|futures)\s*\.\s*)?(?P<called>{'|'.join(_AGGREGATE_WORDS)})[\s\\]*\()",
     re.MULTILINE,
 )
-_PART_ALIAS: Final = re.compile(r"\b(?:tasks|futures)\s+as\s+(\w+)")
+_PART_ALIAS: Final = re.compile(r"\s+as\s+(\w+)")
 # `except asyncio.TimeoutError as error` gives the module no name; `aio = asyncio` does.
 _OTHER_AS: Final = re.compile(r"[ \t]*(?:except|case|with|async)\b")
 _GIVEN: Final = re.compile(r"(\w+)[ \t]*=[ \t]*\Z")
@@ -55,7 +55,8 @@ _CALLED: Final = re.compile(r"[\s\\]*\(")
 # What a method's object may be called if the method is asyncio's: a module, a loop, a call's value.
 # A bare name may be imported from asyncio, or be another name for it; any name may stand for a
 # loop of the same file, but for a few that never do.
-_PARTS: Final = ("", "asyncio", "tasks", "futures")
+_SUBMODULES: Final = ("tasks", "futures")
+_PARTS: Final = ("", "asyncio", *_SUBMODULES)
 NO_LOOPS: Final = ("self", "cls", "tg", "hass", "group", "task_group", "nursery")
 _LOOP_SOURCES: Final = ("loop", "Loop", "LOOP")
 # A creator that gets another name: `import create_task as spawn`, `spawn = asyncio.create_task`.
@@ -171,7 +172,9 @@ def _of_asyncio(source: str) -> tuple[set[str], list[int]]:
             if not source.endswith(_AWAITED, 0, at):
                 called.append(at)
     if "from asyncio" in source:
-        aliases.update(_PART_ALIAS.findall(source))
+        ends = (at for part in _SUBMODULES for at in _ends_of(source, part))
+        given_names = (_PART_ALIAS.match(source, at) for at in ends)
+        aliases.update(match[1] for match in given_names if match)
     return aliases, called
 
 
