@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import sys
+import textwrap
 from pathlib import Path
 
 import libcst as cst
@@ -19,6 +20,7 @@ from flake8_task_refs.analysis.nodes import UntranslatableError, light_module
 from flake8_task_refs.analysis.outline import Region, normalise_newlines, skim
 from flake8_task_refs.analysis.tree import Tree, children
 from flake8_task_refs.options import Settings
+from flake8_task_refs.rules import RULES
 
 REAL_FILES = sorted(
     [
@@ -194,6 +196,47 @@ def test_a_call_is_where_libcst_says_it_is(call: str) -> None:
     assert light.is_light
     assert not full.is_light
     assert [light.position(at) for at in light.calls] == [full.position(at) for at in full.calls]
+
+
+SAID_IN_A_COMMENT = """\
+while True:
+    q.append(asyncio.create_task(b()))
+    # later: await asyncio.gather(*q)
+    await asyncio.sleep(1)
+"""
+COMMENTS_IN_BETWEEN = """\
+async for c in d:
+    q.append(asyncio.create_task(b()))
+    if len(q) > 10:
+        for e in q:
+            # a long comment,
+            # longer than what a rule
+            # looks at where it asks
+            # what becomes of the tasks
+            # that a loop goes through
+            # and waits for
+            await e
+"""
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        SAID_IN_A_COMMENT,
+        COMMENTS_IN_BETWEEN,
+        "self.tasks[(request_id, kind)] = asyncio.create_task(b())\n",
+        "self.tasks[kind, request_id] = asyncio.create_task(b())\n",
+        "self . tasks [ request_id ] = (asyncio . create_task (b()))\n",
+    ],
+)
+def test_layout_and_comments_tell_the_rules_nothing(body: str) -> None:
+    head = "class A:\n    def __init__(self):\n        self.tasks = {}\n\n"
+    method = "async def handle_message(self, request_id, kind):\n" + textwrap.indent(body, "    ")
+    source = f"import asyncio\n\nq = []\n\n\n{head}{textwrap.indent(method, '    ')}"
+    settings = Settings(enabled_codes=frozenset(rule.code for rule in RULES))
+    found = check_regions(source, settings)
+    assert found
+    assert found == check_regions(source, settings, whole_file=True)
 
 
 def test_a_chain_too_long_for_the_translator_is_no_fault() -> None:

@@ -112,7 +112,7 @@ def _is_registered(
     tree: Tree, function: cst.FunctionDef, events: tuple[str, ...], lists: tuple[str, ...]
 ) -> bool:
     """Tell whether ``function`` is a handler of one of ``events``."""
-    decorators = "".join(tree.module.code_for_node(item) for item in function.decorators)
+    decorators = "".join(f"@{tree.code_of(item.decorator)}\n" for item in function.decorators)
     if _names_event(decorators, events):
         return True
     return function.name.value in _listed(tree.outline, events, lists)

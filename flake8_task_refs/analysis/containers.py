@@ -18,6 +18,8 @@ from flake8_task_refs.analysis.sieve import word_offsets
 from flake8_task_refs.analysis.tree import Tree, dotted_text, last_name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from flake8_task_refs.analysis.outline import Outline
     from flake8_task_refs.analysis.ownership import Hold, Ownership
 
@@ -167,8 +169,7 @@ class Containers:
             if not isinstance(node, cst.Subscript) or dotted_text(node.value) != path:
                 continue
             if isinstance(tree.parent[node], cst.AssignTarget):
-                index = node.slice[0].slice
-                return not (isinstance(index, cst.Index) and _is_unique(index.value))
+                return not any(map(_is_unique, _keys(node)))
         return False
 
     def _is_awaited(self, ownership: Ownership, call: cst.Call, name: str) -> bool:
@@ -209,7 +210,7 @@ class Containers:
         first = call.args[0].value if call.args else None
         if isinstance(first, cst.Name) and first.value in given:
             return True  # a spawner: it is given the coroutine
-        if any(_ROUTE.search(tree.module.code_for_node(d.decorator)) for d in outer.decorators):
+        if any(_ROUTE.search(tree.code_of(d.decorator)) for d in outer.decorators):
             return True
         name = outer.name.value
         if _SET_UP.match(name) or _CLOSING.match(name):
@@ -309,6 +310,17 @@ def _awaits(code: str, name: str) -> list[int]:
         rf"\bfor (\w+) in [^\n]*\b{name}\b[^\n]*:\n(?:[^\n]*\n){{0,5}}?[^\n]*\bawait\b[^\n]*\b\1\b"
     )
     return found + [match.start() for match in re.finditer(each, code)]
+
+
+def _keys(node: cst.Subscript) -> Iterator[cst.BaseExpression]:
+    """Yield the parts of a key: ``a[b, c]`` and ``a[(b, c)]`` are the same."""
+    for element in node.slice:
+        if isinstance(element.slice, cst.Index):
+            value = element.slice.value
+            if isinstance(value, cst.Tuple):
+                yield from (part.value for part in value.elements)
+            else:
+                yield value
 
 
 def _is_unique(key: cst.BaseExpression) -> bool:

@@ -340,7 +340,7 @@ class Names:
         return named
 
     def _annotates_loop(self, tree: Tree, annotation: cst.BaseExpression, *, named: bool) -> bool:
-        text = tree.module.code_for_node(annotation)
+        text = tree.code_of(annotation)
         if text in ("Any", "typing.Any", "object"):
             return named
         if "AbstractEventLoop" in text:

@@ -51,7 +51,7 @@ def place_of(tree: Tree, node: cst.CSTNode) -> Place | None:
         if isinstance(root.value, cst.Name) and root.value.value in _SELVES:
             holder = tree.class_around(root)
             return Place("attribute", root.attr.value, holder.name.value if holder else "")
-        return Place("attribute", root.attr.value, f"{tree.module.code_for_node(root.value)}.")
+        return Place("attribute", root.attr.value, f"{tree.code_of(root.value)}.")
     if not isinstance(root, cst.Name):
         return None
     scope = tree.scope[root].owner(root.value)

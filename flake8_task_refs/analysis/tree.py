@@ -299,6 +299,20 @@ def last_name(node: cst.CSTNode) -> str:
     return node.value if isinstance(node, cst.Name) else ""
 
 
+def _light(text: str) -> tuple[cst.Module, dict[cst.CSTNode, ast.Call]] | None:
+    """Have CPython read ``text``; None if it cannot, or if it reads what is rare."""
+    try:
+        return light_module(python_tree(text), text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def _plain(code: str) -> str:
+    """Return ``code`` as a light tree would say it: every kind of tree says the same of a node."""
+    light = _light(code)
+    return code if light is None else light[0].code.rstrip("\n")
+
+
 def _parsed(text: str) -> cst.Module:
     try:
         return cst.parse_module(text)
@@ -341,10 +355,9 @@ class Tree:
         code = outline.blanked(region.start, region.end) if excerpt is None else excerpt.code
         if is_too_complex(code) or outline.has_complex_strings(region):
             raise SourceError(TOO_COMPLEX)
-        self._light_calls: dict[cst.CSTNode, ast.Call] = {}
-        module = self._light_module() if light else None
-        self.is_light = module is not None
-        self.module = module or _parsed(self.text)
+        made = _light(self.text) if light else None
+        self.is_light = made is not None
+        self.module, self._light_calls = made or (_parsed(self.text), {})
         self.parent: dict[cst.CSTNode, cst.CSTNode] = {}
         self.scope: dict[cst.CSTNode, Scope] = {}
         self.inner: dict[cst.CSTNode, Scope] = {}
@@ -357,14 +370,6 @@ class Tree:
         self._codes: dict[cst.CSTNode, str] = {}
         self._offsets: dict[cst.CSTNode, int] | None = None
         self._walk()
-
-    def _light_module(self) -> cst.Module | None:
-        """Have CPython read the text; None if it cannot, or if it reads what is rare."""
-        try:
-            module, self._light_calls = light_module(python_tree(self.text), self.text)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return None
-        return module
 
     @cached_property
     def order(self) -> dict[cst.CSTNode, int]:
@@ -578,12 +583,15 @@ class Tree:
             self.excerpt.shows_everything()
 
     def code_of(self, node: cst.CSTNode) -> str:
-        """Return the source text of ``node``."""
+        """Return ``node`` as Python code, whose layout and comments need not be the source's."""
         if type(node) in _COMPOUND:
             self.whole()
         code = self._codes.get(node)
         if code is None:
-            code = self._codes[node] = self.module.code_for_node(node)
+            code = self.module.code_for_node(node)
+            if not self.is_light:
+                code = _plain(code)
+            self._codes[node] = code
         return code
 
     def annotation(self, holder: cst.CSTNode) -> cst.BaseExpression | None:
