@@ -130,7 +130,7 @@ def unguarded_results(tree: Tree, callback: cst.FunctionDef | cst.Lambda) -> lis
     if not params:
         return []
     name = params[-1].name.value
-    if not _RESULT.search(tree.outline.code, tree.region.start, tree.region.end):
+    if not _RESULT.search(tree.outline.source, tree.region.start, tree.region.end):
         return []
     asks: list[cst.Call] = []
     for node in tree.walk(callback.body):
@@ -152,7 +152,7 @@ def unguarded_results(tree: Tree, callback: cst.FunctionDef | cst.Lambda) -> lis
 def _settles(tree: Tree, before: cst.Call, ask: cst.Call) -> bool:
     """Tell whether nobody comes to ``ask`` if the task was cancelled, as ``before`` asked it, too.
 
-    It has raised then, and who caught that, has left.
+    It has raised then, and who caught that, has left, or has told what is asked before ``ask``.
     """
     at: cst.CSTNode = before
     for outer in tree.ancestors(before):
@@ -160,10 +160,18 @@ def _settles(tree: Tree, before: cst.Call, ask: cst.Call) -> bool:
         if not _always_runs(outer, at):
             return False
         if isinstance(outer, cst.Try):
-            if together:
-                return outer.orelse is not None and tree.holds(outer.orelse, ask)
             catcher = next((handler for handler in outer.handlers if _catches(handler)), None)
-            if catcher is not None and not _surely_leaves(catcher.body):
+            if together:
+                # Only the first handler that fits is run.
+                return not any(
+                    part is not None and tree.holds(part, ask)
+                    for part in (catcher, outer.finalbody)
+                )
+            if (
+                catcher is not None
+                and not _surely_leaves(tree, catcher.body, ask)
+                and not _is_told(tree, outer, ask)
+            ):
                 return False
         elif isinstance(outer, cst.With) and not together:
             if any(_names_cancellation(tree, item.item) for item in outer.items):
@@ -194,11 +202,56 @@ def _always_runs(outer: cst.CSTNode, part: cst.CSTNode) -> bool:
     return True
 
 
-def _surely_leaves(body: cst.BaseSuite) -> bool:
-    """Tell whether ``body`` ends in a return or a raise."""
+def _surely_leaves(tree: Tree, body: cst.BaseSuite, ask: cst.CSTNode) -> bool:
+    """Tell whether control never runs from the end of ``body`` to the later ``ask``."""
     last = body.body[-1]
     small = last.body[-1] if isinstance(last, cst.SimpleStatementLine) else last
+    if isinstance(small, cst.If):
+        return _each_way_leaves(tree, small, ask)
+    if isinstance(small, (cst.Break, cst.Continue)):
+        loops = (at.body for at in tree.ancestors(body) if isinstance(at, (cst.While, cst.For)))
+        return tree.holds(next(loops, tree.module), ask)
+    if isinstance(small, cst.Expr) and isinstance(small.value, cst.Call):
+        return last_name(small.value.func) in ("exit", "_exit", "abort")
     return isinstance(small, (cst.Return, cst.Raise))
+
+
+def _each_way_leaves(tree: Tree, node: cst.If, ask: cst.CSTNode) -> bool:
+    rest = node.orelse
+    if rest is None or not _surely_leaves(tree, node.body, ask):
+        return False
+    if isinstance(rest, cst.If):
+        return _each_way_leaves(tree, rest, ask)
+    return _surely_leaves(tree, rest.body, ask)
+
+
+def _is_told(tree: Tree, around: cst.Try, ask: cst.Call) -> bool:
+    """Tell whether a condition of ``ask`` looks at a name that ``around``, before it, binds.
+
+    ``error = None`` in a handler, then ``if error:`` or ``if error is None: return``.
+    """
+    bound = {
+        target.target.value
+        for node in tree.walk(around)
+        if isinstance(node, cst.Assign)
+        for target in node.targets
+        if isinstance(target.target, cst.Name)
+    }
+    conditions: list[cst.CSTNode] = []
+    for block, statement in tree.blocks(ask):
+        for other in getattr(block, "body", ()):
+            if other is statement:
+                break
+            if isinstance(other, cst.If) and _surely_leaves(tree, other.body, ask):
+                conditions.append(other.test)
+        holder = tree.parent.get(block)
+        if isinstance(holder, cst.If):
+            conditions.append(holder.test)
+    return any(
+        isinstance(node, cst.Name) and node.value in bound
+        for condition in conditions
+        for node in tree.walk(condition)
+    )
 
 
 def _is_guarded(tree: Tree, node: cst.CSTNode) -> bool:

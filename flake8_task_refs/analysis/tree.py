@@ -656,9 +656,12 @@ class Tree:
         at = offsets.get(first)
         if at is None:
             return self._exact(node)
+        last = at
         while opened:
             at = self.text.rindex("(", 0, at)
             opened -= 1
+        if "#" in self.text[self.text.rfind("\n", 0, at) + 1 : last]:
+            return self._exact(node)  # brackets of a comment
         return self.outline.position(self._source_offset(at))
 
     def _source_offset(self, at: int) -> int:

@@ -20,6 +20,7 @@ _CELL_MARKS: Final = ("# %%", "#%%", "# In[")
 # What helpers and registries are annotated with.
 _ANY: Final = ("typing", "Any")
 _COROUTINE: Final = ("collections.abc", "Coroutine")
+_OLD_COROUTINE: Final = ("typing", "Coroutine")
 REASON: Final = "# Strong references: the event loop keeps only weak ones."
 
 
@@ -113,7 +114,7 @@ class Additions:
         if not self._spawn:
             self.track()
             self._any()
-            self._coroutine = self._type(*_COROUTINE)
+            self._coroutine = self._type(*self._coroutine_type())
             self._spawn = fresh("_spawn", self._names.all_names)
         return self._spawn
 
@@ -262,11 +263,19 @@ class Additions:
     def _spawn_function(self, variable: str) -> list[str]:
         asyncio = self.module("asyncio")
         given = f"{self._coroutine}[{self._any()}, {self._any()}, {variable}]"
-        given = self._annotation(given, _COROUTINE, _ANY)
-        return [
-            f"def {self._spawn}(coroutine: {given}) -> {asyncio}.Task[{variable}]:",
-            f"{self._layout.step}return {self._track}({asyncio}.create_task(coroutine))",
-        ]
+        given = self._annotation(given, self._coroutine_type(), _ANY)
+        step, result = self._layout.step, f"{asyncio}.Task[{variable}]"
+        lines = [f"def {self._spawn}(coroutine: {given}) -> {result}:"]
+        if not self._layout.fits(lines[0]):
+            lines = [f"def {self._spawn}(", f"{step}coroutine: {given},", f") -> {result}:"]
+        return [*lines, f"{step}return {self._track}({asyncio}.create_task(coroutine))"]
+
+    def _coroutine_type(self) -> tuple[str, str]:
+        """Return where the type of a coroutine is from: the file may have typing's already."""
+        module, name = _OLD_COROUTINE
+        path = f"{module}.{name}"
+        known = path in self._names.module_imports.values()
+        return _OLD_COROUTINE if known or self._names.in_annotations(module, name) else _COROUTINE
 
     def _insert_head(self, simple: list[list[str]], functions: list[list[str]]) -> Edit:
         file = self._file

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Comments that formatters do not count as part of a line's length.
 _PRAGMA: Final = re.compile(r"#\s?(noqa|type:|pyright:|pylint:|flake8:|ruff:|isort:|nosec)")
+# A type checker wants this one on the line of the error: what it stands behind is not broken.
+_TYPE_IGNORE: Final = re.compile(r"#\s?type:\s*ignore\b")
 _TAB_WIDTH: Final = 4
 
 
@@ -42,6 +44,8 @@ class Layout:
         statement = _parse(code)
         reserved = 0 if _PRAGMA.match(comment.strip()) else len(comment.rstrip())
         prefix, value, suffix = _parts(statement)
+        if silences_types(comment) and not _is_exploded(value):
+            return [f"{indent}{prefix}{_flat(value)}{suffix}"]
         if suffix and not self.fits(f"{indent}{prefix}{_flat(value)}{suffix}", reserved):
             # Before it opens the annotation, a formatter puts the value in parentheses.
             first = f"{indent}{prefix}{_flat(value)} = ("
@@ -131,6 +135,11 @@ class Layout:
         else:
             lines = self._lines(node.elt, inner, "", "") + [inner + clause for clause in clauses]
         return [f"{indent}{prefix}{bracket}", *lines, f"{indent}{end}{suffix}"]
+
+
+def silences_types(comment: str) -> bool:
+    """Tell whether ``comment`` is a ``# type: ignore``."""
+    return _TYPE_IGNORE.match(comment.strip()) is not None
 
 
 _DISPLAYS: Final = (cst.List, cst.Set, cst.Dict)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import libcst as cst
 
 from flake8_task_refs.fix.edits import Edit, Place, apply, in_order
-from flake8_task_refs.fix.layout import Unknown
+from flake8_task_refs.fix.layout import Unknown, silences_types
 from flake8_task_refs.fix.repair_sites import Site, named_callee, takes_name
 from flake8_task_refs.fix.source import SourceFile, Statement, last_part, statement_expression
 
@@ -123,6 +123,10 @@ class Writer:
             return []
         if any(isinstance(outer, cst.FormattedString) for outer in self.file.ancestors(site.call)):
             return []  # its quotes could not be told from the string's before Python 3.12
+        if site.statement is not None and site.code != "TSK303":
+            comment = self.comment_after(site.statement)
+            if silences_types(comment) and not self._spans_lines(site):
+                return []  # the line cannot be broken, and is long already
         quote = self.names.quote
         return self.added_argument(site.call, site.call.args[-1], f"name={quote}{callee}{quote}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 import libcst as cst
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from flake8_task_refs.fix.contract import Context
     from flake8_task_refs.fix.repair_sites import Site
 
+_TASK: Final = re.compile(r"(?:\w+\.)*(?:Task(?:\[.*\])?|Any)", re.DOTALL)
 _EVERYWHERE: Final = frozenset(
     {"self", "cls", "asyncio", "app", "application", "state", "request", "logger", "logging"}
 )
@@ -39,7 +41,8 @@ def gives_only_tasks(context: Context, site: Site) -> bool:
         return True
     name = last_name(site.call.func)
     return all(
-        _never_falls_through(function.body)
+        _is_said_to_give_a_task(context, function)
+        and _never_falls_through(context, function.body)
         and all(
             _is_task(context, jump.value)
             for jump in context.tree.jumps(function.body)
@@ -66,7 +69,15 @@ def _is_task(context: Context, value: cst.BaseExpression | None) -> bool:
     return isinstance(value, cst.Call) and sites.creator(tree, value.func) is not None
 
 
-def _never_falls_through(body: cst.BaseSuite) -> bool:
+def _is_said_to_give_a_task(context: Context, function: cst.FunctionDef) -> bool:
+    """Tell whether the annotation of ``function`` agrees; a type checker believes nothing else."""
+    if function.returns is None:
+        return True
+    text = context.file.code(function.returns.annotation).strip("\"'")
+    return _TASK.fullmatch(text) is not None
+
+
+def _never_falls_through(context: Context, body: cst.BaseSuite) -> bool:
     """Tell whether ``body`` surely ends in a return or a raise."""
     last = body.body[-1]
     match last:
@@ -74,26 +85,39 @@ def _never_falls_through(body: cst.BaseSuite) -> bool:
             return isinstance(last.body[-1], (cst.Return, cst.Raise))
         case cst.If():
             return (
-                _never_falls_through(last.body)
+                _never_falls_through(context, last.body)
                 and last.orelse is not None
                 and (
-                    _never_falls_through(last.orelse.body)
+                    _never_falls_through(context, last.orelse.body)
                     if isinstance(last.orelse, cst.Else)
-                    else _never_falls_through(cst.IndentedBlock([last.orelse]))
+                    else _never_falls_through(context, cst.IndentedBlock([last.orelse]))
                 )
             )
         case cst.Try():
             tried = last.orelse.body if last.orelse is not None else last.body
-            return _never_falls_through(tried) and all(
-                _never_falls_through(handler.body) for handler in last.handlers
+            return _never_falls_through(context, tried) and all(
+                _never_falls_through(context, handler.body) for handler in last.handlers
             )
         case cst.With():
-            suppresses = any(
-                isinstance(item.item, cst.Call) and last_name(item.item.func) == "suppress"
-                for item in last.items
-            )
-            return not suppresses and _never_falls_through(last.body)
+            return not any(
+                _suppresses(context, item.item) for item in last.items
+            ) and _never_falls_through(context, last.body)
     return isinstance(last, (cst.Return, cst.Raise))
+
+
+def _suppresses(context: Context, manager: cst.BaseExpression) -> bool:
+    """Tell whether a context manager of the standard library or this file may swallow errors."""
+    if not isinstance(manager, cst.Call):
+        return False
+    if last_name(manager.func) == "suppress":
+        return True
+    function = likely_function(context.tree, manager)
+    return function is not None and any(
+        isinstance(outer, cst.Try) and outer.handlers
+        for jump in context.tree.jumps(function.body)
+        if isinstance(jump, cst.Yield)
+        for outer in context.tree.ancestors(jump)
+    )
 
 
 def task_name(context: Context, site: Site) -> str:

@@ -44,13 +44,22 @@ def test_an_instance_that_the_module_holds_holds_its_tasks() -> None:
     [
         "\n\nif __name__ == '__main__':\n    EVENT = Event('x')\n",
         "\n\nEVENT = Event('x')\n\n\ndef another():\n    return Event('y')\n",
+        "\n\nEVENT = Event('x')\n\n\nclass Other(Event):\n    pass\n",
         "\n\nEVENT = Event('x')\nEVENT = None\n",
         "\n\nEVENT = Event('x')\n\n\ndef stop():\n    global EVENT\n    EVENT = None\n",
     ],
-    ids=["main", "another", "bound again", "let go"],
+    ids=["main", "another", "subclass", "bound again", "let go"],
 )
 def test_only_instances_that_the_module_holds_for_good_hold_tasks(module: str) -> None:
     result = fix(CLASS.format(more="", module=module))
+    assert len(result.fixed) == 1
+    assert "self._background_tasks" not in result.text
+
+
+@pytest.mark.parametrize("made", ["cls('y')", "type(cls('y'))('z')"])
+def test_a_class_that_makes_instances_itself_keeps_no_tasks_in_them(made: str) -> None:
+    more = f"\n    @classmethod\n    def fresh(cls):\n        return {made}\n"
+    result = fix(CLASS.format(more=more, module="\n\nEVENT = Event('x')\n"))
     assert len(result.fixed) == 1
     assert "self._background_tasks" not in result.text
 

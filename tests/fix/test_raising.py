@@ -81,6 +81,13 @@ def test_the_callback_returns_where_it_would_raise(body: str, repaired: str) -> 
             "lambda t: 1 if t.exception() else 0",
             "lambda t: t.cancelled() or (1 if t.exception() else 0)",
         ),
+        (
+            "lambda t: (log if t.exception() else 0)",
+            "lambda t: t.cancelled() or (log if t.exception() else 0)",
+        ),
+        # The second would not have been called.
+        ("lambda t: (t.result(), log(1))", "lambda t: t.cancelled() or (t.result(), log(1))"),
+        ("lambda t: ((t.result(), log))", "lambda t: t.cancelled() or ((t.result(), log))"),
     ],
 )
 def test_a_lambda_looks_first(before: str, after: str) -> None:

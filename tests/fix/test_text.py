@@ -789,14 +789,16 @@ def test_a_task_is_named_alone_and_beside_another_repair() -> None:
         ("call_later(5, asyncio.ensure_future, g(x))", "call_later(5, _spawn, g(x))"),
         ("call_soon(loop.create_task, g(x))", "call_soon(_spawn, g(x))"),
         ("call_soon(partial(asyncio.create_task, g(x)))", "call_soon(partial(_spawn, g(x)))"),
+        ("call_soon_threadsafe(asyncio.create_task, g())", "call_soon_threadsafe(_spawn, g())"),
         (
-            "call_soon_threadsafe(asyncio.create_task, g())",
-            "call_soon_threadsafe(lambda: _track(asyncio.create_task(g())))",
+            "call_soon_threadsafe(asyncio.create_task, known())",
+            "call_soon_threadsafe(lambda: _track(asyncio.create_task(known())))",
         ),
     ],
 )
 def test_what_is_handed_over_keeps_its_task(before: str, after: str) -> None:
-    source = "import asyncio\nfrom functools import partial\nfrom typing import cast\n\n\n{}"
+    imports = "import asyncio\nfrom functools import partial\nfrom typing import cast\n\n\n"
+    source = f"{imports}async def known():\n    await g()\n\n\n{{}}"
     text = fix(source.format(f"def f(loop, x):\n    loop.{before}\n")).text
     assert text.endswith(f"\n    loop.{after}\n")
     if "_spawn" in after:
@@ -933,3 +935,27 @@ def test_annotations_use_what_is_imported_for_them_alone(tmp_path: Path) -> None
     assert 'def _spawn(coroutine: "Coroutine[Any, Any, _T]") -> asyncio.Task[_T]:' in evaluated
     module.write_text(evaluated)
     runpy.run_path(str(module))
+
+
+def test_what_silences_a_type_checker_stays_on_its_line() -> None:
+    call = 'asyncio.create_task(worker_of_something(first_argument, "second argument"))'
+    source = (
+        f"import asyncio\n\n\nasync def f():\n    {call}  # type: ignore[arg-type]\n    await g()\n"
+    )
+    text = fix(source).text
+    assert f"    task = {call}  # type: ignore[arg-type]\n" in text
+
+
+@pytest.mark.parametrize("returns", ["asyncio.Future[int]", '"asyncio.Task[int] | None"'])
+def test_a_helper_that_is_said_to_give_something_else_is_left_alone(returns: str) -> None:
+    helper = f"def spawn(work) -> {returns}:\n    return asyncio.ensure_future(work)\n"
+    source = f"import asyncio\n\n\n{helper}\n\nasync def f():\n    spawn(g())\n    await h()\n"
+    check_declined(source, "may return something else")
+    for other in ("asyncio.Task[int]", '"asyncio.Task"', "Any"):
+        assert fix(source.replace(returns, other)).fixed
+
+
+def test_the_type_of_a_coroutine_is_not_imported_twice() -> None:
+    body = "def f(loop, x: Coroutine):\n    loop.call_soon(asyncio.create_task, g(x))\n"
+    text = fix(f"import asyncio\nfrom typing import Coroutine\n\n\n{body}").text
+    assert text.count("import Coroutine") + text.count(", Coroutine,") == 1

@@ -66,23 +66,27 @@ class HandedOver:
         return [Edit(*file.span(maker), context.additions.spawn())]
 
     def _is_the_same_later(self, site: Site, given: cst.Call) -> bool:
-        """Tell whether what ``given`` calls may as well be looked up when the loop comes to it.
+        """Tell whether ``given`` may as well be called when the loop comes to it.
 
-        What handles a signal must be: it can come twice. Else it must be one function, or one that
-        is imported: an attribute or a variable may be another by then.
+        What handles a signal must be: it can come twice. Else it must be a coroutine function of
+        the module, which does nothing when it is called, and is the same one later.
         """
-        path = dotted(given.func)
-        if not path or last_name(site.call.func) == "add_signal_handler":
-            return bool(path)
-        tree = self._context.tree
-        root: cst.CSTNode = given.func
-        while isinstance(root, cst.Attribute):
-            root = root.value
-        scope = tree.scope[root].owner(path.partition(".")[0])
-        stores = scope.stores.get(path.partition(".")[0], ()) if scope is not None else ()
-        if "." in path or not stores:
-            return not stores  # a module, or what was imported from one
-        return len(stores) == 1 and isinstance(tree.parent[stores[0]], cst.FunctionDef)
+        if last_name(site.call.func) == "add_signal_handler":
+            return bool(dotted(given.func))
+        tree, function = self._context.tree, given.func
+        if not isinstance(function, cst.Name):
+            return False
+        scope = tree.scope[function].owner(function.value)
+        stores = scope.stores.get(function.value, ()) if scope is not None else ()
+        if len(stores) != 1 or scope is None or scope.kind != "module":
+            return False
+        made = tree.parent[stores[0]]
+        return (
+            isinstance(made, cst.FunctionDef)
+            and made.asynchronous is not None
+            and not made.decorators
+            and not any(function.value in other.elsewhere for other in tree.inner.values())
+        )
 
     @staticmethod
     def _makes_tasks_of_coroutines(

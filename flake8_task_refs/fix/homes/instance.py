@@ -108,8 +108,22 @@ def _is_held_by_module(context: Context, owner: cst.ClassDef) -> bool:
     The tasks of any other instance would be held by nothing but what they run in.
     """
     tree, name = context.tree, owner.name.value
-    made = [call for call in context.file.all(cst.Call) if dotted(call.func) == name]
+    calls = context.file.all(cst.Call)
+    made = [call for call in calls if dotted(call.func) == name]
+    if any(
+        last_name(base.value) == name
+        for other in context.file.all(cst.ClassDef)
+        for base in other.bases
+    ) or any(_is_of_own_class(call) and context.file.within(call, owner) for call in calls):
+        return False
     return bool(made) and all(_is_bound_for_good(tree, call) for call in made)
+
+
+def _is_of_own_class(call: cst.Call) -> bool:
+    """Tell whether a method makes an instance of its own class: ``cls()``, ``type(self)()``."""
+    if isinstance(call.func, cst.Call):
+        return dotted(call.func.func) == "type"
+    return dotted(call.func) in {"cls", "self.__class__"}
 
 
 def _is_bound_for_good(tree: Tree, call: cst.Call) -> bool:

@@ -94,6 +94,10 @@ class RaisingCallbacks:
         if any(self._does_more(body, ask) for ask in asks):
             return []
         start, end = file.span(body)
+        for _ in body.lpar:
+            inside, start = start, file.text.rindex("(", 0, start)
+            if file.text[start + 1 : inside].strip():
+                return []  # a comment
         edits = [Edit(start, start, f"{look} or ")]
         loose = isinstance(body, _LOOSE) or (
             isinstance(body, cst.BooleanOperation) and isinstance(body.operator, cst.And)
