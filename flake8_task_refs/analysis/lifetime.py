@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
+from flake8_task_refs.analysis.names import assigned_value
 from flake8_task_refs.analysis.tree import last_name
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ _RUNNER: Final = re.compile(r"run(?:(?<!\wrun)|(?<=\w_run))(?:_\w+)?\(")
 _LOOP_RUNNER: Final = re.compile(
     r"(?<=\.)(?:run(?:_until_complete|_forever|_app)?|exec_?|mainloop|serve_forever)\b"
 )
+# Of these, what runs a loop within the loop that is running: a window that waits for its user.
+_NESTED_RUNNERS: Final = ("exec", "exec_", "mainloop")
 # Decorators that make a coroutine of a generator: Tornado's, types', Twisted's.
 _DRIVERS: Final = ("coroutine", "inlineCallbacks")
 
@@ -64,14 +67,32 @@ def _runs_the_loop(tree: Tree, function: cst.FunctionDef, start: cst.CSTNode) ->
     if not _LOOP_RUNNER.search(tree.outline.code, tree.region.start, tree.region.end):
         return False
     after = tree.order[start]
+    nested = _is_made_in_a_running_loop(tree, start)
     return any(
         isinstance(node, cst.Call)
         and isinstance(node.func, cst.Attribute)
         and _LOOP_RUNNER.fullmatch(f".{node.func.attr.value}", 1)
         and last_name(node.func.value) != "subprocess"
+        and (not nested or (node.func.attr.value in _NESTED_RUNNERS and not node.args))
         and tree.order[node] > after
         for node in tree.walk(function.body)
     )
+
+
+def _is_made_in_a_running_loop(tree: Tree, start: cst.CSTNode) -> bool:
+    """Tell whether the task bound at ``start`` is made by what wants its loop to be running."""
+    made = assigned_value(tree, start) if isinstance(start, cst.Name) else None
+    if not isinstance(made, cst.Call) or last_name(made.func) != "create_task":
+        return False
+    if not isinstance(made.func, cst.Attribute):
+        return True  # asyncio's own
+    loop: cst.BaseExpression | None = made.func.value
+    if isinstance(loop, cst.Name):
+        if loop.value == "asyncio":
+            return True
+        stores = tree.scope[loop].stores.get(loop.value, ())
+        loop = assigned_value(tree, stores[0]) if len(stores) == 1 else None
+    return isinstance(loop, cst.Call) and last_name(loop.func) == "get_running_loop"
 
 
 def is_main(tree: Tree, function: cst.FunctionDef) -> bool:
