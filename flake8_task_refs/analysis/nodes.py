@@ -146,7 +146,9 @@ class _Translator:
         first = nodes[0]
         before = self._lines[first.lineno - 1][: first.col_offset]
         if before and not before.isspace() and not isinstance(first, _COMPOUND):
-            return _new(cst.SimpleStatementSuite)(body=self.statements(nodes)[0].body)
+            # They may go on behind a backslash.
+            parts = [part for line in self.statements(nodes) for part in line.body]
+            return _new(cst.SimpleStatementSuite)(body=parts)
         return _new(cst.IndentedBlock)(body=self.statements(nodes))
 
     def _else(self, nodes: Sequence[ast.stmt]) -> cst.Else | None:

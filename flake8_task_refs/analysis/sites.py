@@ -27,6 +27,8 @@ AGGREGATES: Final = frozenset(
     }
 )
 _CREATOR_NAMES: Final = frozenset(path.rpartition(".")[2] for path in CREATORS)
+# A loop of another file, imported itself or with what it is an attribute of; no module, surely.
+_LOOP_OF_OTHERS: Final = re.compile(r"\.(?:\w*_)?loop\.create_task\Z")
 _AGGREGATE_NAMES: Final = frozenset(path.rpartition(".")[2] for path in AGGREGATES)
 # Loop methods that call what they are given and drop what it returns.
 SCHEDULERS: Final = frozenset(
@@ -158,7 +160,7 @@ class Sites:
         path = self._path_among(tree, func, _CREATOR_NAMES)
         if path in CREATORS:
             return path
-        if path is None and self._is_loop_method(tree, func):
+        if (path is None or _LOOP_OF_OTHERS.search(path)) and self._is_loop_method(tree, func):
             return "loop.create_task"
         if settings.task_factories and self._is_factory(tree, func, settings.task_factories):
             return "factory"

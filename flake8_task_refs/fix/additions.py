@@ -8,7 +8,7 @@ import libcst as cst
 
 from flake8_task_refs.fix.edits import Edit, Place
 from flake8_task_refs.fix.free_names import FileNames, fresh
-from flake8_task_refs.fix.imports import add_imports, docstring_end
+from flake8_task_refs.fix.imports import add_imports, docstring_end, takes_imports_below
 from flake8_task_refs.fix.source import dotted, statement_expression
 
 if TYPE_CHECKING:
@@ -145,6 +145,23 @@ class Additions:
         top = self._file.top_statement(statement)
         if top is not None:
             self._before.append(top)
+
+    def can_be_defined_before(self, node: cst.CSTNode) -> bool:
+        """Tell whether what a registry needs is imported before the statement of the module.
+
+        That is so but for tasks that are made among the imports, in a ``try`` for example.
+        """
+        top = self._file.top_statement(node)
+        body = list(self._file.module.body)
+        if top is None or isinstance(top, (cst.FunctionDef, cst.ClassDef)):
+            return True
+        at = body.index(top)
+        asyncio = self._names.module_alias("asyncio")
+        is_above, is_below = (
+            any(asyncio in self._names.imported_by(statement) for statement in part)
+            for part in (body[:at], body[at:])
+        )
+        return (is_above or not is_below) and not takes_imports_below(self._file, top)
 
     def _any(self) -> str:
         return self._type(*_ANY)

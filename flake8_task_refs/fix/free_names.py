@@ -44,14 +44,20 @@ class FileNames:
         for statement in self._file.module.body:
             if isinstance(statement, (cst.FunctionDef, cst.ClassDef)):
                 break
-            if isinstance(statement, cst.SimpleStatementLine):
-                for part in statement.body:
-                    if isinstance(part, (cst.Import, cst.ImportFrom)):
-                        found.update(imported(part))
-            elif isinstance(statement, cst.Try):
-                for node in self._file.inside(statement, into_scopes=False):
-                    if isinstance(node, (cst.Import, cst.ImportFrom)):
-                        found.update(imported(node))
+            found.update(self.imported_by(statement))
+        return found
+
+    def imported_by(self, statement: cst.CSTNode) -> dict[str, str]:
+        """Return what a statement of the module imports, local name to dotted origin.
+
+        What stands under an ``if`` may not be imported.
+        """
+        if not isinstance(statement, (cst.SimpleStatementLine, cst.Try)):
+            return {}
+        found: dict[str, str] = {}
+        for node in self._file.inside(statement, into_scopes=False):
+            if isinstance(node, (cst.Import, cst.ImportFrom)):
+                found.update(imported(node))
         return found
 
     @cached_property

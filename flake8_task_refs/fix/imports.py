@@ -55,6 +55,14 @@ def _entries(file: SourceFile) -> list[_Entry]:
     return found
 
 
+def takes_imports_below(file: SourceFile, statement: cst.CSTNode) -> bool:
+    """Tell whether ``add_imports`` may put something below ``statement`` of the module."""
+    start = file.span(statement).start
+    return any(
+        entry.is_stdlib and file.span(entry.statement).start > start for entry in _entries(file)
+    )
+
+
 def docstring_end(file: SourceFile) -> int:
     """Return the line after the module's docstring and head comments: where code may begin."""
     body = file.module.body

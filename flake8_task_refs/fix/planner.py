@@ -31,6 +31,9 @@ SYNC_ROUTE: Final = (
 OTHER_RESULT: Final = (
     "the helper that makes the task may return something else, or nothing: keep the task in there"
 )
+TOO_EARLY: Final = (
+    "the task is made among the module's imports, where what would keep it cannot be defined yet"
+)
 NO_ASYNCIO: Final = "the module uses the name asyncio for something else"
 
 
@@ -70,7 +73,9 @@ def _refusal(context: Context, site: Site) -> str:
         return SYNC_ROUTE
     if not gives_only_tasks(context, site):
         return OTHER_RESULT
-    return "" if context.additions.can_import("asyncio") else NO_ASYNCIO
+    if not context.additions.can_import("asyncio"):
+        return NO_ASYNCIO
+    return "" if context.additions.can_be_defined_before(site.call) else TOO_EARLY
 
 
 def _is_sync_route(site: Site) -> bool:
