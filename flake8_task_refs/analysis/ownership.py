@@ -31,13 +31,13 @@ from flake8_task_refs.analysis.effects import (
     WEAK_FOR_KEYS,
     WEAK_FOR_VALUES,
 )
-from flake8_task_refs.analysis.flow import Flow
+from flake8_task_refs.analysis.flow import Flow, is_endless
 from flake8_task_refs.analysis.helpers import find_helper, parameter_of
 from flake8_task_refs.analysis.lifetime import locals_outlive
 from flake8_task_refs.analysis.names import Names, assigned_value
 from flake8_task_refs.analysis.outline import ANNOTATION
 from flake8_task_refs.analysis.sites import Sites, is_done_callback, is_scheduler
-from flake8_task_refs.analysis.tree import Scope, Tree, last_name
+from flake8_task_refs.analysis.tree import Scope, Tree, dotted_text, last_name, last_small
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,6 +66,11 @@ class Hold:
 
 
 _MAX_DEPTH: Final = 3  # of helpers within helpers
+# What tells somebody who waits: an event, a queue, a future, a condition.
+_TELLS: Final = (
+    "set", "put", "put_nowait", "set_result", "set_exception", "release", "notify", "notify_all",
+    "send", "send_nowait", "task_done", "cancel", "stop",
+)  # fmt: skip
 _ENOUGH_HOLD: Final = 30  # uses of one name: more of them tell nothing new
 # What is done with a container now says nothing of tasks that are added later.
 _AT_THE_TIME: Final = (How.AWAITED, How.CANCELLED)
@@ -143,7 +148,9 @@ class Ownership:
                 return [] if dropped else self.holds(parent)
             case cst.BinaryOperation():
                 return self.holds(parent)
-            case cst.UnaryOperation() | cst.Comparison() | cst.ComparisonTarget():
+            case cst.UnaryOperation():
+                return [Hold(How.AWAITED, parent)] if self._ends_a_loop(parent) else []
+            case cst.Comparison() | cst.ComparisonTarget():
                 return []
             case cst.FormattedStringExpression() | cst.TemplatedStringExpression():
                 return []
@@ -160,6 +167,18 @@ class Ownership:
                 return self._result_of(parent) if parent.body is node else self._unknown(node)
             case _:
                 return self._unknown(node)
+
+    def _ends_a_loop(self, test: cst.UnaryOperation) -> bool:
+        """Tell whether ``while True: if not tasks: break`` is left once they are gone."""
+        branch = self.tree.parent[test]
+        loops = self.flow.loops(branch)
+        return (
+            isinstance(test.operator, cst.Not)
+            and isinstance(branch, cst.If)
+            and branch.test is test
+            and any(isinstance(loop, cst.While) and is_endless(loop) for loop in loops[:1])
+            and isinstance(last_small(branch.body), (cst.Break, cst.Return))
+        )
 
     def _short_lived(self) -> list[Hold]:
         """Return no hold: something does refer to the handle, but not for long enough."""
@@ -586,6 +605,8 @@ class Ownership:
             return [Hold(How.ALIVE, start)]
         if isinstance(start, cst.Name) and binding and self.flow.starts_if_gone(start):
             return [Hold(How.ALIVE, start)]
+        if binding and name != "_" and self._only_last(start, []):
+            return []
         if locals_outlive(self.flow, scope, start, name) or self._is_told_of(name, scope):
             return [Hold(How.ALIVE, start)]
         return []
@@ -625,12 +646,16 @@ class Ownership:
                 callback = tree.parent[made[0]] if len(made) == 1 else None
             if not isinstance(callback, (cst.Lambda, cst.FunctionDef)):
                 continue
-            told = {node.value for node in tree.walk(callback.body) if isinstance(node, cst.Name)}
+            told = {
+                dotted_text(node.value)
+                for node in tree.walk(callback.body)
+                if isinstance(node, cst.Attribute) and node.attr.value in _TELLS
+            }
             function = tree.function_around(call)
             if not isinstance(function, cst.FunctionDef):
                 continue
             if any(
-                isinstance(node, cst.Name) and node.value in told and scope.binds(node.value)
+                isinstance(node, (cst.Name, cst.Attribute)) and dotted_text(node) in told
                 for waits in tree.walk(function.body)
                 if isinstance(waits, cst.Await) and tree.order[waits] > tree.order[call]
                 for node in tree.walk(waits)

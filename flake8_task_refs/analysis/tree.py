@@ -292,6 +292,12 @@ def dotted_text(node: cst.CSTNode | None) -> str | None:
     return ".".join(reversed(parts))
 
 
+def last_small(body: cst.BaseSuite) -> cst.CSTNode:
+    """Return the last statement of a block; of those in one line, the last one."""
+    last = body.body[-1]
+    return last.body[-1] if isinstance(last, cst.SimpleStatementLine) else last
+
+
 def last_name(node: cst.CSTNode) -> str:
     """Return the last name of a name or attribute chain: ``c`` of ``a.b().c``, else ``""``."""
     if isinstance(node, cst.Attribute):
