@@ -98,6 +98,12 @@ class Writer:
         first = self.file.span(call.args[0]).start if call.args else span.end
         if self.file.line_of(first) != self.file.line_of(span.start):
             return []
+        below = self.file.line_text(self.file.line_of(span.start) + 1)
+        column = (
+            self.file.line_start(self.file.line_of(span.start)) + len(below) - len(below.lstrip())
+        )
+        if not span.start < column <= span.end or self.file.text[column - 1] not in "([{":
+            return []  # it hangs from the line, not from a bracket in it
         wider = len(head.text) - (head.end - head.start)
         inside = self.file.string_continuations(
             self.file.line_of(span.start), self.file.line_of(span.end)

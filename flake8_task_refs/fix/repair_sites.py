@@ -104,6 +104,10 @@ def _form(file: SourceFile, call: cst.Call, statement: Statement | None) -> tupl
     return "expression", ""
 
 
+# They run what they are given in a thread.
+_IN_THREADS: Final = ("asyncio.to_thread", "anyio.to_thread.run_sync")
+
+
 def named_callee(file: SourceFile, names: Names, site: Site) -> str:
     """Return the dotted name of the coroutine function that ``site`` runs, or ``""``.
 
@@ -116,9 +120,14 @@ def named_callee(file: SourceFile, names: Names, site: Site) -> str:
         if names.canonical(file.tree, coroutine.func) not in _COMBINATORS or not coroutine.args:
             break
         coroutine = coroutine.args[0].value
-    if not isinstance(coroutine, cst.Call) or _is_variable(file, coroutine.func):
+    if not isinstance(coroutine, cst.Call):
         return ""
-    path = dotted(coroutine.func)
+    callee = coroutine.func
+    if names.canonical(file.tree, callee) in _IN_THREADS and coroutine.args:
+        callee = coroutine.args[0].value
+    if _is_variable(file, callee):
+        return ""
+    path = dotted(callee)
     head, _, rest = path.partition(".")
     if head not in {"self", "cls"} or not rest:
         return path

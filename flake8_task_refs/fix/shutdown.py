@@ -31,8 +31,8 @@ CONFLICT: Final = (
     "and no place to cancel it before that is clearly right"
 )
 
-_GRACEFUL_METHODS: Final = frozenset(
-    {"join", "wait", "put", "put_nowait", "set", "stop", "drain", "shutdown", "send_nowait"}
+_GRACEFUL: Final = re.compile(
+    r"(?:join|wait|put|put_nowait|set|send_nowait|(?:stop|drain|shutdown)(?:_\w+)?)\Z"
 )
 _CLOSE_WORD: Final = re.compile(
     r"(^|_)(close|aclose|closed|dispose|disconnect|shutdown|stop|cleanup|teardown|terminate|"
@@ -57,18 +57,18 @@ def _event(file: SourceFile, used: frozenset[str], call: cst.Call, depth: int) -
     name = last_name(call.func)
     receiver = dotted(call.func.value) if isinstance(call.func, cst.Attribute) else ""
     own = receiver in {"self", "cls"}
-    if isinstance(call.func, cst.Attribute) and not own and name in _GRACEFUL_METHODS:
+    function = likely_function(file.tree, call) if depth else None
+    inside = [] if function is None else list(events(file, used, function.body, depth - 1))
+    if isinstance(call.func, cst.Attribute) and not own and _GRACEFUL.match(name):
         known = {receiver, last_part(receiver)} if receiver else names_in(file, call.func.value)
         if known & used:
-            yield GRACEFUL
+            # What only closes things, does not wait for a worker that uses them.
+            yield from inside or [GRACEFUL]
             return
-    function = likely_function(file.tree, call) if depth else None
-    if function is not None:
-        inside = list(events(file, used, function.body, depth - 1))
-        if inside:
-            yield from inside
-            return
-    if own and receiver in used and name in _GRACEFUL_METHODS:
+    if inside:
+        yield from inside
+        return
+    if own and receiver in used and _GRACEFUL.match(name):
         yield GRACEFUL
         return
     if _CLOSE_WORD.search(name):

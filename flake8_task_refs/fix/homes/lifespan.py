@@ -368,9 +368,19 @@ def _write(
 
 
 def first_statement(function: cst.FunctionDef) -> Statement:
-    """Return the first statement after the docstring."""
+    """Return the first statement after the docstring and what says whose the names are."""
     body = body_of(function)
-    return body[1] if function.get_docstring() is not None and len(body) > 1 else body[0]
+    rest = body[1:] if function.get_docstring() is not None and len(body) > 1 else body
+    declares = (cst.Global, cst.Nonlocal)
+    return next(
+        (
+            statement
+            for statement in rest
+            if not isinstance(statement, cst.SimpleStatementLine)
+            or not all(isinstance(part, declares) for part in statement.body)
+        ),
+        rest[0],
+    )
 
 
 def _registry_edit(

@@ -26,6 +26,7 @@ _CONDITIONAL: Final = {
     cst.Comparison: "left",
     cst.Assert: "test",
 }
+_ANSWERS: Final = ("set_result", "set_exception")
 _COMPREHENSIONS: Final = (cst.GeneratorExp, cst.ListComp, cst.SetComp, cst.DictComp)
 OTHER_USE: Final = (
     "a look at cancelled() would change more than the error, or does not fit where the result is "
@@ -73,6 +74,11 @@ class RaisingCallbacks:
         params = [*callback.params.posonly_params, *callback.params.params]
         look = f"{params[-1].name.value}.cancelled()"
         asks = unguarded_results(self._context.tree, callback)
+        if any(
+            isinstance(node, cst.Call) and last_name(node.func) in _ANSWERS
+            for node in self._context.tree.walk(callback.body)
+        ):
+            return []  # who waits for the answer would wait on, and no error would tell
         if isinstance(callback, cst.Lambda):
             return self._in_lambda(callback, asks, look)
         if callback.decorators or callback.asynchronous or self._is_called(callback):
