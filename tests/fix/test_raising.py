@@ -113,6 +113,8 @@ def test_a_lambda_looks_first(before: str, after: str) -> None:
         "def finished(task):\n    with log():\n        log(task.result())",
         "def finished(task):\n    try:\n        log(1)\n    finally:\n        task.result()",
         "def finished(task):\n    task = task.inner\n    log(task.result())",
+        # Somebody waits for an answer.
+        "def finished(task):\n    tasks.answer.set_result(task.result())",
     ],
 )
 def test_a_callback_that_does_more_is_left_alone(callback: str) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from textwrap import dedent
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
 from transform import fix
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HEAD = """
 import asyncio
@@ -107,7 +110,65 @@ FASTAPI = {
 
         app = FastAPI(on_startup=[start], on_shutdown=[stop])
         """,
+    "closed by its owner": """
+        class Service:
+            async def run(self):
+                await poll()
+
+            async def shutdown(self):
+                await pool.close()
+
+
+        service = Service()
+
+
+        async def start():
+            asyncio.create_task(service.run())
+
+
+        async def stop():
+            if service:
+                await service.shutdown()
+
+
+        app = FastAPI(on_startup=[start], on_shutdown=[stop])
+        """,
+    "told to stop": """
+        from helpers import Dispatcher
+
+        dispatcher = Dispatcher(happened)
+
+
+        async def start():
+            asyncio.create_task(dispatcher.start_polling())
+
+
+        async def stop():
+            if dispatcher:
+                await dispatcher.stop_polling()
+
+
+        app = FastAPI(on_startup=[start], on_shutdown=[stop])
+        """,
 }
+HELPERS = """
+import asyncio
+
+
+class Dispatcher:
+    def __init__(self, happened):
+        self.happened = happened
+        self.stopping = asyncio.Event()
+
+    async def start_polling(self):
+        await self.stopping.wait()
+        self.happened.append("worker ended")
+
+    async def stop_polling(self):
+        self.stopping.set()
+        await asyncio.sleep(0)
+        self.happened.append("told to stop")
+"""
 AIOHTTP = {
     "append": """
         async def start(app: web.Application) -> None:
@@ -191,7 +252,9 @@ def repaired(imports: str, body: str) -> tuple[str, dict[str, Any]]:
 
 @pytest.mark.filterwarnings("ignore:\\s+on_event is deprecated")
 @pytest.mark.parametrize("body", FASTAPI.values(), ids=FASTAPI)
-def test_fastapi(body: str) -> None:
+def test_fastapi(body: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "helpers.py").write_text(HELPERS, "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
     text, names = repaired("from fastapi import FastAPI", body)
     assert "app.state.background_tasks = background_tasks" in text
 
@@ -203,7 +266,8 @@ def test_fastapi(body: str) -> None:
 
     asyncio.run(asyncio.wait_for(run(), 5))
     wanted = ["queue joined"] * ("join" in body) + ["worker ended"]
-    assert names["happened"] == wanted + ["pool closed"] * ("pool.close" in body)
+    wanted += ["pool closed"] * ("pool.close" in body) + ["told to stop"] * ("stop_pol" in body)
+    assert names["happened"] == wanted
 
 
 @pytest.mark.filterwarnings("ignore::aiohttp.web_exceptions.NotAppKeyWarning")

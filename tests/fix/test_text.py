@@ -959,3 +959,36 @@ def test_the_type_of_a_coroutine_is_not_imported_twice() -> None:
     body = "def f(loop, x: Coroutine):\n    loop.call_soon(asyncio.create_task, g(x))\n"
     text = fix(f"import asyncio\nfrom typing import Coroutine\n\n\n{body}").text
     assert text.count("import Coroutine") + text.count(", Coroutine,") == 1
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        # The registry would stand above what it needs.
+        "try:\n    import asyncio\n\n    asyncio.create_task(g())\nexcept ImportError:\n    pass\n",
+        "import sys\n\nwith sys:\n    sys.loop.create_task(g())\n\nimport asyncio\n",
+    ],
+)
+def test_a_task_among_the_imports_is_left_alone(source: str) -> None:
+    check_declined(source, "among the module's imports")
+
+
+def test_what_hangs_from_the_line_stays_where_it_is() -> None:
+    call = "asyncio.create_task(work(\n        1,\n        2,\n    ))"
+    source = f"import asyncio\n\n\nasync def f():\n    {call}\n    await g()\n"
+    text = fix(source).text
+    assert f'    task = {call.removesuffix(")")}, name="work")\n' in text
+
+
+def test_a_task_is_named_for_what_its_thread_runs() -> None:
+    source = "import asyncio\n\n\nasync def f():\n    asyncio.create_task(asyncio.to_thread(g.h))\n"
+    assert 'name="g.h"' in fix(source).text
+
+
+def test_a_global_statement_stays_the_first() -> None:
+    head = "import asyncio\n\nfrom fastapi import FastAPI\n\n\nasync def poll():\n    while True:\n"
+    start = "async def start():\n    global x\n    x = 1\n    asyncio.create_task(poll())\n"
+    stop = "async def stop():\n    await x.close()\n"
+    app = "app = FastAPI(on_startup=[start], on_shutdown=[stop])\n"
+    text = fix(f"{head}        await asyncio.sleep(1)\n\n\n{start}\n\n{stop}\n\n{app}").text
+    assert "async def start():\n    global x\n    background_tasks: set[" in text
