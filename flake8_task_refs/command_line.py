@@ -21,6 +21,7 @@ from flake8_task_refs.scanning import internal_error
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from flake8_task_refs.discovery import Found
     from flake8_task_refs.flake8_config import LintConfig
     from flake8_task_refs.reports.terminal import Terminal
 
@@ -121,11 +122,13 @@ def refuse_unknown_codes(parser: argparse.ArgumentParser, given: Iterable[str]) 
 
 
 def items_of(
-    config: LintConfig, terminal: Terminal, on_many: Callable[[], None]
+    config: LintConfig,
+    terminal: Terminal,
+    on_many: Callable[[Iterable[Found]], Iterable[Found]],
 ) -> list[tuple[str, tuple[str, ...]]]:
     """Return the files to read, and the codes that may speak of each.
 
-    ``on_many`` is called as soon as it is clear that there are many.
+    ``on_many`` is that of ``discovery.find_files``.
     """
     items = [(name, config.codes(name)) for name in config.files(on_many)]
     if not items:

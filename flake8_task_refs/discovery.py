@@ -12,10 +12,14 @@ import fnmatch
 import os
 import re
 import sys
-from typing import TYPE_CHECKING, Final
+from itertools import islice
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+# A file: its name, and where it really is.
+Found: TypeAlias = tuple[str, str]
 
 STDIN: Final = "-"
 # Files that keep several processes busy for longer than it takes to start them.
@@ -30,22 +34,21 @@ def find_files(
     stdin_display_name: str,
     filename_patterns: Sequence[str],
     exclude: Sequence[str],
-    on_many: Callable[[], None] | None = None,
+    on_many: Callable[[Iterable[Found]], Iterable[Found]] | None = None,
 ) -> list[str]:
     """Return the names of the files to read, sorted; ``-`` stands for standard input.
 
     ``paths`` are files, directories or ``-``; without any, the current directory is meant.
     ``filename_patterns`` and ``exclude`` are flake8's, its paths absolute. ``on_many`` is called
-    once, as soon as it is clear that there are more than ``MANY`` files.
+    once, as soon as it is clear that there are more than ``MANY`` files, with what finds the rest;
+    what it returns must yield the same.
     """
     walk = _Walk(paths, stdin_display_name, filename_patterns, exclude)
-    targets: dict[str, str] = {}  # name to what it leads to
-    for path in paths or ["."]:
-        for name, target in walk.below(path):
-            targets[name] = target
-            if on_many is not None and len(targets) > MANY:
-                on_many()
-                on_many = None
+    found: Iterable[Found] = (pair for path in paths or ["."] for pair in walk.below(path))
+    targets = dict(islice(found, MANY + 1))
+    if on_many is not None and len(targets) > MANY:
+        found = on_many(found)
+    targets.update(found)
     by_target: dict[str, str] = {}
     for name in sorted(targets):
         by_target.setdefault(targets[name], name)
@@ -68,7 +71,7 @@ class _Walk:
         self._is_wanted = _matcher(filename_patterns) if filename_patterns else _always
         self._is_excluded = _matcher(exclude) if exclude else _never
 
-    def below(self, path: str) -> Iterator[tuple[str, str]]:
+    def below(self, path: str) -> Iterator[Found]:
         """Yield (name, real path) of the files that ``path``, given by the user, stands for."""
         if path == STDIN:
             name = self._stdin_display_name
@@ -86,7 +89,7 @@ class _Walk:
             os.path.abspath(path)
         )
 
-    def _files(self, top: str) -> Iterator[tuple[str, str]]:
+    def _files(self, top: str) -> Iterator[Found]:
         """Yield the files below the directory ``top``. Links to directories are not followed."""
         excluded, wanted = self._is_excluded, self._is_wanted
         # A name as flake8 builds it, its absolute form, and where it really is.

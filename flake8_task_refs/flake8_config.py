@@ -31,8 +31,9 @@ from flake8_task_refs.rules import RULES
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
+    from flake8_task_refs.discovery import Found
     from flake8_task_refs.options import Settings
 
 # Where the plugins live that we have flake8 load: ours, and Flake8-pyproject.
@@ -69,11 +70,13 @@ class LintConfig:
         given: int | None = self.options.max_line_length
         return given
 
-    def files(self, on_many: Callable[[], None] | None = None) -> list[str]:
+    def files(
+        self, on_many: Callable[[Iterable[Found]], Iterable[Found]] | None = None
+    ) -> list[str]:
         """Return the names of the files to read, sorted; ``-`` stands for standard input.
 
-        A file that two names lead to is there once, by the first of them. ``on_many`` is called
-        as soon as more than ``discovery.MANY`` are found.
+        A file that two names lead to is there once, by the first of them. ``on_many`` is that
+        of ``discovery.find_files``.
         """
         return find_files(
             self.options.filenames,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
+_Thing = TypeVar("_Thing")
 
 # Seconds of work after which a second process, with its own start and imports, pays.
 _ALONE_FOR: Final = 0.1
@@ -78,7 +79,7 @@ class Crew(Generic[_In, _Out]):
         lost: Callable[[_In, str], _Out] | None = None,
         prepare: Callable[[], None] | None = None,
     ) -> None:
-        """Start nothing yet. A process that is started early does ``prepare`` first."""
+        """Start nothing yet. ``prepare`` is done before the processes start, or in each of them."""
         self._work = work
         self._jobs = jobs
         self._lost = lost
@@ -95,12 +96,23 @@ class Crew(Generic[_In, _Out]):
             self._pool.end()
             self._pool = None
 
-    def start(self) -> None:
-        """Let the processes start and prepare already: there will be many items."""
+    def start(self, meanwhile: Iterable[_Thing] = ()) -> Iterable[_Thing]:
+        """Let the processes start and prepare already: there will be many items.
+
+        ``meanwhile`` is how the caller finds them; what is returned yields the same, from a process
+        of its own where one can be made that knows what this one does.
+        """
         if self._jobs > 1 and self._pool is None:
             # Without processes on this system, or no more of them, `each` does without as well.
             with contextlib.suppress(*_NO_PROCESSES):
-                self._pool = _Pool(self._work, self._jobs, self._prepare)
+                prepare = self._prepare
+                if prepare is not None and multiprocessing.get_start_method() == "fork":
+                    # Once is enough: what is forked from here has it.
+                    meanwhile = _elsewhere(meanwhile)
+                    prepare()
+                    prepare = None
+                self._pool = _Pool(self._work, self._jobs, prepare)
+        return meanwhile
 
     def each(self, items: Sequence[_In]) -> Iterator[_Out]:
         """Yield the result for each item, in order. Raises ``WorkerLostError`` without ``lost``."""
@@ -126,6 +138,34 @@ class Crew(Generic[_In, _Out]):
                 yield self._lost(item, reason)
             else:
                 raise WorkerLostError(reason)
+
+
+def _elsewhere(items: Iterable[_Thing]) -> Iterator[_Thing]:
+    """Have a process go through ``items`` from now on, and yield them when it is through."""
+    pipe, theirs = multiprocessing.Pipe(duplex=False)
+    process = multiprocessing.Process(target=_send_all, args=(items, theirs), daemon=True)
+    process.start()
+    theirs.close()
+    return _received(items, pipe, process)
+
+
+def _send_all(items: Iterable[object], pipe: connection.Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with contextlib.suppress(OSError):
+        pipe.send(list(items))
+
+
+def _received(
+    items: Iterable[_Thing], pipe: connection.Connection, process: multiprocessing.Process
+) -> Iterator[_Thing]:
+    try:
+        # If it was killed: here, nobody has gone through them yet.
+        with pipe, contextlib.suppress(EOFError, OSError):
+            items = pipe.recv()
+    finally:
+        process.kill()
+        process.join()
+    yield from items
 
 
 class _Worker:

@@ -8,6 +8,7 @@ import stat
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from commands import FAULT, ROOT, flake8, run
@@ -20,6 +21,9 @@ from flake8_task_refs.fix.__main__ import main
 from flake8_task_refs.fix.line_length import line_length_for
 from flake8_task_refs.flake8_config import ConfigError, load
 from flake8_task_refs.processes import Crew, each
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 needs_posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
 as_user = pytest.mark.skipif(getattr(os, "geteuid", int)() == 0, reason="root may do anything")
@@ -278,9 +282,40 @@ def test_processes_that_start_early_prepare_and_do_all_the_work(
         results = list(crew.each(range(50)))
     assert [result for result, _ in results] == [n * n for n in range(50)]
     prepared = {int(file.name) for file in tmp_path.iterdir()}
-    assert len(prepared) == 2
-    assert {process for _, process in results} <= prepared
+    workers = {process for _, process in results}
+    assert os.getpid() not in workers
+    if multiprocessing.get_start_method() == "fork":
+        assert prepared == {os.getpid()}  # once, for all
+    else:
+        assert len(prepared) == 2
+        assert workers <= prepared
     assert multiprocessing.active_children() == []
+
+
+def _processes() -> Iterator[int]:
+    for _ in range(3):
+        yield os.getpid()
+
+
+@pytest.mark.skipif(
+    multiprocessing.get_start_method() != "fork", reason="a process cannot go on with what we do"
+)
+def test_what_is_to_be_done_meanwhile_is_done_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Crew(_square, 2, prepare=print) as crew:
+        found = list(crew.start(_processes()))
+    assert len(found) == 3
+    assert len(set(found)) == 1
+    assert os.getpid() not in found
+    # Whatever becomes of that process, nothing is lost.
+    monkeypatch.setattr("flake8_task_refs.processes._send_all", lambda *_: os._exit(1))
+    with Crew(_square, 2, prepare=print) as crew:
+        assert list(crew.start(_processes())) == [os.getpid()] * 3
+    assert multiprocessing.active_children() == []
+
+
+def test_one_process_does_everything_itself() -> None:
+    with Crew(_square, 1, prepare=print) as crew:
+        assert list(crew.start(_processes())) == [os.getpid()] * 3
 
 
 def test_processes_that_start_early_end_without_work() -> None:
