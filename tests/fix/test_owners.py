@@ -224,3 +224,33 @@ def test_asyncio_reports_what_fails_in_a_registry(head: str, tail: str) -> None:
 
     asyncio.run(run())
     assert [str(said["exception"]) for said in reported] == ["heard"]
+
+
+def test_what_is_started_anew_is_ended_with_what_was_started_first() -> None:
+    text = fix(
+        """
+import asyncio
+
+
+class Client:
+    def __init__(self):
+        self.socket = None
+
+    async def start(self):
+        self.socket = await connect()
+        asyncio.create_task(self.receive())
+
+    async def reconnect(self):
+        await asyncio.sleep(1)
+        asyncio.create_task(self.receive())
+
+    async def receive(self):
+        while True:
+            await self.socket.receive()
+
+    async def disconnect(self):
+        await self.socket.close()
+"""
+    ).text
+    assert text.count("self._background_tasks.add(task)") == 2
+    assert "\n_background_tasks" not in text

@@ -178,8 +178,14 @@ def _ends_less(context: Context, owner: cst.ClassDef, close: cst.FunctionDef, si
     """Tell whether ``close`` may be called while its object goes on."""
     name = close.name.value
     if name in _SMALLER:
-        starts = (m for m in _methods(owner) if context.file.within(site.call, m))
-        if not any(_STARTS.match(method.name.value) for method in starts):
+        # What starts it anew, is ended with what was started first.
+        started = dotted(site.coroutine.func) if isinstance(site.coroutine, cst.Call) else ""
+        if not started or not any(
+            isinstance(node, cst.Call) and dotted(node.func) == started
+            for method in _methods(owner)
+            if _STARTS.match(method.name.value)
+            for node in context.file.inside(method.body)
+        ):
             return True
     return any(
         isinstance(node, cst.Call) and dotted(node.func) == f"self.{name}"
