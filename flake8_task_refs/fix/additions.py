@@ -80,7 +80,7 @@ class Additions:
         """Return the module's registry of tasks."""
         if not self._registry:
             self._registry = fresh(f"_{self._wanted}", self._names.all_names)
-            self.module("asyncio")
+            self._of_tasks("{}")
         return self._registry
 
     def futures(self, kind: str) -> str:
@@ -104,7 +104,7 @@ class Additions:
         ``log_failed`` is the callback that it adds.
         """
         if not self._keep:
-            self.module("asyncio")
+            self._of_tasks("{}")
             self._keep = fresh("_keep", self._names.all_names)
             self._keep_logs = log_failed
         return self._keep
@@ -176,6 +176,14 @@ class Additions:
         text = f"set[{known or self.module(kind) + '.Future'}[{self._any()}]]"
         return self._annotation(text, (kind, "Future"), _ANY)
 
+    def _of_tasks(self, form: str) -> str:
+        """Return an annotation: ``form``, with how ``asyncio.Task`` is written here in its gaps."""
+        if self._names.module_alias("asyncio"):
+            return form.format(f"{self.module('asyncio')}.Task")
+        known = self._names.in_annotations("asyncio", "Task")
+        text = form.format(known or f"{self.module('asyncio')}.Task")
+        return self._annotation(text, ("asyncio", "Task"))
+
     def _annotation(self, text: str, *members: tuple[str, str]) -> str:
         """Return ``text``, quoted if it would be evaluated and ``members`` are not there then."""
         names = self._names
@@ -219,8 +227,7 @@ class Additions:
             variable = fresh("_T", self._names.all_names)
             simple.append([f'{variable} = {self._member("typing", "TypeVar")}("{variable}")'])
         if self._registry:
-            task = f"{self.module('asyncio')}.Task"
-            line = f"{self._registry}: set[{task}[object]] = set()"
+            line = f"{self._registry}: {self._of_tasks('set[{}[object]]')} = set()"
             simple.append([REASON, *self._layout.best(line, "")])
         for kind, name in self._futures.items():
             line = f"{name}: {self._future_type(kind)} = set()"
@@ -254,7 +261,7 @@ class Additions:
 
     def _track_function(self, variable: str) -> list[str]:
         step = self._layout.step
-        task = f"{self.module('asyncio')}.Task[{variable}]"
+        task = self._of_tasks(f"{{}}[{variable}]")
         return [
             f"def {self._track}(task: {task}) -> {task}:",
             f"{step}{self._registry}.add(task)",
@@ -263,12 +270,11 @@ class Additions:
         ]
 
     def _keep_function(self, variable: str) -> list[str]:
-        step, task = self._layout.step, f"{self.module('asyncio')}.Task"
-        head = f"def {self._keep}(task: {task}[{variable}], tasks: set[{task}[object]]"
-        lines = [f"{head}) -> {task}[{variable}]:"]
+        step, task = self._layout.step, self._of_tasks(f"{{}}[{variable}]")
+        given = f"task: {task}, tasks: {self._of_tasks('set[{}[object]]')}"
+        lines = [f"def {self._keep}({given}) -> {task}:"]
         if not self._layout.fits(lines[0]):
-            given = f"task: {task}[{variable}], tasks: set[{task}[object]]"
-            lines = [f"def {self._keep}(", f"{step}{given}", f") -> {task}[{variable}]:"]
+            lines = [f"def {self._keep}(", f"{step}{given}", f") -> {task}:"]
         return [
             *lines,
             f"{step}tasks.add(task)",

@@ -992,3 +992,17 @@ def test_a_global_statement_stays_the_first() -> None:
     app = "app = FastAPI(on_startup=[start], on_shutdown=[stop])\n"
     text = fix(f"{head}        await asyncio.sleep(1)\n\n\n{start}\n\n{stop}\n\n{app}").text
     assert "async def start():\n    global x\n    background_tasks: set[" in text
+
+
+@pytest.mark.parametrize("future", ["from __future__ import annotations\n\n", ""])
+def test_what_is_imported_for_type_checkers_is_not_imported_anew(future: str) -> None:
+    head = (
+        f"{future}from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    import asyncio\n\n\n"
+    )
+    body = "def start(loop, work):\n    loop.create_task(work())\n    loop and loop.create_task(work())\n"
+    text = fix(head + body).text
+    assert text.count("import asyncio") == 1
+    assert "_background_tasks.add(task)" in text
+    quote = "" if future else '"'
+    assert f"_background_tasks: {quote}set[asyncio.Task[object]]{quote} = set()" in text
+    exec(compile(text, "sample.py", "exec"), {})  # noqa: S102 (it is what we test)
