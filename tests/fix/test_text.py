@@ -999,7 +999,8 @@ def test_what_is_imported_for_type_checkers_is_not_imported_anew(future: str) ->
     head = (
         f"{future}from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    import asyncio\n\n\n"
     )
-    body = "def start(loop, work):\n    loop.create_task(work())\n    loop and loop.create_task(work())\n"
+    call = "loop.create_task(work())"
+    body = f"def start(loop, work):\n    {call}\n    loop and {call}\n"
     text = fix(head + body).text
     assert text.count("import asyncio") == 1
     assert "_background_tasks.add(task)" in text
