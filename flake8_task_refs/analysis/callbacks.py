@@ -70,7 +70,26 @@ class Callbacks:
         callback = call.args[0].value
         if isinstance(callback, cst.Lambda):
             return self.tree, callback
+        if isinstance(callback, cst.Call):
+            return self._bound(callback)
         return self.function(callback)
+
+    def _bound(self, call: cst.Call) -> tuple[Tree, cst.FunctionDef | None]:
+        """Return the function that ``partial(function, first)`` makes a callback of.
+
+        None unless the task becomes its last parameter, as that of other callbacks is.
+        """
+        args = [arg for arg in call.args if arg.keyword is None]
+        names = self.ownership.names
+        if not args or names.canonical(self.tree, call.func) != "functools.partial":
+            return self.tree, None
+        home, function = self.function(args[0].value)
+        if function is None or any(arg.star for arg in call.args):
+            return home, None
+        params = [*function.params.posonly_params, *function.params.params]
+        # Of a method, the object is bound already, which stands for the function here.
+        own = isinstance(args[0].value, cst.Attribute)
+        return home, function if len(args) - 1 + own + 1 == len(params) else None
 
     def _is_on_task(self, call: cst.Call) -> bool:
         """Tell whether the callback is added to an asyncio task, as far as the function shows."""

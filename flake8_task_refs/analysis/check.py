@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from flake8_task_refs.analysis.excerpt import Detail, Excerpt, RegionLines, Unseen
 from flake8_task_refs.analysis.finding import TOO_COMPLEX, Finding, SourceError
+from flake8_task_refs.analysis.micropython import is_micropython
 from flake8_task_refs.analysis.outline import Region, normalise_newlines, skim
 from flake8_task_refs.analysis.sieve import mentions, word_offsets
 from flake8_task_refs.options import Settings
@@ -135,7 +136,7 @@ class Module:
 
     def findings(self, offsets: list[int]) -> list[Finding]:
         """Return the findings around ``offsets``, the places that mention a task."""
-        if self.keeps_every_task():
+        if self._is_spared():
             return []
         found: set[Finding] = set()
         for region in self._all_regions(offsets):
@@ -145,7 +146,7 @@ class Module:
     def verdicts(self, offsets: list[int]) -> dict[Finding, list[Verdict]]:
         """Return the findings around ``offsets``, each with the verdicts that it stands for."""
         found: dict[Finding, list[Verdict]] = {}
-        if not self.keeps_every_task():
+        if not self._is_spared():
             for tree in self.trees(offsets):
                 for finding, verdict in self._verdicts_of(tree):
                     found.setdefault(finding, []).append(verdict)
@@ -153,7 +154,7 @@ class Module:
 
     def judged(self, offsets: list[int]) -> Judged | None:
         """Return the findings and verdicts of the whole file, None if there are none."""
-        if self.keeps_every_task():
+        if self._is_spared():
             return None
         for tree in self.trees(offsets):
             judge = self.judge(tree)
@@ -333,6 +334,10 @@ class Module:
             for verdict in verdicts
             if verdict.site is not None or self._is_of(tree, verdict.node)
         ]
+
+    def _is_spared(self) -> bool:
+        """Tell whether the loop of this file holds its tasks strongly."""
+        return self.keeps_every_task() or is_micropython(self.outline)
 
     def keeps_every_task(self) -> bool:
         """Tell whether the file installs a task factory that puts every task into a container."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import libcst as cst
 
 from flake8_task_refs.analysis.effects import CLOSERS
+from flake8_task_refs.analysis.names import assigned_value
 from flake8_task_refs.analysis.outline import ANNOTATION
 from flake8_task_refs.analysis.sieve import word_offsets
 from flake8_task_refs.analysis.tree import Tree, dotted_text, last_name
@@ -169,7 +170,7 @@ class Containers:
             if not isinstance(node, cst.Subscript) or dotted_text(node.value) != path:
                 continue
             if isinstance(tree.parent[node], cst.AssignTarget):
-                return not any(map(_is_unique, _keys(node)))
+                return not any(_is_unique(tree, key) for key in _keys(node))
         return False
 
     def _is_awaited(self, ownership: Ownership, call: cst.Call, name: str) -> bool:
@@ -323,13 +324,19 @@ def _keys(node: cst.Subscript) -> Iterator[cst.BaseExpression]:
                 yield value
 
 
-def _is_unique(key: cst.BaseExpression) -> bool:
+def _is_unique(tree: Tree, key: cst.BaseExpression) -> bool:
     """Tell whether no two tasks share ``key``: the number of a request, an ``id()``."""
     if isinstance(key, cst.Call):
         name = last_name(key.func)
         if name == "str" and key.args:
-            return _is_unique(key.args[0].value)
+            return _is_unique(tree, key.args[0].value)
         return name in _MAKES_UNIQUE
+    if isinstance(key, cst.Name):
+        scope = tree.scope[key].owner(key.value)
+        stores = scope.stores.get(key.value, ()) if scope is not None else ()
+        made = assigned_value(tree, stores[0]) if len(stores) == 1 else None
+        if isinstance(made, cst.Call) and _is_unique(tree, made):
+            return True
     return _UNIQUE_KEY.match(last_name(key)) is not None
 
 

@@ -166,9 +166,19 @@ class FileNames:
         )
 
     def binds(self, name: str) -> bool:
-        """Tell whether the module itself binds ``name`` by import, assignment, def or class."""
+        """Tell whether the module itself binds ``name`` by import, assignment, def or class.
+
+        A later or conditional ``import name`` binds it to what it is anyway.
+        """
         return (
-            name in self.module_imports or name in self.module_assignments or name in self._defined
+            name in self.module_imports
+            or name in self.module_assignments
+            or name in self._defined
+            or any(
+                dict(imported(node)).get(name, name) != name
+                for node in self._file.inside(self._file.module, into_scopes=False)
+                if isinstance(node, (cst.Import, cst.ImportFrom))
+            )
         )
 
     @cached_property

@@ -1007,3 +1007,12 @@ def test_what_is_imported_for_type_checkers_is_not_imported_anew(future: str) ->
     quote = "" if future else '"'
     assert f"_background_tasks: {quote}set[asyncio.Task[object]]{quote} = set()" in text
     exec(compile(text, "sample.py", "exec"), {})  # noqa: S102 (it is what we test)
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    ["def g(): ...\n\n\nimport mylib as asyncio", "if g:\n    import mylib as asyncio"],
+)
+def test_another_module_of_that_name_is_none(elsewhere: str) -> None:
+    source = f"{elsewhere}\n\n\ndef f(loop):\n    loop.create_task(h())\n"
+    check_declined(source, "uses the name asyncio for something else")
