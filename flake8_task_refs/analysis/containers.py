@@ -170,7 +170,10 @@ class Containers:
             if not isinstance(node, cst.Subscript) or dotted_text(node.value) != path:
                 continue
             if isinstance(tree.parent[node], cst.AssignTarget):
-                return not any(_is_unique(tree, key) for key in _keys(node))
+                keys = list(_keys(node))
+                # What is called `command` beside another key, is one of a few.
+                telling = keys[:1] + [key for key in keys if isinstance(key, cst.Call)]
+                return not any(_is_unique(tree, key) for key in telling)
         return False
 
     def _is_awaited(self, ownership: Ownership, call: cst.Call, name: str) -> bool:

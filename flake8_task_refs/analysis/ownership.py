@@ -31,7 +31,7 @@ from flake8_task_refs.analysis.effects import (
     WEAK_FOR_KEYS,
     WEAK_FOR_VALUES,
 )
-from flake8_task_refs.analysis.flow import Flow, is_endless
+from flake8_task_refs.analysis.flow import Flow
 from flake8_task_refs.analysis.helpers import find_helper, parameter_of
 from flake8_task_refs.analysis.lifetime import locals_outlive
 from flake8_task_refs.analysis.names import Names, assigned_value
@@ -66,11 +66,17 @@ class Hold:
 
 
 _MAX_DEPTH: Final = 3  # of helpers within helpers
-# What tells somebody who waits: an event, a queue, a future, a condition.
-_TELLS: Final = (
-    "set", "put", "put_nowait", "set_result", "set_exception", "release", "notify", "notify_all",
-    "send", "send_nowait", "task_done", "cancel", "stop",
+# How one waits for an event, a queue, a lock, a condition, a stream.
+_WAITS: Final = (
+    "wait", "wait_for", "wait_until", "join", "get", "acquire", "receive", "recv", "read",
 )  # fmt: skip
+# What a condition is made of.
+_OF_CONDITIONS: Final = (
+    cst.UnaryOperation,
+    cst.Comparison,
+    cst.ComparisonTarget,
+    cst.BooleanOperation,
+)
 _ENOUGH_HOLD: Final = 30  # uses of one name: more of them tell nothing new
 # What is done with a container now says nothing of tasks that are added later.
 _AT_THE_TIME: Final = (How.AWAITED, How.CANCELLED)
@@ -168,16 +174,24 @@ class Ownership:
             case _:
                 return self._unknown(node)
 
-    def _ends_a_loop(self, test: cst.UnaryOperation) -> bool:
-        """Tell whether ``while True: if not tasks: break`` is left once they are gone."""
-        branch = self.tree.parent[test]
-        loops = self.flow.loops(branch)
+    def _ends_a_loop(self, part: cst.CSTNode) -> bool:
+        """Tell whether a condition that looks at a container says how long a loop goes on.
+
+        ``while len(tasks) > 0:``, and ``if not tasks: break`` in a ``while``.
+        """
+        tree, at = self.tree, part
+        outer = tree.parent[at]
+        while isinstance(outer, _OF_CONDITIONS):
+            if isinstance(outer, cst.Comparison) and not _is_with_none_left(outer):
+                return False
+            at, outer = outer, tree.parent[outer]
+        if isinstance(outer, cst.While):
+            return outer.test is at
         return (
-            isinstance(test.operator, cst.Not)
-            and isinstance(branch, cst.If)
-            and branch.test is test
-            and any(isinstance(loop, cst.While) and is_endless(loop) for loop in loops[:1])
-            and isinstance(last_small(branch.body), (cst.Break, cst.Return))
+            isinstance(outer, cst.If)
+            and outer.test is at
+            and any(isinstance(loop, cst.While) for loop in self.flow.loops(outer)[:1])
+            and isinstance(last_small(outer.body), (cst.Break, cst.Return))
         )
 
     def _short_lived(self) -> list[Hold]:
@@ -233,6 +247,8 @@ class Ownership:
             return self._unknown(node)
         func = call.func
         path = self.names.canonical(self.tree, func)
+        if path in ("builtins.len", "builtins.bool") and self._ends_a_loop(call):
+            return [Hold(How.AWAITED, call)]
         if path in DROPPING or self._is_logging(func, path):
             return []
         if path in WEAK and not (path == "weakref.finalize" and call.args[0] is not arg):
@@ -605,11 +621,26 @@ class Ownership:
             return [Hold(How.ALIVE, start)]
         if isinstance(start, cst.Name) and binding and self.flow.starts_if_gone(start):
             return [Hold(How.ALIVE, start)]
-        if binding and name != "_" and self._only_last(start, []):
-            return []
-        if locals_outlive(self.flow, scope, start, name) or self._is_told_of(name, scope):
+        if self._is_told_of(name, scope):
+            return [Hold(How.ALIVE, start)]
+        if locals_outlive(self.flow, scope, start, name) and not (
+            binding and name != "_" and self._is_surely_overwritten(start, scope)
+        ):
             return [Hold(How.ALIVE, start)]
         return []
+
+    def _is_surely_overwritten(self, start: cst.CSTNode, scope: Scope) -> bool:
+        """Tell whether each turn of a loop binds anew what nobody in there looks at."""
+        if not isinstance(start, cst.Name) or scope.loads.get("locals"):
+            return False
+        if "all_tasks" in self.tree.text or isinstance(self.tree.parent[start], cst.For):
+            return False
+        return self.flow.overwritten_in_loop(start, []) and not any(
+            isinstance(node, cst.Continue)
+            or (isinstance(node, cst.Call) and last_name(node.func) in ("exit", "_exit"))
+            or (isinstance(node, cst.Name) and node.value == start.value and node is not start)
+            for node in self.tree.walk(self.flow.loops(start)[0])
+        )
 
     def _is_told_of(self, name: str, scope: Scope) -> bool:
         """Ask ``_tells_the_function`` once for each variable, however often it is bound."""
@@ -646,22 +677,29 @@ class Ownership:
                 callback = tree.parent[made[0]] if len(made) == 1 else None
             if not isinstance(callback, (cst.Lambda, cst.FunctionDef)):
                 continue
+            given = {param.name.value for param in callback.params.params}
+            paths = {dotted_text(node) or "" for node in tree.walk(callback.body)}
             told = {
-                dotted_text(node.value)
-                for node in tree.walk(callback.body)
-                if isinstance(node, cst.Attribute) and node.attr.value in _TELLS
+                path
+                for path in paths - {"self", "cls", *given}
+                if path.startswith(("self.", "cls.")) or scope.binds(path.partition(".")[0])
             }
             function = tree.function_around(call)
             if not isinstance(function, cst.FunctionDef):
                 continue
             if any(
-                isinstance(node, (cst.Name, cst.Attribute)) and dotted_text(node) in told
+                dotted_text(node) in told and self._is_waited_for(node)
                 for waits in tree.walk(function.body)
                 if isinstance(waits, cst.Await) and tree.order[waits] > tree.order[call]
                 for node in tree.walk(waits)
             ):
                 return True
         return False
+
+    def _is_waited_for(self, node: cst.CSTNode) -> bool:
+        """Tell whether an await with ``node`` in it waits for this, not for what it does else."""
+        holder = self.tree.parent[node]
+        return not isinstance(holder, cst.Attribute) or holder.attr.value in _WAITS
 
     def _held_by(self, use: cst.Name) -> list[Hold]:
         """Return what ``holds`` says of a use of a name; many bindings may come to it."""
@@ -769,6 +807,21 @@ class Ownership:
             if start is None or not tree.holds(tree.statement_of(start), call):
                 return True
         return False
+
+
+def _is_with_none_left(comparison: cst.Comparison) -> bool:
+    """Tell whether a number is compared with what it is when nothing is left: ``len(x) > 0``."""
+    return all(
+        isinstance(target.comparator, cst.Integer)
+        and (
+            target.comparator.value == "0"
+            or (
+                target.comparator.value == "1"
+                and isinstance(target.operator, (cst.GreaterThanEqual, cst.LessThan))
+            )
+        )
+        for target in comparison.comparisons
+    )
 
 
 def _waits_for_first(value: cst.BaseExpression) -> bool:

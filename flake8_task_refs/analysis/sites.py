@@ -27,7 +27,7 @@ AGGREGATES: Final = frozenset(
     }
 )
 _CREATOR_NAMES: Final = frozenset(path.rpartition(".")[2] for path in CREATORS)
-# A loop of another file, imported itself or with what it is an attribute of; no module, surely.
+# A loop of another file, imported itself or with what it is an attribute of.
 _LOOP_OF_OTHERS: Final = re.compile(r"\.(?:\w*_)?loop\.create_task\Z")
 _AGGREGATE_NAMES: Final = frozenset(path.rpartition(".")[2] for path in AGGREGATES)
 # Loop methods that call what they are given and drop what it returns.
@@ -160,11 +160,23 @@ class Sites:
         path = self._path_among(tree, func, _CREATOR_NAMES)
         if path in CREATORS:
             return path
-        if (path is None or _LOOP_OF_OTHERS.search(path)) and self._is_loop_method(tree, func):
+        if (path is None or self._may_be_loop(path, func)) and self._is_loop_method(tree, func):
             return "loop.create_task"
         if settings.task_factories and self._is_factory(tree, func, settings.task_factories):
             return "factory"
         return "wrapper" if self.wrappers and self._is_wrapper(tree, func) else None
+
+    def _may_be_loop(self, path: str, func: cst.CSTNode) -> bool:
+        """Tell whether ``path``, which is imported, may be the method of an imported loop.
+
+        A module may be called ``loop`` or ``event_loop``, too.
+        """
+        if not isinstance(func, cst.Attribute) or not _LOOP_OF_OTHERS.search(path):
+            return False
+        if isinstance(func.value, cst.Name) and func.value.value in ("loop", "_loop", "event_loop"):
+            return False
+        loop = path.rpartition(".")[0]
+        return re.search(rf"\bimport[ \t]+{re.escape(loop)}\b", self.names.outline.code) is None
 
     def _path_among(self, tree: Tree, node: cst.CSTNode, last_names: frozenset[str]) -> str | None:
         """Return the canonical name of ``node`` where it may end in one of ``last_names``.
