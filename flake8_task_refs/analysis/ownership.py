@@ -681,7 +681,7 @@ class Ownership:
             paths = {dotted_text(node) or "" for node in tree.walk(callback.body)}
             told = {
                 path
-                for path in paths - {"self", "cls", *given}
+                for path in paths - {"", "self", "cls", *given}
                 if path.startswith(("self.", "cls.")) or scope.binds(path.partition(".")[0])
             }
             function = tree.function_around(call)

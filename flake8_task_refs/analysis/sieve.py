@@ -218,7 +218,9 @@ def _calls(source: str, word: str) -> list[int]:
 
 
 def word_offsets(source: str, word: str, start: int = 0, end: int | None = None) -> list[int]:
-    """Return where ``word`` stands in ``source`` as a whole name."""
+    """Return where ``word`` stands in ``source`` as a whole name; it must not be empty."""
+    if not word:
+        raise ValueError("no word to look for")
     found: list[int] = []
     end = len(source) if end is None else end
     at = source.find(word, start, end)
