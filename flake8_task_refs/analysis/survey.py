@@ -25,6 +25,7 @@ from flake8_task_refs.analysis.effects import (
 )
 from flake8_task_refs.analysis.finding import TOO_COMPLEX, SourceError
 from flake8_task_refs.analysis.lifetime import is_main
+from flake8_task_refs.analysis.micropython import is_micropython
 from flake8_task_refs.analysis.noqa import unsilenced
 from flake8_task_refs.analysis.outline import normalise_newlines
 from flake8_task_refs.analysis.ownership import How
@@ -131,7 +132,12 @@ class _Surveyor:
         self.module = module
         self.findings = findings
         self.places = Places(module.outline, module.helper)
-        self.keeps_every_task = module.keeps_every_task()
+        # What holds every task of the file.
+        self.keeper: Holder | None = None
+        if module.keeps_every_task():
+            self.keeper = Holder("factory", "set_task_factory", "")
+        elif is_micropython(module.outline):
+            self.keeper = Holder("loop", "MicroPython", "")
 
     def drafts(self, tree: Tree) -> list[_Draft]:
         """Return the tasks that the region ``tree`` creates."""
@@ -229,8 +235,8 @@ class _Surveyor:
             seen = isinstance(made, cst.Call) and judge.lifecycle.coroutine(made) is not None
             endless = judge.lifecycle.is_endless(site)
             draft.endless = endless if endless or seen else None
-        if self.keeps_every_task:
-            draft.held_by[Holder("factory", "set_task_factory", "")] = None
+        if self.keeper is not None:
+            draft.held_by[self.keeper] = None
         if site.kind != "deferred":
             self._follow(judge, draft)
         draft.in_sight &= not any(holder.kind in _OUT_OF_SIGHT for holder in draft.held_by)

@@ -51,6 +51,8 @@ def events(
     for inner in file.inside(node, into_scopes=False):
         if isinstance(inner, cst.Call):
             yield from _event(file, used, inner, depth)
+        elif isinstance(inner, cst.While) and _waits(file, inner) and used & names_in(file, inner):
+            yield GRACEFUL  # `while worker.busy: await asyncio.sleep(1)`
 
 
 def _event(file: SourceFile, used: frozenset[str], call: cst.Call, depth: int) -> Iterator[str]:
@@ -62,8 +64,7 @@ def _event(file: SourceFile, used: frozenset[str], call: cst.Call, depth: int) -
     if isinstance(call.func, cst.Attribute) and not own and _GRACEFUL.match(name):
         known = {receiver, last_part(receiver)} if receiver else names_in(file, call.func.value)
         if known & used:
-            # What only closes things, does not wait for a worker that uses them.
-            yield from inside or [GRACEFUL]
+            yield CLOSE if _only_closes(file, call, receiver) else GRACEFUL
             return
     if inside:
         yield from inside
@@ -73,6 +74,39 @@ def _event(file: SourceFile, used: frozenset[str], call: cst.Call, depth: int) -
         return
     if _CLOSE_WORD.search(name):
         yield CLOSE
+
+
+def _only_closes(file: SourceFile, call: cst.Call, receiver: str) -> bool:
+    """Tell whether a method of a class of this file closes things and waits for nothing else.
+
+    A worker that uses them had better end before.
+    """
+    method = likely_function(file.tree, call)
+    owner = file.method_class(method) if method is not None else None
+    if method is None or owner is None or not receiver:
+        return False
+    is_its_own = any(
+        isinstance(node.value, cst.Call)
+        and last_name(node.value.func) == owner.name.value
+        and any(dotted(target.target) == receiver for target in node.targets)
+        for node in file.all(cst.Assign)
+    )
+    waits = [node for node in file.inside(method.body) if isinstance(node, cst.Await)]
+    return (
+        is_its_own
+        and bool(waits)
+        and not any(isinstance(node, (cst.While, cst.For)) for node in file.inside(method.body))
+        and all(
+            isinstance(wait.expression, cst.Call)
+            and _CLOSE_WORD.search(last_name(wait.expression.func))
+            and not _GRACEFUL.match(last_name(wait.expression.func))
+            for wait in waits
+        )
+    )
+
+
+def _waits(file: SourceFile, loop: cst.While) -> bool:
+    return any(isinstance(node, cst.Await) for node in file.inside(loop.body))
 
 
 def place(kinds: Sequence[Sequence[str]]) -> int | None:

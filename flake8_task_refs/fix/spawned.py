@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from flake8_task_refs.fix.contract import Context
     from flake8_task_refs.fix.repair_sites import Site
 
-_TASK: Final = re.compile(r"(?:\w+\.)*(?:Task(?:\[.*\])?|Any)", re.DOTALL)
+# No union, which would have a bracket or a bar between two classes.
+_TASK: Final = re.compile(r"(?:\w+\.)*(?:Task(?:\[[^|]*(?:\[.*\][^|]*)?\])?|Any)", re.DOTALL)
 _EVERYWHERE: Final = frozenset(
     {"self", "cls", "asyncio", "app", "application", "state", "request", "logger", "logging"}
 )
@@ -110,6 +111,19 @@ def _suppresses(context: Context, manager: cst.BaseExpression) -> bool:
     if not isinstance(manager, cst.Call):
         return False
     if last_name(manager.func) == "suppress":
+        return True
+    owners = [
+        owner
+        for owner in context.file.all(cst.ClassDef)
+        if owner.name.value == last_name(manager.func)
+    ]
+    if any(
+        isinstance(jump, cst.Return) and jump.value is not None
+        for method in context.file.functions()
+        if method.name.value in {"__exit__", "__aexit__"}
+        and context.file.method_class(method) in owners
+        for jump in context.tree.jumps(method.body)
+    ):
         return True
     function = likely_function(context.tree, manager)
     return function is not None and any(

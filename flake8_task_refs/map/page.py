@@ -29,7 +29,7 @@ _STATES: Final = {
 }
 # The holders of one task, the longest-lived first: the diagram draws it from the first.
 _RANK: Final = (
-    "container", "attribute", "variable", "group", "factory",
+    "container", "attribute", "variable", "group", "factory", "loop",
     "captured", "passed", "returned", "local", "unclear",
 )  # fmt: skip
 # So many tasks are shown at once; beyond, files without a finding are folded.

@@ -27,6 +27,7 @@ _HOLDERS: Final = {
     "local": "local {name}",
     "group": "task group {name}",
     "factory": "the task factory",
+    "loop": "the event loop of {name}",
     "returned": "the caller of {owner}",
     "passed": "{name}(…)",
     "captured": "a closure in {owner}",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
+from flake8_task_refs.analysis.helpers import likely_function
 from flake8_task_refs.analysis.sites import is_scheduler
 from flake8_task_refs.analysis.tree import last_name
 from flake8_task_refs.fix.contract import Context, Plan
@@ -88,14 +89,21 @@ class HandedOver:
             and not any(function.value in other.elsewhere for other in tree.inner.values())
         )
 
-    @staticmethod
+    def _gives_a_future(self, call: cst.Call) -> bool:
+        """Tell whether ``call`` may give what is a future already."""
+        path = self._context.names.canonical(call.func)
+        if path.startswith("asyncio.") or last_name(call.func) == "run_in_executor":
+            return True
+        function = likely_function(self._context.tree, call)
+        return function is not None and function.asynchronous is None
+
     def _makes_tasks_of_coroutines(
-        site: Site, maker: cst.BaseExpression, given: cst.BaseExpression
+        self, site: Site, maker: cst.BaseExpression, given: cst.BaseExpression
     ) -> bool:
         """Tell whether ``asyncio.create_task`` in the loop's callback does what ``maker`` does."""
         path = site.made.path if site.made is not None else ""
         if path == "asyncio.ensure_future":
-            return isinstance(given, cst.Call)
+            return isinstance(given, cst.Call) and not self._gives_a_future(given)
         if path == "loop.create_task":
             scheduler = site.call.func
             if not isinstance(scheduler, cst.Attribute) or not isinstance(maker, cst.Attribute):

@@ -110,13 +110,28 @@ def _is_held_by_module(context: Context, owner: cst.ClassDef) -> bool:
     tree, name = context.tree, owner.name.value
     calls = context.file.all(cst.Call)
     made = [call for call in calls if dotted(call.func) == name]
+    if any(_is_of_own_class(call) and context.file.within(call, owner) for call in calls):
+        return False
+    # Whoever else names the class, may make instances of it, or of classes below it.
     if any(
-        last_name(base.value) == name
-        for other in context.file.all(cst.ClassDef)
-        for base in other.bases
-    ) or any(_is_of_own_class(call) and context.file.within(call, owner) for call in calls):
+        node.value == name and not _only_names_the_class(context, node)
+        for node in context.file.all(cst.Name)
+    ):
         return False
     return bool(made) and all(_is_bound_for_good(tree, call) for call in made)
+
+
+def _only_names_the_class(context: Context, node: cst.Name) -> bool:
+    """Tell whether ``node`` calls a class, defines it, or asks or says that something is of it."""
+    outer = context.tree.parent.get(node)
+    if isinstance(outer, cst.Call) and outer.func is node:
+        return True
+    if isinstance(outer, cst.ClassDef) and outer.name is node:
+        return True
+    call = context.tree.parent.get(outer) if isinstance(outer, cst.Arg) else None
+    if isinstance(call, cst.Call) and last_name(call.func) in {"isinstance", "issubclass", "super"}:
+        return True
+    return any(isinstance(at, cst.Annotation) for at in context.tree.ancestors(node))
 
 
 def _is_of_own_class(call: cst.Call) -> bool:
