@@ -304,10 +304,15 @@ class Flow:
                 return True
         return False
 
-    def never_leaves(self, start: cst.CSTNode) -> bool:
-        """Tell whether the function cannot end after ``start``: it loops or waits for ever."""
+    def never_leaves(self, start: cst.CSTNode, within: cst.CSTNode | None = None) -> bool:
+        """Tell whether the function cannot end after ``start``: it loops or waits for ever.
+
+        With ``within``, a loop around ``start``: whether its turn cannot.
+        """
         order = self.tree.order
         for block, statement in self.tree.blocks(start):
+            if within is not None and not self.tree.holds(within, block):
+                return False
             if self._last_endless(block) > order[start]:
                 return True
             items = statement.body if isinstance(statement, cst.SimpleStatementLine) else ()

@@ -71,12 +71,7 @@ _WAITS: Final = (
     "wait", "wait_for", "wait_until", "join", "get", "acquire", "receive", "recv", "read",
 )  # fmt: skip
 # What a condition is made of.
-_OF_CONDITIONS: Final = (
-    cst.UnaryOperation,
-    cst.Comparison,
-    cst.ComparisonTarget,
-    cst.BooleanOperation,
-)
+_OF_CONDITIONS: Final = (cst.UnaryOperation, cst.Comparison, cst.BooleanOperation)
 _ENOUGH_HOLD: Final = 30  # uses of one name: more of them tell nothing new
 # What is done with a container now says nothing of tasks that are added later.
 _AT_THE_TIME: Final = (How.AWAITED, How.CANCELLED)
@@ -179,17 +174,25 @@ class Ownership:
 
         ``while len(tasks) > 0:``, and ``if not tasks: break`` in a ``while``.
         """
-        tree, at = self.tree, part
-        outer = tree.parent[at]
-        while isinstance(outer, _OF_CONDITIONS):
-            if isinstance(outer, cst.Comparison) and not _is_with_none_left(outer):
-                return False
-            at, outer = outer, tree.parent[outer]
+        tree, at, while_empty = self.tree, part, False
+        while True:
+            if isinstance(at, cst.UnaryOperation):
+                while_empty ^= isinstance(at.operator, cst.Not)
+            elif isinstance(at, cst.Comparison):
+                holds_while_empty = _holds_while_empty(at)
+                if holds_while_empty is None:
+                    return False
+                while_empty ^= holds_while_empty
+            outer = tree.parent[at]
+            if not isinstance(outer, _OF_CONDITIONS):
+                break
+            at = outer
         if isinstance(outer, cst.While):
-            return outer.test is at
+            return outer.test is at and not while_empty
         return (
             isinstance(outer, cst.If)
             and outer.test is at
+            and while_empty
             and any(isinstance(loop, cst.While) for loop in self.flow.loops(outer)[:1])
             and isinstance(last_small(outer.body), (cst.Break, cst.Return))
         )
@@ -635,11 +638,14 @@ class Ownership:
             return False
         if "all_tasks" in self.tree.text or isinstance(self.tree.parent[start], cst.For):
             return False
-        return self.flow.overwritten_in_loop(start, []) and not any(
+        if not self.flow.overwritten_in_loop(start, []):
+            return False
+        loop = self.flow.loops(start)[0]
+        return not self.flow.never_leaves(start, loop) and not any(
             isinstance(node, cst.Continue)
             or (isinstance(node, cst.Call) and last_name(node.func) in ("exit", "_exit"))
             or (isinstance(node, cst.Name) and node.value == start.value and node is not start)
-            for node in self.tree.walk(self.flow.loops(start)[0])
+            for node in self.tree.walk(loop)
         )
 
     def _is_told_of(self, name: str, scope: Scope) -> bool:
@@ -809,19 +815,17 @@ class Ownership:
         return False
 
 
-def _is_with_none_left(comparison: cst.Comparison) -> bool:
-    """Tell whether a number is compared with what it is when nothing is left: ``len(x) > 0``."""
-    return all(
-        isinstance(target.comparator, cst.Integer)
-        and (
-            target.comparator.value == "0"
-            or (
-                target.comparator.value == "1"
-                and isinstance(target.operator, (cst.GreaterThanEqual, cst.LessThan))
-            )
-        )
-        for target in comparison.comparisons
-    )
+def _holds_while_empty(comparison: cst.Comparison) -> bool | None:
+    """Tell whether ``len(x) == 0`` or such is true of what is empty; None of other comparisons."""
+    [target, *others] = comparison.comparisons
+    if others or not isinstance(target.comparator, cst.Integer):
+        return None
+    asked = (target.comparator.value, type(target.operator))
+    if asked in (("0", cst.GreaterThan), ("0", cst.NotEqual), ("1", cst.GreaterThanEqual)):
+        return False
+    if asked in (("0", cst.Equal), ("1", cst.LessThan)):
+        return True
+    return None
 
 
 def _waits_for_first(value: cst.BaseExpression) -> bool:
