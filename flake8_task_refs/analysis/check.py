@@ -136,12 +136,13 @@ class Module:
 
     def findings(self, offsets: list[int]) -> list[Finding]:
         """Return the findings around ``offsets``, the places that mention a task."""
-        if self._is_spared():
+        if self.keeps_every_task():
             return []
         found: set[Finding] = set()
         for region in self._all_regions(offsets):
             found.update(finding for finding, _ in self._ask(self._verdicts_of, region))
-        return sorted(found)
+        # Asked last: few files have findings.
+        return [] if found and is_micropython(self.outline) else sorted(found)
 
     def verdicts(self, offsets: list[int]) -> dict[Finding, list[Verdict]]:
         """Return the findings around ``offsets``, each with the verdicts that it stands for."""

@@ -12,35 +12,29 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from flake8_task_refs.analysis.outline import Outline
 
-# Words without which a file shows no sign of it; most have none, and are asked no more.
-_WORDS: Final = (
-    "uasyncio", "micropython", "utime", "machine", "pyb", "rp2", "esp32", "usocket", "ustruct",
-    "ubinascii", "umqtt", "urequests", "mqtt_as", "sleep_ms", "ticks_ms",
-    "ThreadSafeFlag", "network.WLAN",
-)  # fmt: skip
-# Its own modules and functions; ``machine`` is a usual name, so one of its members must be there.
-_SIGN: Final = re.compile(
-    r"^[ \t]*(?:import|from)[ \t]+"
+# Its own modules; ``machine`` is a usual name, so one of its members must be there, too.
+_MODULE: Final = re.compile(
+    r"(?:import|from)[ \t]+(?:"
     r"(?:uasyncio|micropython|utime|pyb|rp2|esp32|usocket|ustruct|ubinascii|umqtt|urequests|mqtt_as)\b"
-    r"|^[ \t]*from[ \t]+machine[ \t]+import\b"
-    r"[^\n]*\b(?:Pin|I2C|SPI|UART|RTC|ADC|PWM|WDT|Timer|reset)\b"
-    r"|\basyncio\.(?:sleep_ms|wait_for_ms|ThreadSafeFlag)\b"
-    r"|\btime\.ticks_(?:ms|us|diff)\b"
-    r"|\bnetwork\.WLAN\b",
-    re.MULTILINE,
+    r"|machine[ \t]+import\b[^\n]*\b(?:Pin|I2C|SPI|UART|RTC|ADC|PWM|WDT|Timer|reset)\b)"
 )
-_MACHINE: Final = re.compile(r"^[ \t]*import[ \t][\w, \t]*\bmachine\b", re.MULTILINE)
+_MACHINE: Final = re.compile(r"import[ \t][\w, \t]*\bmachine\b")
 _OF_A_MACHINE: Final = re.compile(
     r"\bmachine\.(?:Pin|I2C|SPI|UART|RTC|ADC|PWM|WDT|Timer|reset|unique_id|freq|deepsleep)\b"
+)
+# Its own functions, of modules that CPython has as well or that may be somebody's own.
+_WORDS: Final = ("sleep_ms", "wait_for_ms", "ThreadSafeFlag", "ticks_", "network.WLAN")
+_FUNCTION: Final = re.compile(
+    r"\basyncio\.(?:sleep_ms|wait_for_ms|ThreadSafeFlag)\b|\btime\.ticks_(?:ms|us|diff)\b"
+    r"|\bnetwork\.WLAN\b"
 )
 
 
 def is_micropython(outline: Outline) -> bool:
     """Tell whether a file uses what only MicroPython has."""
-    if not outline.mentions(_WORDS):
-        return False
-    code = outline.code
-    imports_machine = _MACHINE.search(code) is not None
-    return _SIGN.search(code) is not None or (
-        imports_machine and _OF_A_MACHINE.search(code) is not None
-    )
+    source = outline.source
+    if any(_MODULE.match(source, at) for at in outline.imports):
+        return True
+    if any(_MACHINE.match(source, at) for at in outline.imports):
+        return _OF_A_MACHINE.search(outline.code) is not None
+    return outline.mentions(_WORDS) and _FUNCTION.search(outline.code) is not None
