@@ -143,13 +143,17 @@ class Crew(Generic[_In, _Out]):
 def _elsewhere(items: Iterable[_Thing]) -> Iterator[_Thing]:
     """Have a process go through ``items`` from now on, and yield them when it is through."""
     pipe, theirs = multiprocessing.Pipe(duplex=False)
-    process = multiprocessing.Process(target=_send_all, args=(items, theirs), daemon=True)
+    process = multiprocessing.Process(target=_send_all, args=(items, pipe, theirs), daemon=True)
     process.start()
     theirs.close()
     return _received(items, pipe, process)
 
 
-def _send_all(items: Iterable[object], pipe: connection.Connection) -> None:
+def _send_all(
+    items: Iterable[object], parents: connection.Connection, pipe: connection.Connection
+) -> None:
+    # As in `_serve`: who holds the parent's end as well, never learns that the parent was killed.
+    parents.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(OSError):
         pipe.send(list(items))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
-from flake8_task_refs.analysis.tree import Tree, dotted_text, last_name
+from flake8_task_refs.analysis.tree import Tree, dotted_text, last_name, last_small
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -204,8 +204,7 @@ def _always_runs(outer: cst.CSTNode, part: cst.CSTNode) -> bool:
 
 def _surely_leaves(tree: Tree, body: cst.BaseSuite, ask: cst.CSTNode) -> bool:
     """Tell whether control never runs from the end of ``body`` to the later ``ask``."""
-    last = body.body[-1]
-    small = last.body[-1] if isinstance(last, cst.SimpleStatementLine) else last
+    small = last_small(body)
     if isinstance(small, cst.If):
         return _each_way_leaves(tree, small, ask)
     if isinstance(small, (cst.Break, cst.Continue)):

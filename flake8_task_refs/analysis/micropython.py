@@ -1,7 +1,7 @@
 """Files for MicroPython, whose event loop holds its tasks strongly: no rule speaks of them.
 
 Its ``asyncio`` keeps every task in a queue of its own, and its tasks have neither names nor
-done-callbacks (extmod/asyncio/core.py and task.py of MicroPython 1.24).
+done-callbacks (its extmod/asyncio/core.py and task.py).
 """
 
 from __future__ import annotations

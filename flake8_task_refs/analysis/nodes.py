@@ -42,8 +42,8 @@ def _new(cls: type[_Node]) -> Callable[..., _Node]:
             default = item.default if item.default_factory is MISSING else item.default_factory()
             names[f"default_{item.name}"] = default
             names[f"put_{item.name}"] = getattr(cls, item.name).__set__
-            is_given = default is MISSING
-            parameters.append(item.name if is_given else f"{item.name}=default_{item.name}")
+            is_required = default is MISSING
+            parameters.append(item.name if is_required else f"{item.name}=default_{item.name}")
             lines.append(f"    put_{item.name}(node, {item.name})")
         head = f"def make({', '.join(parameters)}):\n    node = new(cls)"
         exec("\n".join([head, *lines, "    return node"]), names)  # noqa: S102

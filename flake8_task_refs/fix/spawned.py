@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import contextlib
 from typing import TYPE_CHECKING, Final
 
 import libcst as cst
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from flake8_task_refs.fix.contract import Context
     from flake8_task_refs.fix.repair_sites import Site
 
-# No union, which would have a bracket or a bar between two classes.
-_TASK: Final = re.compile(r"(?:\w+\.)*(?:Task(?:\[[^|]*(?:\[.*\][^|]*)?\])?|Any)", re.DOTALL)
 _EVERYWHERE: Final = frozenset(
     {"self", "cls", "asyncio", "app", "application", "state", "request", "logger", "logging"}
 )
@@ -42,7 +40,7 @@ def gives_only_tasks(context: Context, site: Site) -> bool:
         return True
     name = last_name(site.call.func)
     return all(
-        _is_said_to_give_a_task(context, function)
+        _is_said_to_give_a_task(function)
         and _never_falls_through(context, function.body)
         and all(
             _is_task(context, jump.value)
@@ -70,12 +68,15 @@ def _is_task(context: Context, value: cst.BaseExpression | None) -> bool:
     return isinstance(value, cst.Call) and sites.creator(tree, value.func) is not None
 
 
-def _is_said_to_give_a_task(context: Context, function: cst.FunctionDef) -> bool:
+def _is_said_to_give_a_task(function: cst.FunctionDef) -> bool:
     """Tell whether the annotation of ``function`` agrees; a type checker believes nothing else."""
     if function.returns is None:
         return True
-    text = context.file.code(function.returns.annotation).strip("\"'")
-    return _TASK.fullmatch(text) is not None
+    said: cst.BaseExpression = function.returns.annotation
+    if isinstance(said, cst.SimpleString) and isinstance(said.evaluated_value, str):
+        with contextlib.suppress(cst.ParserSyntaxError):
+            said = cst.parse_expression(said.evaluated_value)
+    return last_name(said.value if isinstance(said, cst.Subscript) else said) in ("Task", "Any")
 
 
 def _never_falls_through(context: Context, body: cst.BaseSuite) -> bool:

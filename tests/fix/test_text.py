@@ -946,12 +946,19 @@ def test_what_silences_a_type_checker_stays_on_its_line() -> None:
     assert f"    task = {call}  # type: ignore[arg-type]\n" in text
 
 
-@pytest.mark.parametrize("returns", ["asyncio.Future[int]", '"asyncio.Task[int] | None"'])
+@pytest.mark.parametrize(
+    "returns",
+    [
+        "asyncio.Future[int]",
+        '"asyncio.Task[int] | None"',
+        "asyncio.Task[list[int]] | asyncio.Future[list[int]]",
+    ],
+)
 def test_a_helper_that_is_said_to_give_something_else_is_left_alone(returns: str) -> None:
     helper = f"def spawn(work) -> {returns}:\n    return asyncio.ensure_future(work)\n"
     source = f"import asyncio\n\n\n{helper}\n\nasync def f():\n    spawn(g())\n    await h()\n"
     check_declined(source, "may return something else")
-    for other in ("asyncio.Task[int]", '"asyncio.Task"', "Any"):
+    for other in ("asyncio.Task[int | None]", '"asyncio.Task"', "Any"):
         assert fix(source.replace(returns, other)).fixed
 
 
