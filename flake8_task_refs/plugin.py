@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
-import sys
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from flake8.exceptions import ExecutionError
@@ -67,8 +64,7 @@ class TaskRefsPlugin:
         from flake8_task_refs.analysis.finding import SourceError  # noqa: PLC0415
 
         try:
-            with _libcst_kept_from_collector():
-                findings = check_source(self.source, self.settings)
+            findings = check_source(self.source, self.settings)
         except SourceError as error:
             # flake8 asks only about what Python can parse, and reports the rest itself, as E999.
             reason = f"not checked: {' '.join(str(error).split())}"
@@ -82,22 +78,3 @@ class TaskRefsPlugin:
         for finding in findings:
             text = f"{finding.code} {finding.message}"
             yield finding.line, finding.column - 1, text, type(self)
-
-
-@contextlib.contextmanager
-def _libcst_kept_from_collector() -> Iterator[None]:
-    """Let the search for garbage pass over libcst, if it is loaded in here.
-
-    It is as large as flake8 and stays; each search, of which flake8's trees cause many, would go
-    through it again.
-    """
-    if "libcst" in sys.modules or not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        if "libcst" in sys.modules:
-            gc.freeze()
-        gc.enable()

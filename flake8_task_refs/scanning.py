@@ -105,7 +105,7 @@ def _result(waiting: Scanned | Future[Scanned]) -> Scanned:
 
 
 def prepare() -> None:
-    """Import what checking a file that mentions a task takes: libcst takes a while."""
+    """Import what checking a file that mentions a task takes."""
     importlib.import_module("flake8_task_refs.analysis.verdict")
 
 

@@ -204,10 +204,15 @@ def test_a_syntax_error_is_flake8s_to_report(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "imported"), [("import asyncio\nx = 1\n", "False"), (FAULT, "True")]
+    ("source", "imported", "count"),
+    [
+        ("import asyncio\nx = 1\n", "False", "0"),
+        (FAULT, "False", "1"),
+        (FAULT.replace("work", "\U0001d4ccork"), "True", "1"),
+    ],
 )
-def test_libcst_is_imported_only_for_a_file_that_can_create_a_task(
-    source: str, imported: str
+def test_libcst_is_imported_only_for_what_cpythons_tree_does_not_tell(
+    source: str, imported: str, count: str
 ) -> None:
     code = f"""\
 import sys, ast
@@ -216,7 +221,7 @@ found = list(TaskRefsPlugin(ast.parse({source!r}), {source.splitlines(keepends=T
 print("libcst" in sys.modules, len(found))
 """
     done = run(sys.executable, "-c", code, cwd=ROOT)
-    assert done.stdout.decode().split() == [imported, "1" if imported == "True" else "0"]
+    assert done.stdout.decode().split() == [imported, count]
 
 
 def _interpreters() -> list[Path]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from libcst.metadata import MetadataWrapper, PositionProvider
 
+from flake8_task_refs.analysis.from_libcst import positions
 from flake8_task_refs.analysis.outline import Region, skim
 from flake8_task_refs.analysis.spans import Spans
 from flake8_task_refs.analysis.tree import Tree
@@ -40,13 +40,13 @@ def test_spans_are_libcsts_positions(text: str) -> None:
     tree = Tree(skim(text), Region(0, len(text)))
     spans = Spans(tree)
     lines = text.split("\n")
-    positions = MetadataWrapper(tree.module, unsafe_skip_copy=True).resolve(PositionProvider)
+    where_of = positions(tree.layout.module)
 
     def offset(line: int, column: int) -> int:
         return sum(len(above) + 1 for above in lines[: line - 1]) + column
 
     for node in tree.order:
-        where = positions[node]
+        where = where_of[tree.layout.original(node)]
         expected = (
             offset(where.start.line, where.start.column),
             offset(where.end.line, where.end.column),

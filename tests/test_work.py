@@ -30,6 +30,7 @@ import speed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+FIXTURES = Path(__file__).parent.parent / "fixtures"
 FUNCTION = """\
 import asyncio
 
@@ -308,6 +309,16 @@ def test_no_other_plugin_is_imported_for_its_options() -> None:
         "sys.exit(bool({'flake8_async', 'libcst', 'pyflakes'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_a_package_is_checked_without_libcst() -> None:
+    program = (
+        "import sys; from flake8_task_refs import scan; "
+        "found = [scanned for scanned in scan(['apps'], ['--isolated'], jobs=1)]; "
+        "assert any(scanned.findings for scanned in found); sys.exit('libcst' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=False, cwd=FIXTURES)
+    assert done.returncode == 0
 
 
 def test_options_of_other_plugins_are_understood() -> None:

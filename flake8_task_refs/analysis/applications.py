@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-import libcst as cst
-
-from flake8_task_refs.analysis.tree import last_name
+from flake8_task_refs.analysis import syntax
+from flake8_task_refs.analysis.syntax import last_name
 
 if TYPE_CHECKING:
     from flake8_task_refs.analysis.names import Names
@@ -49,13 +48,13 @@ class Application:
     end tasks with it, not enough to blame it.
     """
 
-    function: cst.FunctionDef
+    function: syntax.FunctionDef
     yields: bool
     endings: tuple[tuple[int, int], ...]
     sure: bool = True
 
 
-def application_of(tree: Tree, names: Names, function: cst.FunctionDef) -> Application | None:
+def application_of(tree: Tree, names: Names, function: syntax.FunctionDef) -> Application | None:
     """Return the application that ``function`` starts, None if it starts none."""
     outline = tree.outline
     if not outline.mentions(_MENTIONED):
@@ -63,7 +62,7 @@ def application_of(tree: Tree, names: Names, function: cst.FunctionDef) -> Appli
     starts = _is_registered(tree, function, _STARTS, _START_LISTS) or _is_made(tree, function)
     if not starts and not function.decorators and "cleanup_ctx" not in outline.code:
         return None  # Neither a handler nor a lifespan, whether it yields or not.
-    if any(isinstance(node, cst.Yield) for node in tree.jumps(function.body)):
+    if any(isinstance(node, syntax.Yield) for node in tree.jumps(function.body)):
         if _is_lifespan(tree, names, function):
             return Application(function, yields=True, endings=())
         if "lifespan" in function.name.value.lower() and _is_context_manager(tree, names, function):
@@ -74,12 +73,12 @@ def application_of(tree: Tree, names: Names, function: cst.FunctionDef) -> Appli
     return Application(function, yields=False, endings=_endings(outline))
 
 
-def stops_application(tree: Tree, function: cst.FunctionDef) -> bool:
+def stops_application(tree: Tree, function: syntax.FunctionDef) -> bool:
     """Tell whether ``function`` is a shutdown handler."""
     return _is_registered(tree, function, _STOPS, _STOP_LISTS)
 
 
-def _is_lifespan(tree: Tree, names: Names, function: cst.FunctionDef) -> bool:
+def _is_lifespan(tree: Tree, names: Names, function: syntax.FunctionDef) -> bool:
     name = function.name.value
     code = tree.outline.code
     if "cleanup_ctx" in code and re.search(rf"\bcleanup_ctx\b.*\b{name}\b", code):
@@ -95,7 +94,7 @@ def _is_lifespan(tree: Tree, names: Names, function: cst.FunctionDef) -> bool:
     return note is not None and _APPLICATIONS.search(tree.code_of(note)) is not None
 
 
-def _is_context_manager(tree: Tree, names: Names, function: cst.FunctionDef) -> bool:
+def _is_context_manager(tree: Tree, names: Names, function: syntax.FunctionDef) -> bool:
     return any(
         last_name(item.decorator) == "asynccontextmanager"
         or names.canonical(tree, item.decorator) == "contextlib.asynccontextmanager"
@@ -103,13 +102,13 @@ def _is_context_manager(tree: Tree, names: Names, function: cst.FunctionDef) -> 
     )
 
 
-def _parameters(function: cst.FunctionDef) -> list[cst.Param]:
+def _parameters(function: syntax.FunctionDef) -> list[syntax.Param]:
     params = [*function.params.posonly_params, *function.params.params]
     return [param for param in params if param.name.value not in ("self", "cls")]
 
 
 def _is_registered(
-    tree: Tree, function: cst.FunctionDef, events: tuple[str, ...], lists: tuple[str, ...]
+    tree: Tree, function: syntax.FunctionDef, events: tuple[str, ...], lists: tuple[str, ...]
 ) -> bool:
     """Tell whether ``function`` is a handler of one of ``events``."""
     decorators = "".join(f"@{tree.code_of(item.decorator)}\n" for item in function.decorators)
@@ -123,10 +122,10 @@ def _names_event(decorators: str, events: tuple[str, ...]) -> bool:
     return re.search(rf"[.\"'](?:on_)?(?:{'|'.join(events)})\b", decorators) is not None
 
 
-def _is_made(tree: Tree, function: cst.FunctionDef) -> bool:
+def _is_made(tree: Tree, function: syntax.FunctionDef) -> bool:
     """Tell whether the function around ``function`` makes startup handlers of it."""
     maker = tree.function_around(function)
-    return isinstance(maker, cst.FunctionDef) and (
+    return isinstance(maker, syntax.FunctionDef) and (
         f"{maker.name.value}(" in _listed(tree.outline, _STARTS, _START_LISTS)
     )
 

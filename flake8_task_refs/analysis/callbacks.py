@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-import libcst as cst
-
+from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.cancellation import unguarded_results
 from flake8_task_refs.analysis.helpers import find_helper
 from flake8_task_refs.analysis.names import assigned_value
 from flake8_task_refs.analysis.outline import ANNOTATION
 from flake8_task_refs.analysis.sites import is_done_callback
-from flake8_task_refs.analysis.tree import Tree, dotted_text, last_name
+from flake8_task_refs.analysis.syntax import children, dotted_text, last_name
 
 if TYPE_CHECKING:
     from flake8_task_refs.analysis.ownership import Ownership
+    from flake8_task_refs.analysis.tree import Tree
 
 _TAKERS: Final = frozenset({"discard", "remove", "pop", "clear"})
 _FILLERS: Final = frozenset({"add", "append"})
@@ -29,34 +29,34 @@ class Callbacks:
         self.ownership = ownership
         self.tree = ownership.tree
 
-    def broken(self) -> list[cst.Call]:
+    def broken(self) -> list[syntax.Call]:
         """Return the calls that register a callback which cannot work, in source order."""
         return [
             call
             for call in self.tree.marked_calls()
             if is_done_callback(call.func)
             and call.args
-            and not (isinstance(call.func, cst.Attribute) and self._is_foreign(call.func.value))
+            and not (isinstance(call.func, syntax.Attribute) and self._is_foreign(call.func.value))
             and self._is_broken(call, call.args[0].value)
         ]
 
-    def _is_foreign(self, receiver: cst.BaseExpression) -> bool:
+    def _is_foreign(self, receiver: syntax.BaseExpression) -> bool:
         """Tell whether ``receiver`` is surely no future: of another class, or ``self``."""
-        if isinstance(receiver, cst.Call):
+        if isinstance(receiver, syntax.Call):
             name = last_name(receiver.func).lstrip("_")
             return name[:1].isupper() and not name.endswith(("Task", "Future"))
-        if not isinstance(receiver, cst.Name):
+        if not isinstance(receiver, syntax.Name):
             return False
         if receiver.value == "self":
             return True
         scope = self.tree.scope[receiver].owner(receiver.value)
         stores = scope.stores.get(receiver.value, ()) if scope is not None else ()
         made = [assigned_value(self.tree, store) for store in stores]
-        return bool(made) and all(isinstance(v, cst.Call) and self._is_foreign(v) for v in made)
+        return bool(made) and all(isinstance(v, syntax.Call) and self._is_foreign(v) for v in made)
 
-    def raising(self) -> list[cst.Call]:
+    def raising(self) -> list[syntax.Call]:
         """Return the calls that register a callback which raises if the task was cancelled."""
-        found: list[cst.Call] = []
+        found: list[syntax.Call] = []
         for call in self.tree.marked_calls():
             if not is_done_callback(call.func) or not call.args or not self._is_on_task(call):
                 continue
@@ -65,16 +65,18 @@ class Callbacks:
                 found.append(call)
         return found
 
-    def registered(self, call: cst.Call) -> tuple[Tree, cst.FunctionDef | cst.Lambda | None]:
+    def registered(
+        self, call: syntax.Call
+    ) -> tuple[Tree, syntax.FunctionDef | syntax.Lambda | None]:
         """Return the callback of this file that ``call`` registers, and the tree that it is in."""
         callback = call.args[0].value
-        if isinstance(callback, cst.Lambda):
+        if isinstance(callback, syntax.Lambda):
             return self.tree, callback
-        if isinstance(callback, cst.Call):
+        if isinstance(callback, syntax.Call):
             return self._bound(callback)
         return self.function(callback)
 
-    def _bound(self, call: cst.Call) -> tuple[Tree, cst.FunctionDef | None]:
+    def _bound(self, call: syntax.Call) -> tuple[Tree, syntax.FunctionDef | None]:
         """Return the function that ``partial(function, first)`` makes a callback of.
 
         None unless the task becomes its last parameter, as that of other callbacks is.
@@ -88,77 +90,77 @@ class Callbacks:
             return home, None
         params = [*function.params.posonly_params, *function.params.params]
         # Of a method, the object is bound already, which stands for the function here.
-        own = isinstance(args[0].value, cst.Attribute)
+        own = isinstance(args[0].value, syntax.Attribute)
         return home, function if len(args) - 1 + own + 1 == len(params) else None
 
-    def _is_on_task(self, call: cst.Call) -> bool:
+    def _is_on_task(self, call: syntax.Call) -> bool:
         """Tell whether the callback is added to an asyncio task, as far as the function shows."""
-        receiver = call.func.value if isinstance(call.func, cst.Attribute) else None
-        if isinstance(receiver, cst.Call):
+        receiver = call.func.value if isinstance(call.func, syntax.Attribute) else None
+        if isinstance(receiver, syntax.Call):
             return self._creates(receiver)
-        if isinstance(receiver, cst.Attribute):
+        if isinstance(receiver, syntax.Attribute):
             creator = r"[\w.]*(?:create_task|ensure_future)\("
             made = rf"\.{receiver.attr.value}[ \t]*{ANNOTATION}=[ \t]*{creator}"
             return re.search(made, self.tree.outline.code) is not None
-        if not isinstance(receiver, cst.Name):
+        if not isinstance(receiver, syntax.Name):
             return False
         scope = self.tree.scope[receiver].owner(receiver.value)
         stores = scope.stores.get(receiver.value, ()) if scope is not None else ()
         for store in stores:
             value = assigned_value(self.tree, store)
-            if isinstance(value, cst.Call) and self._creates(value):
+            if isinstance(value, syntax.Call) and self._creates(value):
                 return True
             note = self.tree.annotation(self.tree.parent[store])
             if note is not None and re.search(r"\bTask\b", self.tree.code_of(note)):
                 return True
         return False
 
-    def _creates(self, call: cst.Call) -> bool:
+    def _creates(self, call: syntax.Call) -> bool:
         creator = self.ownership.sites.creator(self.tree, call.func)
         return creator is not None or last_name(call.func).endswith("create_task")
 
-    def _is_broken(self, call: cst.Call, callback: cst.BaseExpression) -> bool:
-        if isinstance(callback, cst.Call):
+    def _is_broken(self, call: syntax.Call, callback: syntax.BaseExpression) -> bool:
+        if isinstance(callback, syntax.Call):
             return self._is_called_already(callback)
-        if isinstance(callback, cst.Lambda):
+        if isinstance(callback, syntax.Lambda):
             return not _takes_one(callback.params, bound=False)
-        if isinstance(callback, cst.Attribute) and callback.attr.value in ("discard", "remove"):
+        if isinstance(callback, syntax.Attribute) and callback.attr.value in ("discard", "remove"):
             return self._is_other_container(call, callback.value)
         home, function = self.function(callback)
         if function is None:
             return False
-        bound = isinstance(callback, cst.Attribute)
+        bound = isinstance(callback, syntax.Attribute)
         return (
-            function.asynchronous is not None
+            function.asynchronous
             or (not function.decorators and not _takes_one(function.params, bound=bound))
             or self._leaks_on_failure(home, function)
         )
 
     @staticmethod
-    def _is_called_already(callback: cst.Call) -> bool:
+    def _is_called_already(callback: syntax.Call) -> bool:
         """``add_done_callback(tasks.discard(task))``: empties the set now, registers None."""
         func = callback.func
         return (
-            isinstance(func, cst.Attribute)
+            isinstance(func, syntax.Attribute)
             and func.attr.value in _TAKERS - {"pop"}
             and (func.attr.value == "clear" or len(callback.args) == 1)
         )
 
-    def _is_other_container(self, call: cst.Call, discarded_from: cst.BaseExpression) -> bool:
+    def _is_other_container(self, call: syntax.Call, discarded_from: syntax.BaseExpression) -> bool:
         """Tell whether the task was surely added to a container other than ``discarded_from``."""
         tree = self.tree
         function = tree.function_around(call)
-        task = dotted_text(call.func.value) if isinstance(call.func, cst.Attribute) else None
+        task = dotted_text(call.func.value) if isinstance(call.func, syntax.Attribute) else None
         target = dotted_text(discarded_from)
-        if not isinstance(function, cst.FunctionDef) or task is None or target is None:
+        if not isinstance(function, syntax.FunctionDef) or task is None or target is None:
             return False
         if self._may_be_alias(discarded_from):
             return False
-        added: list[cst.BaseExpression] = []
+        added: list[syntax.BaseExpression] = []
         for other in tree.calls_near(task.partition(".")[0]):
             filler = other.func
             if (
-                isinstance(filler, cst.Attribute)
+                isinstance(filler, syntax.Attribute)
                 and filler.attr.value in _FILLERS
                 and len(other.args) == 1
                 and dotted_text(other.args[0].value) == task
@@ -175,7 +177,7 @@ class Callbacks:
         )
 
     def _is_discarded_from(
-        self, task: str, paths: list[str | None], function: cst.FunctionDef
+        self, task: str, paths: list[str | None], function: syntax.FunctionDef
     ) -> bool:
         """Tell whether another callback of ``task`` takes it out of one of ``paths``."""
         for call in self.tree.marked_calls():
@@ -183,8 +185,8 @@ class Callbacks:
                 continue
             callback = call.args[0].value
             if (
-                isinstance(callback, cst.Attribute)
-                and isinstance(call.func, cst.Attribute)
+                isinstance(callback, syntax.Attribute)
+                and isinstance(call.func, syntax.Attribute)
                 and dotted_text(call.func.value) == task
                 and dotted_text(callback.value) in paths
                 and self.tree.function_around(call) is function
@@ -192,14 +194,14 @@ class Callbacks:
                 return True
         return False
 
-    def _may_be_alias(self, container: cst.BaseExpression) -> bool:
+    def _may_be_alias(self, container: syntax.BaseExpression) -> bool:
         """Tell whether two names may mean one container: anything but a fresh or module one."""
-        root: cst.BaseExpression = container
-        while isinstance(root, cst.Attribute):
+        root: syntax.BaseExpression = container
+        while isinstance(root, syntax.Attribute):
             root = root.value
-        if not isinstance(root, cst.Name):
+        if not isinstance(root, syntax.Name):
             return True
-        if isinstance(container, cst.Attribute):
+        if isinstance(container, syntax.Attribute):
             name = container.attr.value
             made = rf"\.{name}[ \t]*{ANNOTATION}=[ \t]*(?:set\(|\{{\}}|\[\]|\w+\(default_factory)"
             return root.value != "self" or not self.tree.outline.has(made)
@@ -211,29 +213,29 @@ class Callbacks:
             )
         makers = [assigned_value(self.tree, store) for store in scope.stores.get(root.value, ())]
         return not makers or not all(
-            isinstance(maker, (cst.List, cst.Set, cst.Dict))
-            or (isinstance(maker, cst.Call) and last_name(maker.func) in ("set", "list", "dict"))
+            isinstance(maker, (syntax.List, syntax.Set, syntax.Dict))
+            or (isinstance(maker, syntax.Call) and last_name(maker.func) in ("set", "list", "dict"))
             for maker in makers
         )
 
-    def function(self, callback: cst.BaseExpression) -> tuple[Tree, cst.FunctionDef | None]:
+    def function(self, callback: syntax.BaseExpression) -> tuple[Tree, syntax.FunctionDef | None]:
         """Return the same-file function that ``callback`` names, and the tree that it is in."""
         tree = self.tree
-        if isinstance(callback, cst.Name):
+        if isinstance(callback, syntax.Name):
             scope = tree.scope[callback].owner(callback.value)
             if scope is not None and scope.kind == "function":
                 holders = [tree.parent[store] for store in scope.stores.get(callback.value, ())]
                 only = holders[0] if len(holders) == 1 else None
-                return tree, only if isinstance(only, cst.FunctionDef) else None
+                return tree, only if isinstance(only, syntax.FunctionDef) else None
         found = find_helper(tree, callback, self.ownership.parse)
         return (found.tree, found.function) if found is not None else (tree, None)
 
     @staticmethod
-    def _leaks_on_failure(home: Tree, function: cst.FunctionDef) -> bool:
+    def _leaks_on_failure(home: Tree, function: syntax.FunctionDef) -> bool:
         """``t.result()`` before ``s.discard(t)``: a failed task is never taken out."""
         params = [*function.params.posonly_params, *function.params.params]
         body = function.body
-        if not params or not isinstance(body, cst.IndentedBlock):
+        if not params or not isinstance(body, syntax.IndentedBlock):
             return False
         name = params[-1].name.value
         if not re.search(r"\.\s*result\b", home.outline.code[home.region.start : home.region.end]):
@@ -241,11 +243,11 @@ class Callbacks:
         home.whole()
         raises = False
         for statement in body.body:
-            if not isinstance(statement, cst.SimpleStatementLine):
+            if not isinstance(statement, syntax.SimpleStatementLine):
                 continue
             for call in (node for small in statement.body for node in _calls(small)):
                 func = call.func
-                if not isinstance(func, cst.Attribute):
+                if not isinstance(func, syntax.Attribute):
                     continue
                 if func.attr.value == "result" and dotted_text(func.value) == name:
                     raises = True
@@ -258,7 +260,7 @@ class Callbacks:
         return False
 
 
-def _takes_one(params: cst.Parameters, *, bound: bool) -> bool:
+def _takes_one(params: syntax.Parameters, *, bound: bool) -> bool:
     """Tell whether a function can be called with the task alone; ``bound`` adds ``self``."""
     positional = [*params.posonly_params, *params.params]
     required = [param for param in positional if param.default is None]
@@ -268,17 +270,17 @@ def _takes_one(params: cst.Parameters, *, bound: bool) -> bool:
     return (
         not needed
         and len(required) <= given
-        and (most >= given or isinstance(params.star_arg, cst.Param))
+        and (most >= given or isinstance(params.star_arg, syntax.Param))
     )
 
 
-def _calls(node: cst.CSTNode) -> list[cst.Call]:
+def _calls(node: syntax.Node) -> list[syntax.Call]:
     """Return the calls in a simple statement, in no particular order."""
-    found: list[cst.Call] = []
+    found: list[syntax.Call] = []
     stack = [node]
     while stack:
         at = stack.pop()
-        if isinstance(at, cst.Call):
+        if isinstance(at, syntax.Call):
             found.append(at)
-        stack += at.children
+        stack += [child for _, child in children(at)]
     return found

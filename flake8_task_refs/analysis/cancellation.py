@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-import libcst as cst
-
-from flake8_task_refs.analysis.tree import Tree, dotted_text, last_name, last_small
+from flake8_task_refs.analysis import syntax
+from flake8_task_refs.analysis.syntax import dotted_text, last_name
+from flake8_task_refs.analysis.tree import Tree, last_small
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 _RESULT: Final = re.compile(r"\.\s*(?:result|exception)\b")
 
 
-def swallower(tree: Tree, node: cst.CSTNode) -> cst.CSTNode | None:
+def swallower(tree: Tree, node: syntax.Node) -> syntax.Node | None:
     """Return the part of ``node``, a statement in a loop, that swallows a cancellation, if any."""
-    if isinstance(node, cst.With):
+    if isinstance(node, syntax.With):
         entered = any(_names_cancellation(tree, item.item) for item in node.items)
         swallows = entered and _awaits(tree, node.body) and not _is_last_try(node.body)
         return node.items[0].item if swallows else None
-    if not isinstance(node, (cst.Try, cst.TryStar)) or not _awaits(tree, node.body):
+    if not isinstance(node, (syntax.Try, syntax.TryStar)) or not _awaits(tree, node.body):
         return None
     if _is_last_try(node.body) or (node.orelse is not None and _is_last_try(node.orelse.body)):
         return None
     if node.finalbody is not None and any(
-        isinstance(inner, cst.Continue) for inner in tree.walk(node.finalbody)
+        isinstance(inner, syntax.Continue) for inner in tree.walk(node.finalbody)
     ):
         return node.finalbody
     # Only the first handler that fits is run.
@@ -42,16 +42,16 @@ def swallower(tree: Tree, node: cst.CSTNode) -> cst.CSTNode | None:
 
 
 def swallowers(
-    tree: Tree, function: cst.FunctionDef
-) -> Iterator[tuple[cst.While | cst.For, cst.CSTNode]]:
+    tree: Tree, function: syntax.FunctionDef
+) -> Iterator[tuple[syntax.While | syntax.For, syntax.Node]]:
     """Yield the loops of ``function`` that go on after a cancellation, each with what caught it.
 
     A loop whose body cancels something itself may catch just that, and is passed over.
     """
     for loop in tree.walk(function.body):
-        if not isinstance(loop, (cst.While, cst.For)) or cancels(tree, loop.body):
+        if not isinstance(loop, (syntax.While, syntax.For)) or cancels(tree, loop.body):
             continue
-        if isinstance(loop, cst.For) and loop.asynchronous is None:
+        if isinstance(loop, syntax.For) and not loop.asynchronous:
             continue
         for node in tree.walk(loop.body):
             catcher = swallower(tree, node)
@@ -59,43 +59,47 @@ def swallowers(
                 yield loop, catcher
 
 
-def _is_last_try(body: cst.BaseSuite) -> bool:
+def _is_last_try(body: syntax.BaseSuite) -> bool:
     """Tell whether a loop is left as soon as ``body`` is through: it only tries again."""
     last = body.body[-1] if body.body else None
-    small = last.body[-1] if isinstance(last, cst.SimpleStatementLine) else last
-    return isinstance(small, (cst.Break, cst.Return))
+    small = last.body[-1] if isinstance(last, syntax.SimpleStatementLine) else last
+    return isinstance(small, (syntax.Break, syntax.Return))
 
 
-def is_wide(handler: cst.ExceptHandler) -> bool:
+def is_wide(handler: syntax.ExceptHandler) -> bool:
     """Tell whether ``handler`` catches every error."""
     kind = handler.type
     if kind is None:
         return True
-    kinds = [element.value for element in kind.elements] if isinstance(kind, cst.Tuple) else [kind]
+    kinds = (
+        [element.value for element in kind.elements] if isinstance(kind, syntax.Tuple) else [kind]
+    )
     return any(last_name(item) in ("Exception", "BaseException") for item in kinds)
 
 
-def _catches(handler: cst.ExceptHandler | cst.ExceptStarHandler) -> bool:
+def _catches(handler: syntax.ExceptHandler | syntax.ExceptStarHandler) -> bool:
     """Tell whether ``handler`` catches a CancelledError."""
     kind = handler.type
     if kind is None:
         return True
-    kinds = [element.value for element in kind.elements] if isinstance(kind, cst.Tuple) else [kind]
+    kinds = (
+        [element.value for element in kind.elements] if isinstance(kind, syntax.Tuple) else [kind]
+    )
     return any(last_name(item) in ("CancelledError", "BaseException") for item in kinds)
 
 
-def _may_hold_any(tree: Tree, errors: cst.CSTNode | None) -> bool:
+def _may_hold_any(tree: Tree, errors: syntax.Node | None) -> bool:
     """Tell whether ``errors`` names a constant, such as ``ERRORS``, and no class of errors."""
     return errors is not None and any(
-        isinstance(node, cst.Name) and node.value.isupper() and len(node.value) > 1
+        isinstance(node, syntax.Name) and node.value.isupper() and len(node.value) > 1
         for node in tree.walk(errors)
     )
 
 
-def _names_cancellation(tree: Tree, manager: cst.BaseExpression) -> bool:
+def _names_cancellation(tree: Tree, manager: syntax.BaseExpression) -> bool:
     """Tell whether a context manager is ``suppress(CancelledError)``."""
     return (
-        isinstance(manager, cst.Call)
+        isinstance(manager, syntax.Call)
         and last_name(manager.func) == "suppress"
         and any(
             last_name(node) in ("CancelledError", "BaseException") for node in tree.walk(manager)
@@ -103,28 +107,31 @@ def _names_cancellation(tree: Tree, manager: cst.BaseExpression) -> bool:
     )
 
 
-def _awaits(tree: Tree, body: cst.CSTNode) -> bool:
+def _awaits(tree: Tree, body: syntax.Node) -> bool:
     """Tell whether ``body`` awaits anything but a bare name: that may be somebody else's task."""
     return any(
-        isinstance(node, cst.Await) and not isinstance(node.expression, (cst.Name, cst.Attribute))
+        isinstance(node, syntax.Await)
+        and not isinstance(node.expression, (syntax.Name, syntax.Attribute))
         for node in tree.walk(body)
     )
 
 
-def _leaves(tree: Tree, body: cst.CSTNode) -> bool:
-    leaving = (cst.Raise, cst.Return, cst.Break)
+def _leaves(tree: Tree, body: syntax.Node) -> bool:
+    leaving = (syntax.Raise, syntax.Return, syntax.Break)
     return any(isinstance(node, leaving) for node in tree.walk(body))
 
 
-def cancels(tree: Tree, body: cst.CSTNode) -> bool:
+def cancels(tree: Tree, body: syntax.Node) -> bool:
     """Tell whether ``body`` cancels something itself: the handler may be for that."""
     return any(
-        isinstance(node, cst.Call) and last_name(node.func) == "cancel" and not node.args
+        isinstance(node, syntax.Call) and last_name(node.func) == "cancel" and not node.args
         for node in tree.walk(body)
     )
 
 
-def unguarded_results(tree: Tree, callback: cst.FunctionDef | cst.Lambda) -> list[cst.Call]:
+def unguarded_results(
+    tree: Tree, callback: syntax.FunctionDef | syntax.Lambda
+) -> list[syntax.Call]:
     """Return where a done-callback asks a task that may be cancelled for its result: TSK302."""
     params = [*callback.params.posonly_params, *callback.params.params]
     if not params:
@@ -132,9 +139,9 @@ def unguarded_results(tree: Tree, callback: cst.FunctionDef | cst.Lambda) -> lis
     name = params[-1].name.value
     if not _RESULT.search(tree.outline.source, tree.region.start, tree.region.end):
         return []
-    asks: list[cst.Call] = []
+    asks: list[syntax.Call] = []
     for node in tree.walk(callback.body):
-        if not isinstance(node, cst.Call) or not isinstance(node.func, cst.Attribute):
+        if not isinstance(node, syntax.Call) or not isinstance(node.func, syntax.Attribute):
             continue
         if dotted_text(node.func.value) != name:
             continue
@@ -149,17 +156,17 @@ def unguarded_results(tree: Tree, callback: cst.FunctionDef | cst.Lambda) -> lis
     ]
 
 
-def _settles(tree: Tree, before: cst.Call, ask: cst.Call) -> bool:
+def _settles(tree: Tree, before: syntax.Call, ask: syntax.Call) -> bool:
     """Tell whether nobody comes to ``ask`` if the task was cancelled, as ``before`` asked it, too.
 
     It has raised then, and who caught that, has left, or has told what is asked before ``ask``.
     """
-    at: cst.CSTNode = before
+    at: syntax.Node = before
     for outer in tree.ancestors(before):
         together = tree.holds(outer, ask)
         if not _always_runs(outer, at):
             return False
-        if isinstance(outer, cst.Try):
+        if isinstance(outer, syntax.Try):
             catcher = next((handler for handler in outer.handlers if _catches(handler)), None)
             if together:
                 # Only the first handler that fits is run.
@@ -173,7 +180,7 @@ def _settles(tree: Tree, before: cst.Call, ask: cst.Call) -> bool:
                 and not _is_told(tree, outer, ask)
             ):
                 return False
-        elif isinstance(outer, cst.With) and not together:
+        elif isinstance(outer, syntax.With) and not together:
             if any(_names_cancellation(tree, item.item) for item in outer.items):
                 return False
         elif together:
@@ -182,49 +189,57 @@ def _settles(tree: Tree, before: cst.Call, ask: cst.Call) -> bool:
     return False
 
 
-def _always_runs(outer: cst.CSTNode, part: cst.CSTNode) -> bool:
+def _always_runs(outer: syntax.Node, part: syntax.Node) -> bool:
     """Tell whether ``part`` of ``outer`` runs whenever that does, and before the rest of it."""
     match outer:
-        case cst.BooleanOperation() | cst.Comparison():
+        case syntax.BooleanOperation() | syntax.Comparison():
             return outer.left is part
-        case cst.If() | cst.IfExp() | cst.While() | cst.Assert():
+        case syntax.If() | syntax.IfExp() | syntax.While() | syntax.Assert():
             return outer.test is part
-        case cst.For():
+        case syntax.For():
             return outer.iter is part
-        case cst.Try():
+        case syntax.Try():
             return outer.body is part
-        case cst.Match():
+        case syntax.Match():
             return outer.subject is part
-        case cst.CompFor() | cst.FunctionDef() | cst.Lambda() | cst.TryStar() | cst.MatchCase():
+        case (
+            syntax.CompFor()
+            | syntax.FunctionDef()
+            | syntax.Lambda()
+            | syntax.TryStar()
+            | syntax.MatchCase()
+        ):
             return False
-        case cst.GeneratorExp() | cst.ListComp() | cst.SetComp() | cst.DictComp():
+        case syntax.GeneratorExp() | syntax.ListComp() | syntax.SetComp() | syntax.DictComp():
             return False
     return True
 
 
-def _surely_leaves(tree: Tree, body: cst.BaseSuite, ask: cst.CSTNode) -> bool:
+def _surely_leaves(tree: Tree, body: syntax.BaseSuite, ask: syntax.Node) -> bool:
     """Tell whether control never runs from the end of ``body`` to the later ``ask``."""
     small = last_small(body)
-    if isinstance(small, cst.If):
+    if isinstance(small, syntax.If):
         return _each_way_leaves(tree, small, ask)
-    if isinstance(small, (cst.Break, cst.Continue)):
-        loops = (at.body for at in tree.ancestors(body) if isinstance(at, (cst.While, cst.For)))
+    if isinstance(small, (syntax.Break, syntax.Continue)):
+        loops = (
+            at.body for at in tree.ancestors(body) if isinstance(at, (syntax.While, syntax.For))
+        )
         return tree.holds(next(loops, tree.module), ask)
-    if isinstance(small, cst.Expr) and isinstance(small.value, cst.Call):
+    if isinstance(small, syntax.Expr) and isinstance(small.value, syntax.Call):
         return last_name(small.value.func) in ("exit", "_exit", "abort")
-    return isinstance(small, (cst.Return, cst.Raise))
+    return isinstance(small, (syntax.Return, syntax.Raise))
 
 
-def _each_way_leaves(tree: Tree, node: cst.If, ask: cst.CSTNode) -> bool:
+def _each_way_leaves(tree: Tree, node: syntax.If, ask: syntax.Node) -> bool:
     rest = node.orelse
     if rest is None or not _surely_leaves(tree, node.body, ask):
         return False
-    if isinstance(rest, cst.If):
+    if isinstance(rest, syntax.If):
         return _each_way_leaves(tree, rest, ask)
     return _surely_leaves(tree, rest.body, ask)
 
 
-def _is_told(tree: Tree, around: cst.Try, ask: cst.Call) -> bool:
+def _is_told(tree: Tree, around: syntax.Try, ask: syntax.Call) -> bool:
     """Tell whether a condition of ``ask`` looks at a name that ``around``, before it, binds.
 
     ``error = None`` in a handler, then ``if error:`` or ``if error is None: return``.
@@ -232,43 +247,43 @@ def _is_told(tree: Tree, around: cst.Try, ask: cst.Call) -> bool:
     bound = {
         target.target.value
         for node in tree.walk(around)
-        if isinstance(node, cst.Assign)
+        if isinstance(node, syntax.Assign)
         for target in node.targets
-        if isinstance(target.target, cst.Name)
+        if isinstance(target.target, syntax.Name)
     }
-    conditions: list[cst.CSTNode] = []
+    conditions: list[syntax.Node] = []
     for block, statement in tree.blocks(ask):
         for other in getattr(block, "body", ()):
             if other is statement:
                 break
-            if isinstance(other, cst.If) and _surely_leaves(tree, other.body, ask):
+            if isinstance(other, syntax.If) and _surely_leaves(tree, other.body, ask):
                 conditions.append(other.test)
         holder = tree.parent.get(block)
-        if isinstance(holder, cst.If):
+        if isinstance(holder, syntax.If):
             conditions.append(holder.test)
     return any(
-        isinstance(node, cst.Name) and node.value in bound
+        isinstance(node, syntax.Name) and node.value in bound
         for condition in conditions
         for node in tree.walk(condition)
     )
 
 
-def _is_guarded(tree: Tree, node: cst.CSTNode) -> bool:
+def _is_guarded(tree: Tree, node: syntax.Node) -> bool:
     """Tell whether a try statement or ``suppress`` around ``node`` catches CancelledError.
 
     A constant of the file that holds classes of errors may hold this one.
     """
     for outer in tree.ancestors(node):
-        if isinstance(outer, (cst.FunctionDef, cst.Lambda)):
+        if isinstance(outer, (syntax.FunctionDef, syntax.Lambda)):
             break
-        if isinstance(outer, cst.Try) and tree.holds(outer.body, node):
+        if isinstance(outer, syntax.Try) and tree.holds(outer.body, node):
             guarded = any(
                 _catches(handler) or _may_hold_any(tree, handler.type) for handler in outer.handlers
             )
-        elif isinstance(outer, cst.With):
+        elif isinstance(outer, syntax.With):
             guarded = any(
                 _names_cancellation(tree, item.item)
-                or (isinstance(item.item, cst.Call) and _may_hold_any(tree, item.item))
+                or (isinstance(item.item, syntax.Call) and _may_hold_any(tree, item.item))
                 for item in outer.items
             )
         else:

@@ -1,6 +1,6 @@
 """``check_source``: the only pipeline. Every door and every test calls it.
 
-sieve -> outline -> regions -> (names, sites, ownership, verdict) -> findings. libcst sees only
+sieve -> outline -> regions -> (names, sites, ownership, verdict) -> findings. A parser sees only
 the regions that mention a task; a region that does not parse alone is read with its whole file.
 """
 
@@ -23,9 +23,8 @@ from flake8_task_refs.rules import BY_CODE, RULES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from libcst import CSTNode
-
     from flake8_task_refs.analysis.sites import CreationSite
+    from flake8_task_refs.analysis.syntax import Node
     from flake8_task_refs.analysis.tree import Tree
     from flake8_task_refs.analysis.verdict import Judge, Verdict
 
@@ -116,7 +115,7 @@ class Module:
 
     def __init__(self, text: str, settings: Settings, *, whole_file: bool = False) -> None:
         """Take the source, newlines normalised. Its methods raise ``SourceError``."""
-        # libcst is imported here, not by whoever imports check_source: most files never get here.
+        # Imported here, not by whoever imports check_source: most files never get here.
         from flake8_task_refs.analysis.names import Names  # noqa: PLC0415
         from flake8_task_refs.analysis.sites import Sites  # noqa: PLC0415
 
@@ -256,7 +255,7 @@ class Module:
         detail = self._details.get(region, Detail())
         if self._in_excerpts and not detail.everything:
             if region.end - region.start <= _SHORT:
-                # If libcst cannot read it, an excerpt may leave out what is odd.
+                # If nobody can read it, an excerpt may leave out what is odd.
                 with contextlib.suppress(SourceError):
                     return Tree(self.outline, region, light=True)
             lines = self._lines.get(region)
@@ -296,7 +295,7 @@ class Module:
             ]
         return found
 
-    def _is_of(self, tree: Tree, node: CSTNode) -> bool:
+    def _is_of(self, tree: Tree, node: Node) -> bool:
         """Tell whether ``node`` is judged in ``tree``.
 
         A top-level statement may hold functions, which are regions of their own.

@@ -10,19 +10,19 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-import libcst as cst
-
+from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.effects import CLOSERS
 from flake8_task_refs.analysis.names import assigned_value
 from flake8_task_refs.analysis.outline import ANNOTATION
 from flake8_task_refs.analysis.sieve import word_offsets
-from flake8_task_refs.analysis.tree import Tree, dotted_text, last_name
+from flake8_task_refs.analysis.syntax import dotted_text, last_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from flake8_task_refs.analysis.outline import Outline
     from flake8_task_refs.analysis.ownership import Hold, Ownership
+    from flake8_task_refs.analysis.tree import Tree
 
 _NEW: Final = (
     r"(?:\{\}|\[\]|(?:\w+\.)*(?:set|list|dict|deque|defaultdict|OrderedDict)(?:\[[^\n()]*\])?"
@@ -91,15 +91,15 @@ class Containers:
         """The module's source with strings and comments blanked out."""
         return self.outline.code
 
-    def grow(self, ownership: Ownership, call: cst.Call, holds: list[Hold]) -> bool:
+    def grow(self, ownership: Ownership, call: syntax.Call, holds: list[Hold]) -> bool:
         """Tell whether the tasks of ``call`` pile up for ever in the containers of ``holds``."""
         return all(self._grows(ownership, call, hold.node) for hold in holds)
 
-    def _grows(self, ownership: Ownership, call: cst.Call, container: cst.CSTNode) -> bool:
+    def _grows(self, ownership: Ownership, call: syntax.Call, container: syntax.Node) -> bool:
         path = dotted_text(container)
         tree = ownership.tree
         function = tree.function_around(call)
-        if path is None or not isinstance(function, cst.FunctionDef):
+        if path is None or not isinstance(function, syntax.FunctionDef):
             return False
         name = last_name(container)
         return (
@@ -164,19 +164,19 @@ class Containers:
         name = homes[-1].name if homes else ""
         return name in CLOSERS or _CLOSING.match(name) is not None
 
-    def _uses_slots(self, tree: Tree, function: cst.FunctionDef, path: str) -> bool:
+    def _uses_slots(self, tree: Tree, function: syntax.FunctionDef, path: str) -> bool:
         """Tell whether ``function`` stores under keys that may be used again."""
         for node in tree.walk(function.body):
-            if not isinstance(node, cst.Subscript) or dotted_text(node.value) != path:
+            if not isinstance(node, syntax.Subscript) or dotted_text(node.value) != path:
                 continue
-            if isinstance(tree.parent[node], cst.AssignTarget):
+            if isinstance(tree.parent[node], syntax.AssignTarget):
                 keys = list(_keys(node))
                 # What is called `command` beside another key, is one of a few.
-                telling = keys[:1] + [key for key in keys if isinstance(key, cst.Call)]
+                telling = keys[:1] + [key for key in keys if isinstance(key, syntax.Call)]
                 return not any(_is_unique(tree, key) for key in telling)
         return False
 
-    def _is_awaited(self, ownership: Ownership, call: cst.Call, name: str) -> bool:
+    def _is_awaited(self, ownership: Ownership, call: syntax.Call, name: str) -> bool:
         """Tell whether the container is awaited as a whole, time and again.
 
         An await after an endless loop that fills it, or when its owner closes, comes too late.
@@ -191,7 +191,7 @@ class Containers:
         return known
 
     def _runs_again(
-        self, ownership: Ownership, call: cst.Call, function: cst.FunctionDef, container: str
+        self, ownership: Ownership, call: syntax.Call, function: syntax.FunctionDef, container: str
     ) -> bool:
         """Tell whether ``function`` surely runs again and again for one container.
 
@@ -202,17 +202,17 @@ class Containers:
         if _unbounded(loops):
             return True
         if any(
-            isinstance(loop, cst.While) and _names(tree, loop.test, container) for loop in loops
+            isinstance(loop, syntax.While) and _names(tree, loop.test, container) for loop in loops
         ):
             return False  # `while len(tasks) < 3`
         given = {param.name.value for param in _parameters(function)} - {"self", "cls"}
         if self._is_guarded(tree, call, given):
             return False
         outer = function
-        while isinstance(around := tree.function_around(outer), cst.FunctionDef):
+        while isinstance(around := tree.function_around(outer), syntax.FunctionDef):
             outer = around
         first = call.args[0].value if call.args else None
-        if isinstance(first, cst.Name) and first.value in given:
+        if isinstance(first, syntax.Name) and first.value in given:
             return True  # a spawner: it is given the coroutine
         if any(_ROUTE.search(tree.code_of(d.decorator)) for d in outer.decorators):
             return True
@@ -234,7 +234,7 @@ class Containers:
         return re.search(handed, self.code) is not None
 
     @staticmethod
-    def _is_guarded(tree: Tree, call: cst.Call, given: set[str]) -> bool:
+    def _is_guarded(tree: Tree, call: syntax.Call, given: set[str]) -> bool:
         """Tell whether an ``if not started:`` or an early return lets only one start happen.
 
         A condition on nothing but what the function is ``given`` says nothing of earlier calls.
@@ -242,7 +242,7 @@ class Containers:
         for block, statement in tree.blocks(call):
             outer = tree.parent[block]
             if (
-                isinstance(outer, cst.If)
+                isinstance(outer, syntax.If)
                 and _is_negative(outer.test)
                 and not _asks_only(tree, outer.test, given)
             ):
@@ -251,14 +251,14 @@ class Containers:
                 if earlier is statement:
                     break
                 if (
-                    isinstance(earlier, cst.If)
+                    isinstance(earlier, syntax.If)
                     and _returns(earlier)
                     and not _asks_only(tree, earlier.test, given)
                 ):
                     return True
         return False
 
-    def has_discard(self, ownership: Ownership, call: cst.Call, hold: Hold) -> bool:
+    def has_discard(self, ownership: Ownership, call: syntax.Call, hold: Hold) -> bool:
         """Tell whether the function around ``call`` has tasks taken out of the container again."""
         path = dotted_text(hold.node)
         if path is None:
@@ -271,32 +271,28 @@ class Containers:
         return re.search(pattern, text) is not None
 
 
-def _unbounded(loops: list[cst.While | cst.For]) -> list[cst.While | cst.For]:
+def _unbounded(loops: list[syntax.While | syntax.For]) -> list[syntax.While | syntax.For]:
     """Return the loops that go on until somebody stops them: ``while True``, ``async for``."""
     return [
         loop
         for loop in loops
-        if (
-            _waits_for_a_sign(loop.test)
-            if isinstance(loop, cst.While)
-            else loop.asynchronous is not None
-        )
+        if (_waits_for_a_sign(loop.test) if isinstance(loop, syntax.While) else loop.asynchronous)
     ]
 
 
-def _waits_for_a_sign(test: cst.BaseExpression) -> bool:
+def _waits_for_a_sign(test: syntax.BaseExpression) -> bool:
     """Tell whether a loop's condition is a constant, or a flag: ``not self.closed``."""
-    if isinstance(test, cst.UnaryOperation):
+    if isinstance(test, syntax.UnaryOperation):
         test = test.expression
-    if isinstance(test, cst.BooleanOperation):
+    if isinstance(test, syntax.BooleanOperation):
         return _waits_for_a_sign(test.left) and _waits_for_a_sign(test.right)
-    if isinstance(test, cst.Integer):
+    if isinstance(test, syntax.Integer):
         return True
-    return _FLAG.search(last_name(test.func if isinstance(test, cst.Call) else test)) is not None
+    return _FLAG.search(last_name(test.func if isinstance(test, syntax.Call) else test)) is not None
 
 
-def _names(tree: Tree, test: cst.BaseExpression, name: str) -> bool:
-    return any(isinstance(node, cst.Name) and node.value == name for node in tree.walk(test))
+def _names(tree: Tree, test: syntax.BaseExpression, name: str) -> bool:
+    return any(isinstance(node, syntax.Name) and node.value == name for node in tree.walk(test))
 
 
 def _awaits(code: str, name: str) -> list[int]:
@@ -316,42 +312,44 @@ def _awaits(code: str, name: str) -> list[int]:
     return found + [match.start() for match in re.finditer(each, code)]
 
 
-def _keys(node: cst.Subscript) -> Iterator[cst.BaseExpression]:
+def _keys(node: syntax.Subscript) -> Iterator[syntax.BaseExpression]:
     """Yield the parts of a key: ``a[b, c]`` and ``a[(b, c)]`` are the same."""
     for element in node.slice:
-        if isinstance(element.slice, cst.Index):
+        if isinstance(element.slice, syntax.Index):
             value = element.slice.value
-            if isinstance(value, cst.Tuple):
+            if isinstance(value, syntax.Tuple):
                 yield from (part.value for part in value.elements)
             else:
                 yield value
 
 
-def _is_unique(tree: Tree, key: cst.BaseExpression) -> bool:
+def _is_unique(tree: Tree, key: syntax.BaseExpression) -> bool:
     """Tell whether no two tasks share ``key``: the number of a request, an ``id()``."""
-    if isinstance(key, cst.Call):
+    if isinstance(key, syntax.Call):
         name = last_name(key.func)
         if name == "str" and key.args:
             return _is_unique(tree, key.args[0].value)
         return name in _MAKES_UNIQUE
-    if isinstance(key, cst.Name):
+    if isinstance(key, syntax.Name):
         scope = tree.scope[key].owner(key.value)
         stores = scope.stores.get(key.value, ()) if scope is not None else ()
         made = assigned_value(tree, stores[0]) if len(stores) == 1 else None
-        if isinstance(made, cst.Call) and _is_unique(tree, made):
+        if isinstance(made, syntax.Call) and _is_unique(tree, made):
             return True
     return _UNIQUE_KEY.match(last_name(key)) is not None
 
 
-def _asks_only(tree: Tree, test: cst.BaseExpression, given: set[str]) -> bool:
+def _asks_only(tree: Tree, test: syntax.BaseExpression, given: set[str]) -> bool:
     """Tell whether a condition looks at nothing but the parameters ``given``."""
     nodes = list(tree.walk(test))
-    attributes = [node.attr for node in nodes if isinstance(node, cst.Attribute)]
-    names = {node.value for node in nodes if isinstance(node, cst.Name) and node not in attributes}
+    attributes = [node.attr for node in nodes if isinstance(node, syntax.Attribute)]
+    names = {
+        node.value for node in nodes if isinstance(node, syntax.Name) and node not in attributes
+    }
     return bool(names) and names <= given | {"None", "True", "False", "isinstance", "len", "str"}
 
 
-def _parameters(function: cst.FunctionDef) -> list[cst.Param]:
+def _parameters(function: syntax.FunctionDef) -> list[syntax.Param]:
     return [
         *function.params.posonly_params,
         *function.params.params,
@@ -359,18 +357,18 @@ def _parameters(function: cst.FunctionDef) -> list[cst.Param]:
     ]
 
 
-def _is_negative(test: cst.BaseExpression) -> bool:
+def _is_negative(test: syntax.BaseExpression) -> bool:
     """Tell whether a condition asks for the absence of something."""
-    if isinstance(test, cst.UnaryOperation):
-        return isinstance(test.operator, cst.Not)
-    if isinstance(test, cst.BooleanOperation):
+    if isinstance(test, syntax.UnaryOperation):
+        return test.operator == "not"
+    if isinstance(test, syntax.BooleanOperation):
         return _is_negative(test.left) or _is_negative(test.right)
-    return isinstance(test, cst.Comparison) and any(
-        isinstance(target.operator, (cst.Is, cst.NotIn)) for target in test.comparisons
+    return isinstance(test, syntax.Comparison) and any(
+        target.operator in ("is", "not in") for target in test.comparisons
     )
 
 
-def _returns(statement: cst.If) -> bool:
+def _returns(statement: syntax.If) -> bool:
     """Tell whether the body of an ``if`` ends in a return."""
     last = statement.body.body[-1] if statement.body.body else None
-    return isinstance(last, cst.SimpleStatementLine) and isinstance(last.body[-1], cst.Return)
+    return isinstance(last, syntax.SimpleStatementLine) and isinstance(last.body[-1], syntax.Return)

@@ -9,16 +9,15 @@ from bisect import bisect_left, bisect_right
 from itertools import islice
 from typing import TYPE_CHECKING
 
-import libcst as cst
-
-from flake8_task_refs.analysis.tree import last_name
+from flake8_task_refs.analysis import syntax
+from flake8_task_refs.analysis.syntax import last_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from flake8_task_refs.analysis.tree import Tree
 
-_LOOPS = (cst.While, cst.For)
+_LOOPS = (syntax.While, syntax.For)
 
 
 class Flow:
@@ -28,20 +27,20 @@ class Flow:
         """Answer for ``tree``."""
         self.tree = tree
         # Where in a block the last return stands, and the last statement that never ends.
-        self._returns_in: dict[cst.CSTNode, int] = {}
-        self._endless_in: dict[cst.CSTNode, int] = {}
+        self._returns_in: dict[syntax.Node, int] = {}
+        self._endless_in: dict[syntax.Node, int] = {}
         # The stores of a name, told by the first, as `_blocks_of` sorts them.
-        self._stores_in: dict[cst.CSTNode, dict[cst.CSTNode, list[cst.Name]]] = {}
+        self._stores_in: dict[syntax.Node, dict[syntax.Node, list[syntax.Name]]] = {}
         # Answers of `_latest` (in the second, of all uses of a name, told by the first of them),
         # `_bound_later`, `_surely_bound` and `loops`: a function may bind one name a thousand
         # times, and each binding is held against each use.
-        self._latest_before: dict[cst.CSTNode, int] = {}
-        self._latest_of: dict[cst.CSTNode, list[int]] = {}
-        self._bound_later_in: dict[tuple[cst.CSTNode, cst.CSTNode], bool] = {}
-        self._surely_bound_in: dict[tuple[cst.CSTNode, cst.CSTNode], list[cst.Name]] = {}
-        self._loops_around: dict[cst.CSTNode, list[cst.While | cst.For]] = {}
+        self._latest_before: dict[syntax.Node, int] = {}
+        self._latest_of: dict[syntax.Node, list[int]] = {}
+        self._bound_later_in: dict[tuple[syntax.Node, syntax.Node], bool] = {}
+        self._surely_bound_in: dict[tuple[syntax.Node, syntax.Node], list[syntax.Name]] = {}
+        self._loops_around: dict[syntax.Node, list[syntax.While | syntax.For]] = {}
 
-    def reaches(self, start: cst.CSTNode, use: cst.CSTNode, stores: list[cst.Name]) -> bool:
+    def reaches(self, start: syntax.Node, use: syntax.Node, stores: list[syntax.Name]) -> bool:
         """Tell whether ``use`` can see what ``start`` bound, nothing bound anew in between.
 
         ``start`` is the binding (a name or the call that stored it), ``stores`` all that bind the
@@ -53,15 +52,15 @@ class Flow:
             return True
         return self._around(start, use, stores)
 
-    def is_one_of(self, name: cst.Name, names: list[cst.Name]) -> bool:
+    def is_one_of(self, name: syntax.Name, names: list[syntax.Name]) -> bool:
         """Tell whether ``name`` is among ``names``, which are in source order."""
         order = self.tree.order
         at = bisect_left(names, order[name], key=order.__getitem__)
         return names[at : at + 1] == [name]
 
     def may_reach(
-        self, start: cst.CSTNode, uses: list[cst.Name], stores: list[cst.Name]
-    ) -> Iterator[cst.Name]:
+        self, start: syntax.Node, uses: list[syntax.Name], stores: list[syntax.Name]
+    ) -> Iterator[syntax.Name]:
         """Yield those of ``uses`` that ``reaches`` may tell yes of, at a small cost for each.
 
         ``start`` and ``stores`` are as for ``reaches``; ``uses`` are in source order.
@@ -82,7 +81,7 @@ class Flow:
             if bound <= first:
                 yield use
 
-    def _latest(self, use: cst.CSTNode, stores: list[cst.Name]) -> int:
+    def _latest(self, use: syntax.Node, stores: list[syntax.Name]) -> int:
         """Return where the last of ``stores`` stands that has surely run before ``use``, or -1."""
         known = self._latest_before.get(use)
         if known is None:
@@ -95,8 +94,8 @@ class Flow:
         return known
 
     def _certain(
-        self, use: cst.CSTNode, stores: list[cst.Name], block: cst.CSTNode
-    ) -> Iterator[cst.Name]:
+        self, use: syntax.Node, stores: list[syntax.Name], block: syntax.Node
+    ) -> Iterator[syntax.Name]:
         """Yield those of ``stores`` in ``block`` that have surely run before ``use``, last first.
 
         All such stand in one of the blocks around ``use``: anywhere else may be passed by.
@@ -106,7 +105,7 @@ class Flow:
             if self._is_bound_before(inside[at], use):
                 yield inside[at]
 
-    def _is_bound_before(self, store: cst.Name, use: cst.CSTNode) -> bool:
+    def _is_bound_before(self, store: syntax.Name, use: syntax.Node) -> bool:
         """Tell whether ``store``, in a block around the later ``use``, binds before that runs."""
         _, statement = self.tree.blocks(store)[0]
         if self.tree.holds(statement, use):
@@ -114,7 +113,7 @@ class Flow:
             return isinstance(statement, _LOOPS) and self.tree.holds(statement.body, use)
         return not isinstance(statement, _LOOPS)
 
-    def _blocks_of(self, stores: list[cst.Name]) -> dict[cst.CSTNode, list[cst.Name]]:
+    def _blocks_of(self, stores: list[syntax.Name]) -> dict[syntax.Node, list[syntax.Name]]:
         """Return the blocks that ``stores`` stand in, those of each in source order.
 
         A parameter stands in none.
@@ -129,7 +128,7 @@ class Flow:
                     found.setdefault(block, []).append(store)
         return found
 
-    def _forward(self, start: cst.CSTNode, use: cst.CSTNode) -> bool:
+    def _forward(self, start: syntax.Node, use: syntax.Node) -> bool:
         """Tell whether control can run from ``start`` down to ``use`` without a loop's way back."""
         tree = self.tree
         below = dict(tree.blocks(use))
@@ -141,30 +140,30 @@ class Flow:
                 return False
         return True
 
-    def _apart(self, statement: cst.CSTNode, start: cst.CSTNode, use: cst.CSTNode) -> bool:
+    def _apart(self, statement: syntax.Node, start: syntax.Node, use: syntax.Node) -> bool:
         """Tell whether two places in one compound statement exclude each other."""
         tree = self.tree
-        if isinstance(statement, cst.If):
+        if isinstance(statement, syntax.If):
             return (
                 tree.holds(statement.body, start)
                 and not tree.holds(statement.body, use)
                 and (statement.orelse is not None and tree.holds(statement.orelse, use))
             ) or (
-                isinstance(statement.orelse, cst.If)
+                isinstance(statement.orelse, syntax.If)
                 and tree.holds(statement.orelse, start)
                 and tree.holds(statement.orelse, use)
                 and self._apart(statement.orelse, start, use)
             )
-        if isinstance(statement, cst.Match):
-            arms: list[cst.CSTNode] = list(statement.cases)
-        elif isinstance(statement, cst.Try):
+        if isinstance(statement, syntax.Match):
+            arms: list[syntax.Node] = list(statement.cases)
+        elif isinstance(statement, syntax.Try):
             arms = [*statement.handlers, *([statement.orelse] if statement.orelse else [])]
         else:
             return False
         homes = [next((arm for arm in arms if tree.holds(arm, at)), None) for at in (start, use)]
         return None not in homes and homes[0] is not homes[1]
 
-    def _leaves(self, block: cst.CSTNode, statement: cst.CSTNode) -> bool:
+    def _leaves(self, block: syntax.Node, statement: syntax.Node) -> bool:
         """Tell whether the rest of ``block`` after ``statement`` returns."""
         last = self._returns_in.get(block)
         if last is None:
@@ -172,20 +171,20 @@ class Flow:
             returns = (
                 order[line]
                 for line in getattr(block, "body", ())
-                if isinstance(line, cst.SimpleStatementLine)
-                and any(isinstance(small, cst.Return) for small in line.body)
+                if isinstance(line, syntax.SimpleStatementLine)
+                and any(isinstance(small, syntax.Return) for small in line.body)
             )
             last = self._returns_in[block] = max(returns, default=-1)
         return last > self.tree.order[statement]
 
-    def _diverted(self, block: cst.CSTNode, use: cst.CSTNode) -> bool:
+    def _diverted(self, block: syntax.Node, use: syntax.Node) -> bool:
         """Tell whether a try statement may bring control from ``block`` to ``use`` all the same.
 
         Its ``finally`` runs on a return; its handlers run when something before the return raises.
         """
         tree = self.tree
         for outer in tree.ancestors(block):
-            if not isinstance(outer, cst.Try):
+            if not isinstance(outer, syntax.Try):
                 continue
             if outer.finalbody is not None and tree.holds(outer.finalbody, use):
                 return True
@@ -193,7 +192,7 @@ class Flow:
                 return True
         return False
 
-    def _around(self, start: cst.CSTNode, use: cst.CSTNode, stores: list[cst.Name]) -> bool:
+    def _around(self, start: syntax.Node, use: syntax.Node, stores: list[syntax.Name]) -> bool:
         """Tell whether a loop's next turn brings ``start``'s binding to ``use``."""
         loops = self.loops(start)
         if not loops:
@@ -208,7 +207,9 @@ class Flow:
             for loop in loops
         )
 
-    def _bound_later(self, start: cst.CSTNode, loop: cst.CSTNode, stores: list[cst.Name]) -> bool:
+    def _bound_later(
+        self, start: syntax.Node, loop: syntax.Node, stores: list[syntax.Name]
+    ) -> bool:
         """Tell whether a turn of ``loop`` that comes through ``start`` binds the name once more."""
         known = self._bound_later_in.get((start, loop))
         if known is None:
@@ -221,8 +222,8 @@ class Flow:
         return known
 
     def _surely_bound(
-        self, use: cst.CSTNode, loop: cst.CSTNode, stores: list[cst.Name]
-    ) -> list[cst.Name]:
+        self, use: syntax.Node, loop: syntax.Node, stores: list[syntax.Name]
+    ) -> list[syntax.Name]:
         """Return what each turn of ``loop`` surely binds before ``use``: two of ``stores`` do."""
         known = self._surely_bound_in.get((use, loop))
         if known is None:
@@ -235,13 +236,13 @@ class Flow:
             known = self._surely_bound_in[use, loop] = list(islice(certain, 2))
         return known
 
-    def _certain_start(self, start: cst.CSTNode, use: cst.CSTNode) -> bool:
+    def _certain_start(self, start: syntax.Node, use: syntax.Node) -> bool:
         """Tell whether ``start`` itself binds anew before each run of the later ``use``."""
         block, statement = self.tree.blocks(start)[0]
         around = (outer for outer, _ in self.tree.blocks(use))
         return block in around and not self.tree.holds(statement, use)
 
-    def loops(self, node: cst.CSTNode) -> list[cst.While | cst.For]:
+    def loops(self, node: syntax.Node) -> list[syntax.While | syntax.For]:
         """Return the loops of the same function whose body holds ``node``, innermost first."""
         found = self._loops_around.get(node)
         if found is not None:
@@ -249,14 +250,14 @@ class Flow:
         found = self._loops_around[node] = []
         inner = node
         for outer in self.tree.ancestors(node):
-            if isinstance(outer, (cst.FunctionDef, cst.Lambda, cst.ClassDef)):
+            if isinstance(outer, (syntax.FunctionDef, syntax.Lambda, syntax.ClassDef)):
                 break
             if isinstance(outer, _LOOPS) and inner is outer.body:
                 found.append(outer)
             inner = outer
         return found
 
-    def overwritten_in_loop(self, start: cst.CSTNode, uses: list[cst.CSTNode]) -> bool:
+    def overwritten_in_loop(self, start: syntax.Node, uses: list[syntax.Node]) -> bool:
         """Tell whether a loop binds anew at ``start`` while only later code looks at the name.
 
         Then every handle but the last is lost, unless something leaves the loop early.
@@ -269,12 +270,12 @@ class Flow:
             return False
         if any(self.tree.holds(loop, use) for use in uses):
             return False
-        leaving = (cst.Break, cst.Return, cst.Raise)
+        leaving = (syntax.Break, syntax.Return, syntax.Raise)
         return not any(isinstance(node, leaving) for node in self.tree.jumps(loop.body))
 
-    def _is_conditional(self, node: cst.CSTNode, loop: cst.CSTNode) -> bool:
+    def _is_conditional(self, node: syntax.Node, loop: syntax.Node) -> bool:
         """Tell whether ``node`` runs on some turns of ``loop`` only: ``if task is None:``."""
-        conditional = (cst.If, cst.Match, cst.ExceptHandler, cst.While, cst.For)
+        conditional = (syntax.If, syntax.Match, syntax.ExceptHandler, syntax.While, syntax.For)
         for outer in self.tree.ancestors(node):
             if outer is loop:
                 return False
@@ -282,11 +283,11 @@ class Flow:
                 return True
         return False
 
-    def loops_for_ever(self, start: cst.CSTNode) -> bool:
+    def loops_for_ever(self, start: syntax.Node) -> bool:
         """Tell whether a loop around ``start`` never ends."""
         return any(self._endless(loop) for loop in self.loops(start))
 
-    def starts_if_gone(self, start: cst.Name) -> bool:
+    def starts_if_gone(self, start: syntax.Name) -> bool:
         """Tell whether a loop that never ends binds at ``start`` only if the name says so.
 
         ``if task is None: task = ...`` keeps its task over the turns until somebody lets go of it.
@@ -297,14 +298,14 @@ class Flow:
         for outer in self.tree.ancestors(start):
             if outer is loops[0]:
                 break
-            if isinstance(outer, cst.If) and any(
-                isinstance(node, cst.Name) and node.value == start.value
+            if isinstance(outer, syntax.If) and any(
+                isinstance(node, syntax.Name) and node.value == start.value
                 for node in self.tree.walk(outer.test)
             ):
                 return True
         return False
 
-    def never_leaves(self, start: cst.CSTNode, within: cst.CSTNode | None = None) -> bool:
+    def never_leaves(self, start: syntax.Node, within: syntax.Node | None = None) -> bool:
         """Tell whether the function cannot end after ``start``: it loops or waits for ever.
 
         With ``within``, a loop around ``start``: whether its turn cannot.
@@ -315,12 +316,12 @@ class Flow:
                 return False
             if self._last_endless(block) > order[start]:
                 return True
-            items = statement.body if isinstance(statement, cst.SimpleStatementLine) else ()
+            items = statement.body if isinstance(statement, syntax.SimpleStatementLine) else ()
             if any(order[item] > order[start] and self._endless(item) for item in items):
                 return True
         return False
 
-    def _last_endless(self, block: cst.CSTNode) -> int:
+    def _last_endless(self, block: syntax.Node) -> int:
         """Return where in source order the last statement of ``block`` stands that never ends."""
         last = self._endless_in.get(block)
         if last is None:
@@ -330,35 +331,35 @@ class Flow:
             self._endless_in[block] = last
         return last
 
-    def _endless(self, statement: cst.CSTNode) -> bool:
+    def _endless(self, statement: syntax.Node) -> bool:
         tree = self.tree
-        if isinstance(statement, cst.While):
+        if isinstance(statement, syntax.While):
             return is_endless(statement) and not any(
-                isinstance(node, cst.Return)
-                or (isinstance(node, cst.Break) and self.loops(node)[:1] == [statement])
+                isinstance(node, syntax.Return)
+                or (isinstance(node, syntax.Break) and self.loops(node)[:1] == [statement])
                 for node in tree.jumps(statement.body)
             )
-        if isinstance(statement, cst.With):
+        if isinstance(statement, syntax.With):
             return any(self._endless(item) for item in getattr(statement.body, "body", ()))
-        if isinstance(statement, cst.Try):
+        if isinstance(statement, syntax.Try):
             return any(self._endless(item) for item in getattr(statement.body, "body", ()))
-        if isinstance(statement, cst.SimpleStatementLine):
+        if isinstance(statement, syntax.SimpleStatementLine):
             return any(self._endless(small) for small in statement.body)
-        return isinstance(statement, cst.Expr) and _waits_for_ever(statement.value)
+        return isinstance(statement, syntax.Expr) and _waits_for_ever(statement.value)
 
 
-def is_endless(loop: cst.While) -> bool:
+def is_endless(loop: syntax.While) -> bool:
     """Tell whether ``loop`` has no condition. A flag may be cleared where nobody looks."""
-    if isinstance(loop.test, cst.Integer):
+    if isinstance(loop.test, syntax.Integer):
         return loop.test.evaluated_value != 0
-    return isinstance(loop.test, cst.Name) and loop.test.value == "True"
+    return isinstance(loop.test, syntax.Name) and loop.test.value == "True"
 
 
-def _waits_for_ever(value: cst.BaseExpression) -> bool:
+def _waits_for_ever(value: syntax.BaseExpression) -> bool:
     """Recognise ``await Event().wait()``, ``await Future()``, ``serve_forever()`` and such."""
-    if isinstance(value, cst.Await):
+    if isinstance(value, syntax.Await):
         value = value.expression
-    if not isinstance(value, cst.Call):
+    if not isinstance(value, syntax.Call):
         return False
     func = value.func
     name = last_name(func)
@@ -368,7 +369,7 @@ def _waits_for_ever(value: cst.BaseExpression) -> bool:
         return True
     return (
         name == "wait"
-        and isinstance(func, cst.Attribute)
-        and isinstance(func.value, cst.Call)
+        and isinstance(func, syntax.Attribute)
+        and isinstance(func.value, syntax.Call)
         and last_name(func.value.func) == "Event"
     )

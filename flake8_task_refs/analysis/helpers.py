@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import libcst as cst
-
-from flake8_task_refs.analysis.tree import Tree, dotted_text
+from flake8_task_refs.analysis import syntax
+from flake8_task_refs.analysis.syntax import dotted_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from flake8_task_refs.analysis.tree import Tree
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,12 +19,12 @@ class Helper:
     """A function of the same file. ``bound`` tells that a call fills its first parameter."""
 
     tree: Tree
-    function: cst.FunctionDef
+    function: syntax.FunctionDef
     bound: bool
 
 
 def find_helper(
-    tree: Tree, func: cst.BaseExpression, parse: Callable[[int], Tree | None]
+    tree: Tree, func: syntax.BaseExpression, parse: Callable[[int], Tree | None]
 ) -> Helper | None:
     """Return the module function or method of the same class that ``func`` names, if there is one.
 
@@ -31,12 +32,12 @@ def find_helper(
     out, and so is a name that is defined twice.
     """
     outline = tree.outline
-    if isinstance(func, cst.Name):
+    if isinstance(func, syntax.Name):
         scope = tree.scope[func].owner(func.value)
         if scope is not None and scope.kind != "module":
             return None
         found, bound = outline.functions(func.value), False
-    elif isinstance(func, cst.Attribute) and dotted_text(func.value) == "self":
+    elif isinstance(func, syntax.Attribute) and dotted_text(func.value) == "self":
         around = tree.class_around(func)
         found = outline.functions(func.attr.value, around.name.value) if around else []
         bound = True
@@ -48,7 +49,7 @@ def find_helper(
     line = home.outline.position(found[0].header)[0]
     for node in home.inner:
         if (
-            isinstance(node, cst.FunctionDef)
+            isinstance(node, syntax.FunctionDef)
             and node.name.value == found[0].name
             and home.position(node.name)[0] == line
         ):
@@ -59,7 +60,7 @@ def find_helper(
     return None
 
 
-def likely_function(tree: Tree, call: cst.Call) -> cst.FunctionDef | None:
+def likely_function(tree: Tree, call: syntax.Call) -> syntax.FunctionDef | None:
     """Return the function of ``tree``, that of a whole file, which ``call`` probably runs.
 
     ``find_helper`` answers what is certain. This is for those who would rather look into a
@@ -71,7 +72,9 @@ def likely_function(tree: Tree, call: cst.Call) -> cst.FunctionDef | None:
         return None
     owner, _, name = path.rpartition(".")
     named = [
-        node for node in tree.inner if isinstance(node, cst.FunctionDef) and node.name.value == name
+        node
+        for node in tree.inner
+        if isinstance(node, syntax.FunctionDef) and node.name.value == name
     ]
     classes = {function: tree.method_class(function) for function in named}
     if not owner:
@@ -85,21 +88,23 @@ def likely_function(tree: Tree, call: cst.Call) -> cst.FunctionDef | None:
     return named[0] if len(named) == 1 else None
 
 
-def _is_stub(home: Tree, function: cst.FunctionDef) -> bool:
+def _is_stub(home: Tree, function: syntax.FunctionDef) -> bool:
     """Tell whether a body is only ``...``, ``pass``, a docstring or ``raise``."""
     home.steering()  # An excerpt shows a `raise` then; of the rest it tells whether there is any.
     return all(
-        isinstance(small, (cst.Pass, cst.Raise))
+        isinstance(small, (syntax.Pass, syntax.Raise))
         or (
-            isinstance(small, cst.Expr)
-            and isinstance(small.value, (cst.Ellipsis, cst.SimpleString, cst.ConcatenatedString))
+            isinstance(small, syntax.Expr)
+            and isinstance(
+                small.value, (syntax.Ellipsis, syntax.SimpleString, syntax.ConcatenatedString)
+            )
         )
         for line in function.body.body
-        for small in (line.body if isinstance(line, cst.SimpleStatementLine) else [line])
+        for small in (line.body if isinstance(line, syntax.SimpleStatementLine) else [line])
     )
 
 
-def parameter_of(helper: Helper, call: cst.Call, arg: cst.Arg) -> str | None:
+def parameter_of(helper: Helper, call: syntax.Call, arg: syntax.Arg) -> str | None:
     """Return the name of the parameter that ``arg`` of ``call`` fills, None if it is not clear."""
     params = helper.function.params
     if arg.keyword is not None:

@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import libcst as cst
-
-from flake8_task_refs.analysis.tree import dotted_text, last_name
+from flake8_task_refs.analysis import syntax
+from flake8_task_refs.analysis.syntax import dotted_text, last_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,8 +42,8 @@ class Hook:
     event: str
     how: str
     app: str
-    function: cst.FunctionDef | None
-    node: cst.CSTNode
+    function: syntax.FunctionDef | None
+    node: syntax.Node
 
 
 def hooks(tree: Tree) -> list[Hook]:
@@ -55,7 +54,9 @@ def hooks(tree: Tree) -> list[Hook]:
     return found
 
 
-def made_by(tree: Tree, names: Names, app: str, near: cst.CSTNode) -> tuple[cst.Call, str] | None:
+def made_by(
+    tree: Tree, names: Names, app: str, near: syntax.Node
+) -> tuple[syntax.Call, str] | None:
     """Return the call that makes the application ``app``, as seen from ``near``, and what it calls.
 
     The latter is a canonical name, or the name as it is written. None unless ``app`` is a variable
@@ -66,29 +67,29 @@ def made_by(tree: Tree, names: Names, app: str, near: cst.CSTNode) -> tuple[cst.
     if len(stores) != 1:
         return None
     holder = tree.parent[stores[0]]
-    assign = tree.parent[holder] if isinstance(holder, cst.AssignTarget) else holder
-    value = assign.value if isinstance(assign, (cst.Assign, cst.AnnAssign)) else None
-    if not isinstance(value, cst.Call):
+    assign = tree.parent[holder] if isinstance(holder, syntax.AssignTarget) else holder
+    value = assign.value if isinstance(assign, (syntax.Assign, syntax.AnnAssign)) else None
+    if not isinstance(value, syntax.Call):
         return None
     return value, names.canonical(tree, value.func) or dotted_text(value.func) or ""
 
 
-def _registered(tree: Tree, call: cst.Call) -> Iterator[Hook]:
+def _registered(tree: Tree, call: syntax.Call) -> Iterator[Hook]:
     method = last_name(call.func)
-    owner = call.func.value if isinstance(call.func, cst.Attribute) else None
+    owner = call.func.value if isinstance(call.func, syntax.Attribute) else None
     values = [arg.value for arg in call.args if arg.keyword is None and not arg.star]
     if method == "on_event" and owner is not None and values:
         decorator = tree.parent[call]
-        function = tree.parent[decorator] if isinstance(decorator, cst.Decorator) else None
+        function = tree.parent[decorator] if isinstance(decorator, syntax.Decorator) else None
         event = _text(values[0])
-        if event in _EVENTS and isinstance(function, cst.FunctionDef):
+        if event in _EVENTS and isinstance(function, syntax.FunctionDef):
             yield Hook(event, DECORATOR, dotted_text(owner) or "", function, decorator)
     elif method == "add_event_handler" and owner is not None and len(values) == 2:
         event = _text(values[0])
         if event in _EVENTS:
             app = dotted_text(owner) or ""
             yield Hook(event, HANDLER, app, _named(tree, values[1]), call)
-    elif method in ("append", "extend") and isinstance(owner, cst.Attribute):
+    elif method in ("append", "extend") and isinstance(owner, syntax.Attribute):
         event = owner.attr.value.removeprefix("on_")
         if owner.attr.value.startswith("on_") and event in _EVENTS:
             app = dotted_text(owner.value) or ""
@@ -102,34 +103,34 @@ def _registered(tree: Tree, call: cst.Call) -> Iterator[Hook]:
                 yield Hook(event, ARGUMENT, _assigned_to(tree, call), _named(tree, item), arg)
 
 
-def _text(node: cst.BaseExpression) -> str:
-    value = node.evaluated_value if isinstance(node, cst.SimpleString) else None
+def _text(node: syntax.BaseExpression) -> str:
+    value = node.evaluated_value if isinstance(node, syntax.SimpleString) else None
     return value if isinstance(value, str) else ""
 
 
-def _items(node: cst.BaseExpression) -> list[cst.BaseExpression]:
-    if isinstance(node, (cst.List, cst.Tuple)):
+def _items(node: syntax.BaseExpression) -> list[syntax.BaseExpression]:
+    if isinstance(node, (syntax.List, syntax.Tuple)):
         return [element.value for element in node.elements]
     return [node]
 
 
-def _named(tree: Tree, node: cst.BaseExpression) -> cst.FunctionDef | None:
+def _named(tree: Tree, node: syntax.BaseExpression) -> syntax.FunctionDef | None:
     """Return the function that ``node`` names, None if that is not one of this file."""
-    if not isinstance(node, cst.Name):
+    if not isinstance(node, syntax.Name):
         return None
     scope: Scope | None = tree.scope[node].owner(node.value)
     stores = scope.stores.get(node.value, ()) if scope is not None else ()
     holder = tree.parent[stores[0]] if len(stores) == 1 else None
-    return holder if isinstance(holder, cst.FunctionDef) else None
+    return holder if isinstance(holder, syntax.FunctionDef) else None
 
 
-def _assigned_to(tree: Tree, call: cst.Call) -> str:
+def _assigned_to(tree: Tree, call: syntax.Call) -> str:
     """Return the name that the value of ``call`` is assigned to, or ``""``."""
     assign = tree.parent[call]
-    if isinstance(assign, cst.Assign) and len(assign.targets) == 1:
-        target: cst.CSTNode = assign.targets[0].target
-    elif isinstance(assign, cst.AnnAssign):
+    if isinstance(assign, syntax.Assign) and len(assign.targets) == 1:
+        target: syntax.Node = assign.targets[0].target
+    elif isinstance(assign, syntax.AnnAssign):
         target = assign.target
     else:
         return ""
-    return target.value if isinstance(target, cst.Name) else ""
+    return target.value if isinstance(target, syntax.Name) else ""

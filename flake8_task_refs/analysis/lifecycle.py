@@ -10,8 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-import libcst as cst
-
+from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.applications import application_of, stops_application
 from flake8_task_refs.analysis.cancellation import is_wide, swallowers
 from flake8_task_refs.analysis.effects import CLOSERS
@@ -21,13 +20,14 @@ from flake8_task_refs.analysis.outline import ANNOTATION
 from flake8_task_refs.analysis.owners import Owners
 from flake8_task_refs.analysis.ownership import Hold, How, Ownership
 from flake8_task_refs.analysis.places import Places, place_of
-from flake8_task_refs.analysis.tree import Tree, last_name
+from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.analysis.workers import Worker, coroutine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from flake8_task_refs.analysis.sites import CreationSite
+    from flake8_task_refs.analysis.tree import Tree
 
 _MAX_DEPTH: Final = 3  # of helpers within helpers
 _SAFE_TO_AWAIT: Final = ("sleep", "wait", "acquire")
@@ -126,17 +126,17 @@ class Lifecycle:
                     todo.append(hold.node)
         return False
 
-    def _constant_key(self, node: cst.CSTNode) -> str:
+    def _constant_key(self, node: syntax.Node) -> str:
         """Return the name of the constant under which an application has the task, if it is one."""
-        slot = node if isinstance(node, cst.Subscript) else self.tree.parent[node]
-        if not isinstance(slot, cst.Subscript) or len(slot.slice) != 1:
+        slot = node if isinstance(node, syntax.Subscript) else self.tree.parent[node]
+        if not isinstance(slot, syntax.Subscript) or len(slot.slice) != 1:
             return ""
         index = slot.slice[0].slice
-        if not isinstance(index, cst.Index):
+        if not isinstance(index, syntax.Index):
             return ""
         name = last_name(index.value)
         # A web.AppKey of the module, whatever it is called, or one of another file.
-        own = isinstance(index.value, cst.Name) and self.ownership.names.assigned(name)
+        own = isinstance(index.value, syntax.Name) and self.ownership.names.assigned(name)
         return name if name.isupper() or own else ""
 
     def _is_before(self, site: CreationSite, home: Tree, hold: Hold) -> bool:
@@ -161,10 +161,10 @@ class Lifecycle:
         )
         return len(re.findall(quoted, source)) > len(re.findall(harmless, source))
 
-    def _span(self, node: cst.CSTNode) -> tuple[int, int]:
+    def _span(self, node: syntax.Node) -> tuple[int, int]:
         """Return where the outermost function around ``node`` lies (offsets in the source)."""
         tree = self.tree
-        around = [at for at in tree.ancestors(node) if isinstance(at, cst.FunctionDef)]
+        around = [at for at in tree.ancestors(node) if isinstance(at, syntax.FunctionDef)]
         if around:
             line = tree.position(around[-1].name)[0]
             for definition in tree.outline.definitions:
@@ -179,32 +179,32 @@ class Lifecycle:
 
     def _worker(self, site: CreationSite) -> Worker | None:
         value = site.call.args[0].value if site.call.args else None
-        return Worker(self.ownership, value) if isinstance(value, cst.Call) else None
+        return Worker(self.ownership, value) if isinstance(value, syntax.Call) else None
 
     def is_endless(self, site: CreationSite) -> bool:
         """Tell whether the spawned coroutine loops: by its code if it is here, else by its name."""
         worker = self._worker(site)
         return worker is not None and worker.is_endless()
 
-    def coroutine(self, call: cst.Call) -> tuple[Tree, cst.FunctionDef] | None:
+    def coroutine(self, call: syntax.Call) -> tuple[Tree, syntax.FunctionDef] | None:
         """Return the function of this file that ``call`` makes a coroutine of."""
         return coroutine(self.ownership, call)
 
     # -- TSK202 -----------------------------------------------------------------------------
 
-    def unawaited_cancels(self) -> Iterator[cst.Call]:
+    def unawaited_cancels(self) -> Iterator[syntax.Call]:
         """Yield the ``cancel()`` calls of closing code after which nobody awaits the task."""
         tree = self.tree
         for call in tree.calls:
             func = call.func
-            if not isinstance(func, cst.Attribute) or func.attr.value != "cancel":
+            if not isinstance(func, syntax.Attribute) or func.attr.value != "cancel":
                 continue
             if any(arg.keyword is None or arg.keyword.value != "msg" for arg in call.args):
                 continue
             function = tree.function_around(call)
             if (
-                not isinstance(function, cst.FunctionDef)
-                or function.asynchronous is None
+                not isinstance(function, syntax.FunctionDef)
+                or not function.asynchronous
                 or not self._is_ending(function, call)
                 or not self._is_task(func.value)
             ):
@@ -215,18 +215,18 @@ class Lifecycle:
             ):
                 yield call
 
-    def _is_ending(self, function: cst.FunctionDef, call: cst.Call) -> bool:
+    def _is_ending(self, function: syntax.FunctionDef, call: syntax.Call) -> bool:
         if function.name.value in CLOSERS or stops_application(self.tree, function):
             return True
         application = self.owners.application(function)
         if application is None or not application.yields or not application.sure:
             return False
         return any(
-            isinstance(node, cst.Yield) and self.tree.order[node] < self.tree.order[call]
+            isinstance(node, syntax.Yield) and self.tree.order[node] < self.tree.order[call]
             for node in self.tree.walk(function.body)
         )
 
-    def _is_task(self, receiver: cst.BaseExpression) -> bool:
+    def _is_task(self, receiver: syntax.BaseExpression) -> bool:
         """Tell whether this file binds a new task to the name that is cancelled."""
         names = self._cancelled_names(receiver)
         return any(self._is_filled(name) for name in names)
@@ -242,41 +242,45 @@ class Lifecycle:
             for item in added
         )
 
-    def _cancelled_names(self, receiver: cst.BaseExpression) -> set[str]:
+    def _cancelled_names(self, receiver: syntax.BaseExpression) -> set[str]:
         """Return the names of what is cancelled: of the container, if a loop goes over it."""
         place = place_of(self.tree, receiver)
         names = {place.name} if place is not None else {last_name(receiver)}
-        if isinstance(receiver, cst.Name):
+        if isinstance(receiver, syntax.Name):
             for outer in self.tree.ancestors(receiver):
-                if isinstance(outer, cst.For) and last_name(outer.target) == receiver.value:
+                if isinstance(outer, syntax.For) and last_name(outer.target) == receiver.value:
                     names |= self._names_in(outer.iter)
             scope = self.tree.scope[receiver].owner(receiver.value)
             for store in scope.stores.get(receiver.value, ()) if scope is not None else ():
                 value = assigned_value(self.tree, store)
-                if isinstance(value, (cst.Attribute, cst.Subscript)):
+                if isinstance(value, (syntax.Attribute, syntax.Subscript)):
                     names |= self._names_in(value)
         return names - {"self", "list", "tuple", "values", ""}
 
-    def _names_in(self, node: cst.CSTNode) -> set[str]:
+    def _names_in(self, node: syntax.Node) -> set[str]:
         return {
             last_name(inner)
             for inner in self.tree.walk(node)
-            if isinstance(inner, (cst.Name, cst.Attribute))
+            if isinstance(inner, (syntax.Name, syntax.Attribute))
         }
 
-    def _awaited_after(self, function: cst.FunctionDef, call: cst.Call, names: set[str]) -> bool:
+    def _awaited_after(
+        self, function: syntax.FunctionDef, call: syntax.Call, names: set[str]
+    ) -> bool:
         """Tell whether the function awaits one of ``names``, or hands it on, after ``call``."""
         tree = self.tree
         for node in tree.walk(function.body):
             if tree.order.get(node, 0) <= tree.order[call]:
                 continue
-            if isinstance(node, cst.Await) and _waits(node):
+            if isinstance(node, syntax.Await) and _waits(node):
                 return True
-            given: cst.CSTNode | None = None
-            if isinstance(node, cst.Await) or (isinstance(node, cst.Call) and not _is_cancel(node)):
+            given: syntax.Node | None = None
+            if isinstance(node, syntax.Await) or (
+                isinstance(node, syntax.Call) and not _is_cancel(node)
+            ):
                 given = node
-            elif isinstance(node, cst.For) and any(
-                isinstance(inner, cst.Await) for inner in tree.walk(node.body)
+            elif isinstance(node, syntax.For) and any(
+                isinstance(inner, syntax.Await) for inner in tree.walk(node.body)
             ):
                 given = node.iter
             if given is not None and self._names_in(given) & names:
@@ -292,7 +296,7 @@ class Lifecycle:
 
     # -- TSK205 -----------------------------------------------------------------------------
 
-    def closed_first(self, site: CreationSite) -> list[tuple[Tree, cst.Call]]:
+    def closed_first(self, site: CreationSite) -> list[tuple[Tree, syntax.Call]]:
         """Return the calls that close what the endless worker uses before its owner stops it."""
         worker = self._worker(site) if site.kind == "task" else None
         if worker is None or worker.found is None:
@@ -300,10 +304,12 @@ class Lifecycle:
         used = worker.served_by()
         if not used or not worker.is_endless():
             return []
-        found: list[tuple[Tree, cst.Call]] = []
+        found: list[tuple[Tree, syntax.Call]] = []
         for home, stop in self._stops(site):
             function = home.function_around(stop)
-            if not isinstance(function, cst.FunctionDef) or not self._is_end(home, function, stop):
+            if not isinstance(function, syntax.FunctionDef) or not self._is_end(
+                home, function, stop
+            ):
                 continue
             found += [
                 (home, call)
@@ -311,14 +317,14 @@ class Lifecycle:
                 if home.function_around(call) is function
                 and home.order[call] < home.order[stop]
                 and self._is_end(home, function, call)
-                and isinstance(call.func, cst.Attribute)
+                and isinstance(call.func, syntax.Attribute)
                 and call.func.attr.value in _CLOSES
                 and last_name(call.func.value) in used
                 and _always_both(home, call, stop)
             ]
         return found
 
-    def _stops(self, site: CreationSite) -> Iterator[tuple[Tree, cst.CSTNode]]:
+    def _stops(self, site: CreationSite) -> Iterator[tuple[Tree, syntax.Node]]:
         """Yield where the file first cancels the task, in each function that does."""
         holds = self.ownership.holds(site.call)
         stops = [(self.tree, hold.node) for hold in holds if hold.how is How.CANCELLED]
@@ -329,12 +335,12 @@ class Lifecycle:
             for home, use in self.places.uses(place, self.tree):
                 ended = self.ownership.of(home).holds(use)
                 stops += [(home, end.node) for end in ended if end.how is How.CANCELLED]
-        first: dict[cst.CSTNode | None, tuple[Tree, cst.CSTNode]] = {}
+        first: dict[syntax.Node | None, tuple[Tree, syntax.Node]] = {}
         for home, node in sorted(stops, key=lambda stop: stop[0].order[stop[1]]):
             first.setdefault(home.function_around(node), (home, node))
         yield from first.values()
 
-    def _is_end(self, home: Tree, function: cst.FunctionDef, node: cst.CSTNode) -> bool:
+    def _is_end(self, home: Tree, function: syntax.FunctionDef, node: syntax.Node) -> bool:
         """Tell whether ``node`` of ``function`` runs when its owner comes to its end."""
         if function.name.value in CLOSERS or stops_application(home, function):
             return True
@@ -344,24 +350,24 @@ class Lifecycle:
             and application.yields
             and application.sure
             and any(
-                isinstance(item, cst.Yield) and home.order[item] < home.order[node]
+                isinstance(item, syntax.Yield) and home.order[item] < home.order[node]
                 for item in home.walk(function.body)
             )
         )
 
     # -- TSK203 -----------------------------------------------------------------------------
 
-    def swallowed(self, site: CreationSite) -> list[tuple[Tree, cst.CSTNode]]:
+    def swallowed(self, site: CreationSite) -> list[tuple[Tree, syntax.Node]]:
         """Return where the spawned coroutine's loops catch a cancellation and go on."""
         value = site.call.args[0].value if site.call.args else None
-        found = self.coroutine(value) if isinstance(value, cst.Call) else None
+        found = self.coroutine(value) if isinstance(value, syntax.Call) else None
         if found is None:
             return []
         tree, function = found
         return [
             (tree, catcher)
             for loop, catcher in swallowers(tree, function)
-            if isinstance(loop, cst.While) and is_endless(loop)
+            if isinstance(loop, syntax.While) and is_endless(loop)
         ]
 
     # -- TSK301, TSK303 ---------------------------------------------------------------------
@@ -398,14 +404,14 @@ class Lifecycle:
     def _lets_go(self, site: CreationSite, name: str) -> bool:
         """Tell whether the coroutine itself drops the handle: then the collector reports it."""
         value = site.call.args[0].value
-        found = self.coroutine(value) if isinstance(value, cst.Call) else None
+        found = self.coroutine(value) if isinstance(value, syntax.Call) else None
         if found is None:
             return True
         tree, function = found
         return any(
-            (isinstance(node, cst.Del) and last_name(node.target) == name)
+            (isinstance(node, syntax.Del) and last_name(node.target) == name)
             or (
-                isinstance(node, cst.Assign)
+                isinstance(node, syntax.Assign)
                 and last_name(node.value) == "None"
                 and any(last_name(target.target) == name for target in node.targets)
             )
@@ -415,21 +421,21 @@ class Lifecycle:
     def _may_fail(self, site: CreationSite) -> bool:
         """Tell whether the coroutine, as far as it is seen, can end with an exception."""
         value = site.call.args[0].value if site.call.args else None
-        found = self.coroutine(value) if isinstance(value, cst.Call) else None
+        found = self.coroutine(value) if isinstance(value, syntax.Call) else None
         if found is None:
             return False
         return self._can_raise(*found, depth=0)
 
-    def _can_raise(self, tree: Tree, function: cst.FunctionDef, depth: int) -> bool:
+    def _can_raise(self, tree: Tree, function: syntax.FunctionDef, depth: int) -> bool:
         """Tell whether ``function`` awaits anything that may fail, outside any wide handler."""
         if function.decorators:
             return False  # a decorator may log what its function raises
         nodes = list(tree.walk(function.body))
-        if any(isinstance(node, cst.ExceptHandler) and is_wide(node) for node in nodes):
+        if any(isinstance(node, syntax.ExceptHandler) and is_wide(node) for node in nodes):
             return False
-        awaited = [node.expression for node in nodes if isinstance(node, cst.Await)]
+        awaited = [node.expression for node in nodes if isinstance(node, syntax.Await)]
         for call in awaited:
-            if not isinstance(call, cst.Call) or last_name(call.func) in _SAFE_TO_AWAIT:
+            if not isinstance(call, syntax.Call) or last_name(call.func) in _SAFE_TO_AWAIT:
                 continue
             helper = coroutine(self.ownership.of(tree), call)
             if helper is None or depth >= _MAX_DEPTH or self._can_raise(*helper, depth=depth + 1):
@@ -450,66 +456,66 @@ class Lifecycle:
         """Tell whether the function calls ``set_name`` of what the task is assigned to."""
         assign = self.tree.parent[site.call]
         function = self.tree.function_around(site.call)
-        if not isinstance(assign, (cst.Assign, cst.AnnAssign)) or function is None:
+        if not isinstance(assign, (syntax.Assign, syntax.AnnAssign)) or function is None:
             return False
         if "set_name" not in self.code:
             return False
         targets = (
             [target.target for target in assign.targets]
-            if isinstance(assign, cst.Assign)
+            if isinstance(assign, syntax.Assign)
             else [assign.target]
         )
         names = {last_name(target) for target in targets} - {""}
         return any(
-            isinstance(node, cst.Attribute)
+            isinstance(node, syntax.Attribute)
             and node.attr.value == "set_name"
             and last_name(node.value) in names
             for node in self.tree.walk(function)
         )
 
 
-def _always_both(tree: Tree, earlier: cst.CSTNode, later: cst.CSTNode) -> bool:
+def _always_both(tree: Tree, earlier: syntax.Node, later: syntax.Node) -> bool:
     """Tell whether no branch has ``earlier`` but not ``later``, other than for what may be None."""
     blocks = [block for block, _ in tree.blocks(later)]
     for block, _ in tree.blocks(earlier):
         if block in blocks:
             return True
         outer = tree.parent[block]
-        if isinstance(outer, (cst.ExceptHandler, cst.Else)) or (
-            isinstance(outer, cst.If) and not _asks_presence(outer.test)
+        if isinstance(outer, (syntax.ExceptHandler, syntax.Else)) or (
+            isinstance(outer, syntax.If) and not _asks_presence(outer.test)
         ):
             return False
     return False
 
 
-def _asks_presence(test: cst.BaseExpression) -> bool:
+def _asks_presence(test: syntax.BaseExpression) -> bool:
     """Tell whether a condition looks only whether something is there (``if self.pool:``)."""
-    if isinstance(test, cst.Comparison):
+    if isinstance(test, syntax.Comparison):
         return all(
-            isinstance(target.operator, cst.IsNot) and last_name(target.comparator) == "None"
+            target.operator == "is not" and last_name(target.comparator) == "None"
             for target in test.comparisons
         )
-    return isinstance(test, (cst.Name, cst.Attribute)) or (
-        isinstance(test, cst.Call) and last_name(test.func) == "hasattr"
+    return isinstance(test, (syntax.Name, syntax.Attribute)) or (
+        isinstance(test, syntax.Call) and last_name(test.func) == "hasattr"
     )
 
 
-def _takes_out(tree: Tree, use: cst.BaseExpression) -> bool:
+def _takes_out(tree: Tree, use: syntax.BaseExpression) -> bool:
     """Tell whether ``use`` is a container whose ``discard`` is handed on, as a done-callback."""
     method = tree.parent[use]
-    return isinstance(method, cst.Attribute) and method.attr.value in ("discard", "remove")
+    return isinstance(method, syntax.Attribute) and method.attr.value in ("discard", "remove")
 
 
-def _asks_result(node: cst.CSTNode) -> bool:
-    return isinstance(node, cst.Call) and last_name(node.func) in _RESULTS
+def _asks_result(node: syntax.Node) -> bool:
+    return isinstance(node, syntax.Call) and last_name(node.func) in _RESULTS
 
 
-def _waits(node: cst.Await) -> bool:
+def _waits(node: syntax.Await) -> bool:
     """Tell whether an ``await`` waits for something that the tasks may bring about."""
     call = node.expression
-    return isinstance(call, cst.Call) and last_name(call.func) in ("wait", "join", "wait_closed")
+    return isinstance(call, syntax.Call) and last_name(call.func) in ("wait", "join", "wait_closed")
 
 
-def _is_cancel(call: cst.Call) -> bool:
+def _is_cancel(call: syntax.Call) -> bool:
     """Tell whether a call looks after a task without waiting for it."""
     return last_name(call.func) in ("cancel", "done", "discard", "remove", "clear")

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-import libcst as cst
-
+from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.names import assigned_value
-from flake8_task_refs.analysis.tree import last_name
+from flake8_task_refs.analysis.syntax import last_name
 
 if TYPE_CHECKING:
     from flake8_task_refs.analysis.flow import Flow
@@ -28,7 +27,7 @@ _NESTED_RUNNERS: Final = ("exec", "exec_", "mainloop")
 _DRIVERS: Final = ("coroutine", "inlineCallbacks")
 
 
-def locals_outlive(flow: Flow, scope: Scope, start: cst.CSTNode, name: str) -> bool:
+def locals_outlive(flow: Flow, scope: Scope, start: syntax.Node, name: str) -> bool:
     """Tell whether local ``name`` of ``scope`` lives as long as a task bound at ``start`` matters.
 
     They do in a function that cannot end after ``start``, in one that runs the event loop, in a
@@ -38,7 +37,7 @@ def locals_outlive(flow: Flow, scope: Scope, start: cst.CSTNode, name: str) -> b
     function = scope.function.node
     if scope.loads.get("locals") or scope.loads.get("vars"):
         return True
-    if not isinstance(function, cst.FunctionDef):
+    if not isinstance(function, syntax.FunctionDef):
         return False
     return (
         # Whoever calls it `_` does not mean to hold it until the generator ends.
@@ -49,28 +48,28 @@ def locals_outlive(flow: Flow, scope: Scope, start: cst.CSTNode, name: str) -> b
     )
 
 
-def _yields_after(tree: Tree, function: cst.FunctionDef, start: cst.CSTNode) -> bool:
+def _yields_after(tree: Tree, function: syntax.FunctionDef, start: syntax.Node) -> bool:
     """Tell whether a generator is suspended after ``start``, its locals alive."""
     if any(last_name(item.decorator) in _DRIVERS for item in function.decorators):
         return False  # its yield is an await
     after = tree.order[start]
     return any(
-        isinstance(node, cst.Yield) and tree.order[node] > after
+        isinstance(node, syntax.Yield) and tree.order[node] > after
         for node in tree.jumps(function.body)
     )
 
 
-def _runs_the_loop(tree: Tree, function: cst.FunctionDef, start: cst.CSTNode) -> bool:
+def _runs_the_loop(tree: Tree, function: syntax.FunctionDef, start: syntax.Node) -> bool:
     """Tell whether a plain function runs the loop itself: its locals outlive what runs in there."""
-    if function.asynchronous is not None:
+    if function.asynchronous:
         return False
     if not _LOOP_RUNNER.search(tree.outline.code, tree.region.start, tree.region.end):
         return False
     after = tree.order[start]
     nested = _is_made_in_a_running_loop(tree, start)
     return any(
-        isinstance(node, cst.Call)
-        and isinstance(node.func, cst.Attribute)
+        isinstance(node, syntax.Call)
+        and isinstance(node.func, syntax.Attribute)
         and _LOOP_RUNNER.fullmatch(f".{node.func.attr.value}", 1)
         and last_name(node.func.value) != "subprocess"
         and (not nested or (node.func.attr.value in _NESTED_RUNNERS and not node.args))
@@ -79,23 +78,23 @@ def _runs_the_loop(tree: Tree, function: cst.FunctionDef, start: cst.CSTNode) ->
     )
 
 
-def _is_made_in_a_running_loop(tree: Tree, start: cst.CSTNode) -> bool:
+def _is_made_in_a_running_loop(tree: Tree, start: syntax.Node) -> bool:
     """Tell whether the task bound at ``start`` is made by what wants its loop to be running."""
-    made = assigned_value(tree, start) if isinstance(start, cst.Name) else None
-    if not isinstance(made, cst.Call) or last_name(made.func) != "create_task":
+    made = assigned_value(tree, start) if isinstance(start, syntax.Name) else None
+    if not isinstance(made, syntax.Call) or last_name(made.func) != "create_task":
         return False
-    if not isinstance(made.func, cst.Attribute):
+    if not isinstance(made.func, syntax.Attribute):
         return True  # asyncio's own
-    loop: cst.BaseExpression | None = made.func.value
-    if isinstance(loop, cst.Name):
+    loop: syntax.BaseExpression | None = made.func.value
+    if isinstance(loop, syntax.Name):
         if loop.value == "asyncio":
             return True
         stores = tree.scope[loop].stores.get(loop.value, ())
         loop = assigned_value(tree, stores[0]) if len(stores) == 1 else None
-    return isinstance(loop, cst.Call) and last_name(loop.func) == "get_running_loop"
+    return isinstance(loop, syntax.Call) and last_name(loop.func) == "get_running_loop"
 
 
-def is_main(tree: Tree, function: cst.FunctionDef) -> bool:
+def is_main(tree: Tree, function: syntax.FunctionDef) -> bool:
     """Tell whether this file hands ``function()`` to asyncio.run or its like."""
     handed = re.compile(rf"\s*(?:main\s*=\s*)?(?:\w+\.)*{function.name.value}\b")
     code = tree.outline.code

@@ -13,16 +13,16 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-import libcst as cst
-
+from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.outline import ANNOTATION
 from flake8_task_refs.analysis.sieve import word_offsets
-from flake8_task_refs.analysis.tree import Scope, Tree, dotted_text, last_name
+from flake8_task_refs.analysis.syntax import dotted_text, last_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from flake8_task_refs.analysis.outline import Outline
+    from flake8_task_refs.analysis.tree import Scope, Tree
     from flake8_task_refs.options import Settings
 
 _IMPORT = re.compile(r"\s*(?:import|from)\b")
@@ -193,16 +193,16 @@ class Names:
 
     # -- names in a region ------------------------------------------------------------------
 
-    def canonical(self, tree: Tree, node: cst.CSTNode) -> str | None:
+    def canonical(self, tree: Tree, node: syntax.Node) -> str | None:
         """Return the dotted name that ``node`` (a name or attribute chain) stands for.
 
         Names from asyncio come as ``asyncio.<name>`` whichever submodule or alias they came by.
         None where the source does not tell, or where the name is the user's own.
         """
-        if isinstance(node, cst.Attribute):
+        if isinstance(node, syntax.Attribute):
             base = self.canonical(tree, node.value)
             return _tidy(f"{base}.{node.attr.value}") if base else None
-        if not isinstance(node, cst.Name):
+        if not isinstance(node, syntax.Name):
             return None
         scope = tree.scope[node].owner(node.value)
         if scope is None or scope.kind == "module":
@@ -216,37 +216,37 @@ class Names:
         if len(stores) > 1 or name in scope.imports:
             return None
         value = assigned_value(tree, stores[0])
-        if isinstance(value, (cst.Name, cst.Attribute)) and dotted_text(value) != name:
+        if isinstance(value, (syntax.Name, syntax.Attribute)) and dotted_text(value) != name:
             return self.canonical(tree, value)
         return None
 
-    def is_loop(self, tree: Tree, node: cst.CSTNode) -> bool:
+    def is_loop(self, tree: Tree, node: syntax.Node) -> bool:
         """Tell whether ``node`` is an event loop: by where it came from, else by its name."""
-        if isinstance(node, cst.Call):
+        if isinstance(node, syntax.Call):
             return self._makes_loop(tree, node)
-        if isinstance(node, cst.Attribute):
+        if isinstance(node, syntax.Attribute):
             return self._attribute_is_loop(node.attr.value)
-        if isinstance(node, cst.NamedExpr):
+        if isinstance(node, syntax.NamedExpr):
             return self.is_loop(tree, node.value)
-        if isinstance(node, cst.BooleanOperation):  # `self.loop or get_event_loop()`
+        if isinstance(node, syntax.BooleanOperation):  # `self.loop or get_event_loop()`
             return self.is_loop(tree, node.left) or self.is_loop(tree, node.right)
-        if isinstance(node, cst.IfExp):
+        if isinstance(node, syntax.IfExp):
             return self.is_loop(tree, node.body) or self.is_loop(tree, node.orelse)
-        return isinstance(node, cst.Name) and self._name_is_loop(tree, node)
+        return isinstance(node, syntax.Name) and self._name_is_loop(tree, node)
 
-    def is_asyncio_loop(self, tree: Tree, node: cst.CSTNode) -> bool:
+    def is_asyncio_loop(self, tree: Tree, node: syntax.Node) -> bool:
         """Tell whether ``node`` surely is a loop of asyncio's: its name alone does not count."""
-        if isinstance(node, cst.Call):
+        if isinstance(node, syntax.Call):
             return self.canonical(tree, node.func) in _LOOP_CALLS
-        scope = tree.scope[node].owner(node.value) if isinstance(node, cst.Name) else None
+        scope = tree.scope[node].owner(node.value) if isinstance(node, syntax.Name) else None
         stores = scope.stores.get(last_name(node), ()) if scope is not None else ()
         made = [assigned_value(tree, store) for store in stores]
         return bool(made) and all(
-            isinstance(value, cst.Call) and self.canonical(tree, value.func) in _LOOP_CALLS
+            isinstance(value, syntax.Call) and self.canonical(tree, value.func) in _LOOP_CALLS
             for value in made
         )
 
-    def _makes_loop(self, tree: Tree, call: cst.Call) -> bool:
+    def _makes_loop(self, tree: Tree, call: syntax.Call) -> bool:
         """Tell whether ``call`` returns an event loop; other objects have getters of that name."""
         if last_name(call.func) == "get_running_loop":
             return True
@@ -258,10 +258,10 @@ class Names:
             return True
         if not _LOOP_GETTER.match(name):
             return False
-        base = call.func.value if isinstance(call.func, cst.Attribute) else None
-        if isinstance(base, cst.Call):  # get_event_loop_policy().get_event_loop()
+        base = call.func.value if isinstance(call.func, syntax.Attribute) else None
+        if isinstance(base, syntax.Call):  # get_event_loop_policy().get_event_loop()
             return (self.canonical(tree, base.func) or "").startswith("asyncio.")
-        if isinstance(base, cst.Name) and base.value in ("self", "cls"):
+        if isinstance(base, syntax.Name) and base.value in ("self", "cls"):
             return True
         # A method of tasks, futures and servers.
         return (
@@ -302,7 +302,7 @@ class Names:
         )
         return _LOOP_NAME.match(attribute) is not None and not foreign
 
-    def _name_is_loop(self, tree: Tree, node: cst.Name) -> bool:
+    def _name_is_loop(self, tree: Tree, node: syntax.Name) -> bool:
         named = _LOOP_NAME.match(node.value) is not None
         scope = tree.scope[node].owner(node.value)
         if scope is None or scope.kind == "module":
@@ -319,27 +319,29 @@ class Names:
         ]
         return any(verdicts) if verdicts else named
 
-    def _binds_loop(self, tree: Tree, store: cst.Name, *, named: bool) -> bool:
+    def _binds_loop(self, tree: Tree, store: syntax.Name, *, named: bool) -> bool:
         """Tell whether ``store`` binds an event loop; ``named`` tells that it is called one."""
         annotation = tree.annotation(tree.parent[store])
         if annotation is not None:
             return self._annotates_loop(tree, annotation, named=named)
         value = assigned_value(tree, store) or _entered(tree, store)
-        if isinstance(value, cst.Await):
+        if isinstance(value, syntax.Await):
             value = value.expression
-        if isinstance(value, cst.Call):
+        if isinstance(value, syntax.Call):
             if self._makes_loop(tree, value):
                 return True
             getter = _LOOP_GETTER.match(last_name(value.func)) is not None
             return named and not getter and not _is_foreign(value)
-        if isinstance(value, (cst.Name, cst.Attribute)) and not named:
+        if isinstance(value, (syntax.Name, syntax.Attribute)) and not named:
             return dotted_text(value) != store.value and self.is_loop(tree, value)
-        if isinstance(value, (cst.BooleanOperation, cst.IfExp)) and not named:
-            own = {at.value for at in tree.walk(value) if isinstance(at, cst.Name)}
+        if isinstance(value, (syntax.BooleanOperation, syntax.IfExp)) and not named:
+            own = {at.value for at in tree.walk(value) if isinstance(at, syntax.Name)}
             return store.value not in own and self.is_loop(tree, value)
         return named
 
-    def _annotates_loop(self, tree: Tree, annotation: cst.BaseExpression, *, named: bool) -> bool:
+    def _annotates_loop(
+        self, tree: Tree, annotation: syntax.BaseExpression, *, named: bool
+    ) -> bool:
         text = tree.code_of(annotation)
         if text in ("Any", "typing.Any", "object"):
             return named
@@ -350,7 +352,7 @@ class Names:
         origins = [
             self.canonical(tree, node)
             for node in tree.walk(annotation)
-            if isinstance(node, (cst.Name, cst.Attribute)) and "Loop" in last_name(node)
+            if isinstance(node, (syntax.Name, syntax.Attribute)) and "Loop" in last_name(node)
         ]
         known = [origin for origin in origins if origin is not None]
         if known:
@@ -360,7 +362,7 @@ class Names:
             self.outline.top_level(last_name(node)) for node in tree.walk(annotation)
         )
 
-    def matches(self, tree: Tree, node: cst.CSTNode, globs: tuple[str, ...]) -> bool:
+    def matches(self, tree: Tree, node: syntax.Node, globs: tuple[str, ...]) -> bool:
         """Tell whether a callee matches one of ``globs``, as written or by its origin."""
         written = dotted_text(node) or f"?.{last_name(node)}"
         origin = self.canonical(tree, node)
@@ -411,25 +413,25 @@ def _tidy(path: str) -> str:
     return ".".join(parts)
 
 
-def assigned_value(tree: Tree, store: cst.Name) -> cst.BaseExpression | None:
+def assigned_value(tree: Tree, store: syntax.Name) -> syntax.BaseExpression | None:
     """Return the expression that a plain ``name = value`` (or ``:=``) gives to ``store``."""
     holder = tree.parent[store]
-    if isinstance(holder, cst.AssignTarget):
+    if isinstance(holder, syntax.AssignTarget):
         assign = tree.parent[holder]
-        return assign.value if isinstance(assign, cst.Assign) else None
-    if isinstance(holder, (cst.AnnAssign, cst.NamedExpr)):
+        return assign.value if isinstance(assign, syntax.Assign) else None
+    if isinstance(holder, (syntax.AnnAssign, syntax.NamedExpr)):
         return holder.value
     return None
 
 
-def _entered(tree: Tree, store: cst.Name) -> cst.BaseExpression | None:
+def _entered(tree: Tree, store: syntax.Name) -> syntax.BaseExpression | None:
     """Return the context manager of ``with value as store``."""
     holder = tree.parent[store]
-    item = tree.parent[holder] if isinstance(holder, cst.AsName) else None
-    return item.item if isinstance(item, cst.WithItem) else None
+    item = tree.parent[holder] if isinstance(holder, syntax.AsName) else None
+    return item.item if isinstance(item, syntax.WithItem) else None
 
 
-def _is_foreign(call: cst.Call) -> bool:
+def _is_foreign(call: syntax.Call) -> bool:
     """Tell whether a call makes something that is no loop: a class without "Loop" in its name."""
     name = last_name(call.func)
     return name.lstrip("_")[:1].isupper() and "Loop" not in name

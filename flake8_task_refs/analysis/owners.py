@@ -10,13 +10,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import libcst as cst
-
+from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.applications import Application, application_of
 from flake8_task_refs.analysis.effects import CLOSERS
 from flake8_task_refs.analysis.outline import ANNOTATION
 from flake8_task_refs.analysis.ownership import How
-from flake8_task_refs.analysis.tree import Tree, last_name
+from flake8_task_refs.analysis.syntax import last_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from flake8_task_refs.analysis.names import Names
     from flake8_task_refs.analysis.outline import Outline
     from flake8_task_refs.analysis.ownership import Hold
+    from flake8_task_refs.analysis.tree import Tree
 
 _WORD: Final = re.compile(r"[^\W\d]\w*")
 _MAX_DEPTH: Final = 3  # of functions that the end calls
@@ -53,24 +53,24 @@ class Owners:
         """Answer for ``tree``."""
         self._tree = tree
         self._names = names
-        self._applications: dict[cst.FunctionDef, Application | None] = {}
+        self._applications: dict[syntax.FunctionDef, Application | None] = {}
         # What the end of a lifespan names, by the first yield that it comes after.
-        self._ends: dict[cst.CSTNode | None, frozenset[str]] = {}
+        self._ends: dict[syntax.Node | None, frozenset[str]] = {}
 
-    def application(self, function: cst.FunctionDef) -> Application | None:
+    def application(self, function: syntax.FunctionDef) -> Application | None:
         """Return the application that ``function`` starts, None if it starts none."""
         if function not in self._applications:
             self._applications[function] = application_of(self._tree, self._names, function)
         return self._applications[function]
 
-    def owner(self, call: cst.Call, holds: list[Hold], codes: frozenset[str]) -> Owner | None:
+    def owner(self, call: syntax.Call, holds: list[Hold], codes: frozenset[str]) -> Owner | None:
         """Return who is to end the task of ``call``, which ``holds`` keep; None if nobody is known.
 
         Only owners of which one of ``codes`` speaks are looked for.
         """
         tree = self._tree
         function = tree.function_around(call)
-        if not isinstance(function, cst.FunctionDef):
+        if not isinstance(function, syntax.FunctionDef):
             return None
         application = self.application(function)
         if application is not None and application.sure:
@@ -80,11 +80,11 @@ class Owners:
         if "TSK204" not in codes or any(hold.how is How.ALIVE for hold in holds):
             return None
         found = _closers(tree, call) if all(_is_of_self(tree, h.node) for h in holds) else set()
-        if not found and all(isinstance(hold.node, cst.Name) for hold in holds):
+        if not found and all(isinstance(hold.node, syntax.Name) for hold in holds):
             found = _stoppers(tree, function)
         return Owner("TSK204", _with_helpers(tree, found, call)) if found else None
 
-    def _end_of(self, application: Application, call: cst.Call) -> frozenset[str]:
+    def _end_of(self, application: Application, call: syntax.Call) -> frozenset[str]:
         """Return the names in an application's end and in the helpers that it calls.
 
         The end is what comes after the ``yield``, or the shutdown handlers.
@@ -99,7 +99,7 @@ class Owners:
             (
                 node
                 for node in tree.jumps(body)
-                if isinstance(node, cst.Yield) and tree.order[node] > tree.order[call]
+                if isinstance(node, syntax.Yield) and tree.order[node] > tree.order[call]
             ),
             None,
         )
@@ -114,7 +114,7 @@ class Owners:
         return known
 
 
-def _closers(tree: Tree, call: cst.Call) -> set[str]:
+def _closers(tree: Tree, call: syntax.Call) -> set[str]:
     """Return the names in the close methods of the class around ``call``; none if it has none."""
     holder = tree.class_around(call)
     if holder is None:
@@ -132,7 +132,7 @@ def _closers(tree: Tree, call: cst.Call) -> set[str]:
     return {word for closer in closers for word in _words(outline.code[closer.header : closer.end])}
 
 
-def _stoppers(tree: Tree, function: cst.FunctionDef) -> set[str]:
+def _stoppers(tree: Tree, function: syntax.FunctionDef) -> set[str]:
     """Return the names in the module's function that ends what ``function`` starts."""
     starter = _STARTER.match(function.name.value)
     if starter is None or tree.scope[function].kind != "module":
@@ -149,7 +149,7 @@ def _stoppers(tree: Tree, function: cst.FunctionDef) -> set[str]:
     return {word for item in found for word in _words(outline.code[item.header : item.end])}
 
 
-def _with_helpers(tree: Tree, names: set[str], call: cst.Call) -> frozenset[str]:
+def _with_helpers(tree: Tree, names: set[str], call: syntax.Call) -> frozenset[str]:
     """Add the names in the file's own functions that ``names`` mention, and in theirs."""
     outline = tree.outline
     around = tree.class_around(call)
@@ -175,13 +175,13 @@ def _is_async(outline: Outline, start: int, header: int) -> bool:
     return re.search(r"\basync\s+def\s", outline.code[start:header]) is not None
 
 
-def _function_name(tree: Tree, call: cst.Call) -> str:
+def _function_name(tree: Tree, call: syntax.Call) -> str:
     function = tree.function_around(call)
-    return function.name.value if isinstance(function, cst.FunctionDef) else ""
+    return function.name.value if isinstance(function, syntax.FunctionDef) else ""
 
 
-def _root(node: cst.CSTNode) -> cst.CSTNode:
-    while isinstance(node, (cst.Attribute, cst.Subscript)):
+def _root(node: syntax.Node) -> syntax.Node:
+    while isinstance(node, (syntax.Attribute, syntax.Subscript)):
         node = node.value
     return node
 
@@ -191,23 +191,23 @@ def _is_of_application(tree: Tree, hold: Hold, application: Application) -> bool
     if hold.how is How.ALIVE:
         return True
     root = _root(hold.node)
-    if not isinstance(root, cst.Name):
+    if not isinstance(root, syntax.Name):
         return False
     params = application.function.params
     given = [param.name.value for param in (*params.posonly_params, *params.params)]
-    slotted = isinstance(tree.parent[root], (cst.Attribute, cst.Subscript))
+    slotted = isinstance(tree.parent[root], (syntax.Attribute, syntax.Subscript))
     if slotted and (root.value in given or root.value in _APPLICATION_NAMES):
         return True
-    return not isinstance(hold.node, cst.Attribute) and _is_of_module(tree, root)
+    return not isinstance(hold.node, syntax.Attribute) and _is_of_module(tree, root)
 
 
-def _is_of_self(tree: Tree, node: cst.CSTNode) -> bool:
+def _is_of_self(tree: Tree, node: syntax.Node) -> bool:
     """Tell whether ``node`` is an attribute that the class around it gives its instances."""
-    while isinstance(node, cst.Subscript):
+    while isinstance(node, syntax.Subscript):
         node = node.value
     around = tree.class_around(node)
-    if not isinstance(node, cst.Attribute) or last_name(node.value) != "self" or around is None:
-        return isinstance(node, cst.Name) and _is_of_module(tree, node)
+    if not isinstance(node, syntax.Attribute) or last_name(node.value) != "self" or around is None:
+        return isinstance(node, syntax.Name) and _is_of_module(tree, node)
     bases = {last_name(base.value) for base in around.bases if last_name(base.value)}
     code = tree.outline.code
     header = re.search(rf"\bclass[ \t]+{around.name.value}[ \t]*\(([^)]*)", code)
@@ -222,12 +222,12 @@ def _is_of_self(tree: Tree, node: cst.CSTNode) -> bool:
     return bases <= own | set(_PLAIN_BASES)
 
 
-def _is_of_module(tree: Tree, name: cst.Name) -> bool:
+def _is_of_module(tree: Tree, name: syntax.Name) -> bool:
     """Tell whether this module makes the variable ``name``: an imported one has other users."""
     scope = tree.scope[name].owner(name.value)
     if scope is not None and scope.kind == "function":
         stores = scope.stores.get(name.value, ())
-        return not any(isinstance(tree.parent[store], cst.Param) for store in stores)
+        return not any(isinstance(tree.parent[store], syntax.Param) for store in stores)
     made = rf"^{name.value}[ \t]*[:=]"
     return re.search(made, tree.outline.code, re.MULTILINE) is not None or (
         name.value in tree.scope[name].function.elsewhere

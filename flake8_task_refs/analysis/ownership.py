@@ -13,8 +13,7 @@ from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-import libcst as cst
-
+from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.effects import (
     ADDERS,
     CONTAINER_NEUTRAL,
@@ -37,7 +36,8 @@ from flake8_task_refs.analysis.lifetime import locals_outlive
 from flake8_task_refs.analysis.names import Names, assigned_value
 from flake8_task_refs.analysis.outline import ANNOTATION
 from flake8_task_refs.analysis.sites import Sites, is_done_callback, is_scheduler
-from flake8_task_refs.analysis.tree import Scope, Tree, dotted_text, last_name, last_small
+from flake8_task_refs.analysis.syntax import dotted_text, last_name
+from flake8_task_refs.analysis.tree import Scope, Tree, last_small
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,7 +62,7 @@ class Hold:
     """One holder of a handle. ``node`` is the container for CONTAINER, else where it happens."""
 
     how: How
-    node: cst.CSTNode
+    node: syntax.Node
 
 
 _MAX_DEPTH: Final = 3  # of helpers within helpers
@@ -71,7 +71,7 @@ _WAITS: Final = (
     "wait", "wait_for", "wait_until", "join", "get", "acquire", "receive", "recv", "read",
 )  # fmt: skip
 # What a condition is made of.
-_OF_CONDITIONS: Final = (cst.UnaryOperation, cst.Comparison, cst.BooleanOperation)
+_OF_CONDITIONS: Final = (syntax.UnaryOperation, syntax.Comparison, syntax.BooleanOperation)
 _ENOUGH_HOLD: Final = 30  # uses of one name: more of them tell nothing new
 # What is done with a container now says nothing of tasks that are added later.
 _AT_THE_TIME: Final = (How.AWAITED, How.CANCELLED)
@@ -92,12 +92,12 @@ class Ownership:
         self.was_bound = False  # to a name, or weakly, since the caller last cleared it
         # What the followed handles met that holds none of them: methods that look at a task and
         # waits that may give up; and what functions of the file do with a handle they are given.
-        self.observed: list[tuple[Tree, cst.Call]] = []
-        self.inside: dict[cst.CSTNode, list[tuple[Tree, Hold]]] = {}
-        self._following: set[tuple[str, cst.CSTNode]] = set()
+        self.observed: list[tuple[Tree, syntax.Call]] = []
+        self.inside: dict[syntax.Node, list[tuple[Tree, Hold]]] = {}
+        self._following: set[tuple[str, syntax.Node]] = set()
         self._turned_back = 0  # how often a name was met that is being followed already
         # What `holds` said of a use of a name, what it observed there, and whether it bound a name.
-        self._held: dict[cst.CSTNode, tuple[list[Hold], list[tuple[Tree, cst.Call]], bool]] = {}
+        self._held: dict[syntax.Node, tuple[list[Hold], list[tuple[Tree, syntax.Call]], bool]] = {}
         self._told: dict[tuple[str, Scope], bool] = {}  # what `_tells_the_function` said
         self.depth = 0
 
@@ -109,76 +109,79 @@ class Ownership:
 
     # -- climbing from an expression --------------------------------------------------------
 
-    def holds(self, node: cst.CSTNode) -> list[Hold]:
+    def holds(self, node: syntax.Node) -> list[Hold]:
         """Return what comes to hold the value of expression ``node``."""
         tree = self.tree
         parent = tree.parent[node]
         match parent:
-            case cst.Expr() | cst.Del() | cst.Assert() | cst.CompIf():
+            case syntax.Expr() | syntax.Del() | syntax.Assert() | syntax.CompIf():
                 return []
-            case cst.Await() | cst.From():
+            case syntax.Await() | syntax.From():
                 return [Hold(How.AWAITED, parent)]
-            case cst.Return() | cst.Yield():
+            case syntax.Return() | syntax.Yield():
                 return [Hold(How.RETURNED, parent)]
-            case cst.Arg():
+            case syntax.Arg():
                 return self._as_argument(node, parent)
-            case cst.Attribute():
+            case syntax.Attribute():
                 return self._as_receiver(node, parent)
-            case cst.Assign():
+            case syntax.Assign():
                 return self._assigned(node, [target.target for target in parent.targets])
-            case cst.AnnAssign():
+            case syntax.AnnAssign():
                 return self._assigned(node, [parent.target])
-            case cst.AugAssign():
+            case syntax.AugAssign():
                 return [] if parent.target is node else self._stored_in(parent.target, node)
-            case cst.NamedExpr():
+            case syntax.NamedExpr():
                 return self._assigned(node, [parent.target]) + self.holds(parent)
             case (
-                cst.Element() | cst.StarredElement() | cst.DictElement() | cst.StarredDictElement()
+                syntax.Element()
+                | syntax.StarredElement()
+                | syntax.DictElement()
+                | syntax.StarredDictElement()
             ):
                 return self._as_element(node, parent)
-            case cst.GeneratorExp() | cst.ListComp() | cst.SetComp() | cst.DictComp():
+            case syntax.GeneratorExp() | syntax.ListComp() | syntax.SetComp() | syntax.DictComp():
                 return self.holds(parent)
-            case cst.CompFor():
+            case syntax.CompFor():
                 return [] if parent.target is node else self._each(parent.target)
-            case cst.For():
+            case syntax.For():
                 return self._each(parent.target) if parent.iter is node else []
-            case cst.IfExp():
+            case syntax.IfExp():
                 return [] if parent.test is node else self.holds(parent)
-            case cst.BooleanOperation():
-                dropped = parent.left is node and isinstance(parent.operator, cst.And)
+            case syntax.BooleanOperation():
+                dropped = parent.left is node and parent.operator == "and"
                 return [] if dropped else self.holds(parent)
-            case cst.BinaryOperation():
+            case syntax.BinaryOperation():
                 return self.holds(parent)
-            case cst.UnaryOperation():
+            case syntax.UnaryOperation():
                 return [Hold(How.AWAITED, parent)] if self._ends_a_loop(parent) else []
-            case cst.Comparison() | cst.ComparisonTarget():
+            case syntax.Comparison() | syntax.ComparisonTarget():
                 return []
-            case cst.FormattedStringExpression() | cst.TemplatedStringExpression():
+            case syntax.FormattedStringExpression() | syntax.TemplatedStringExpression():
                 return []
-            case cst.If() | cst.AssignTarget():
+            case syntax.If() | syntax.AssignTarget():
                 return []
-            case cst.While():
+            case syntax.While():
                 # `while tasks:` waits until callbacks have emptied the container.
                 return [Hold(How.AWAITED, parent)]
-            case cst.Subscript():
+            case syntax.Subscript():
                 return self._subscripted(node, parent)
-            case cst.Index():
+            case syntax.Index():
                 return self._as_key(parent)
-            case cst.Lambda():
+            case syntax.Lambda():
                 return self._result_of(parent) if parent.body is node else self._unknown(node)
             case _:
                 return self._unknown(node)
 
-    def _ends_a_loop(self, part: cst.CSTNode) -> bool:
+    def _ends_a_loop(self, part: syntax.Node) -> bool:
         """Tell whether a condition that looks at a container says how long a loop goes on.
 
         ``while len(tasks) > 0:``, and ``if not tasks: break`` in a ``while``.
         """
         tree, at, while_empty = self.tree, part, False
         while True:
-            if isinstance(at, cst.UnaryOperation):
-                while_empty ^= isinstance(at.operator, cst.Not)
-            elif isinstance(at, cst.Comparison):
+            if isinstance(at, syntax.UnaryOperation):
+                while_empty ^= at.operator == "not"
+            elif isinstance(at, syntax.Comparison):
                 holds_while_empty = _holds_while_empty(at)
                 if holds_while_empty is None:
                     return False
@@ -187,14 +190,14 @@ class Ownership:
             if not isinstance(outer, _OF_CONDITIONS):
                 break
             at = outer
-        if isinstance(outer, cst.While):
+        if isinstance(outer, syntax.While):
             return outer.test is at and not while_empty
         return (
-            isinstance(outer, cst.If)
+            isinstance(outer, syntax.If)
             and outer.test is at
             and while_empty
-            and any(isinstance(loop, cst.While) for loop in self.flow.loops(outer)[:1])
-            and isinstance(last_small(outer.body), (cst.Break, cst.Return))
+            and any(isinstance(loop, syntax.While) for loop in self.flow.loops(outer)[:1])
+            and isinstance(last_small(outer.body), (syntax.Break, syntax.Return))
         )
 
     def _short_lived(self) -> list[Hold]:
@@ -203,14 +206,14 @@ class Ownership:
         return []
 
     @staticmethod
-    def _unknown(node: cst.CSTNode) -> list[Hold]:
+    def _unknown(node: syntax.Node) -> list[Hold]:
         return [Hold(How.UNKNOWN, node)]
 
-    def _as_element(self, node: cst.CSTNode, element: cst.CSTNode) -> list[Hold]:
+    def _as_element(self, node: syntax.Node, element: syntax.Node) -> list[Hold]:
         """Follow an element of a display; ``a, b = x, y`` is taken apart."""
         display = self.tree.parent[element]
         holder = self.tree.parent[display]
-        if isinstance(display, (cst.Tuple, cst.List)) and isinstance(holder, cst.Assign):
+        if isinstance(display, (syntax.Tuple, syntax.List)) and isinstance(holder, syntax.Assign):
             at = next((i for i, item in enumerate(display.elements) if item is element), 0)
             pairs = [
                 self._part(target.target, at, len(display.elements)) for target in holder.targets
@@ -220,33 +223,35 @@ class Ownership:
         return self.holds(display)
 
     @staticmethod
-    def _part(target: cst.CSTNode, at: int, count: int) -> cst.CSTNode | None:
-        if not isinstance(target, (cst.Tuple, cst.List)) or len(target.elements) != count:
+    def _part(target: syntax.Node, at: int, count: int) -> syntax.Node | None:
+        if not isinstance(target, (syntax.Tuple, syntax.List)) or len(target.elements) != count:
             return None
-        if any(isinstance(element, cst.StarredElement) for element in target.elements):
+        if any(isinstance(element, syntax.StarredElement) for element in target.elements):
             return None
         return target.elements[at].value
 
-    def _as_key(self, index: cst.Index) -> list[Hold]:
+    def _as_key(self, index: syntax.Index) -> list[Hold]:
         """``d[task] = x`` stores the task as a key; ``d[task]`` only looks it up."""
         element = self.tree.parent[index]
         subscript = self.tree.parent[element]
-        if isinstance(subscript, cst.Subscript) and isinstance(
-            self.tree.parent[subscript], (cst.AssignTarget, cst.AnnAssign)
+        if isinstance(subscript, syntax.Subscript) and isinstance(
+            self.tree.parent[subscript], (syntax.AssignTarget, syntax.AnnAssign)
         ):
             return self._stored_in(subscript.value, index, weak=WEAK_FOR_KEYS)
         return []
 
-    def _subscripted(self, node: cst.CSTNode, subscript: cst.Subscript) -> list[Hold]:
-        if isinstance(self.tree.parent[subscript], (cst.AssignTarget, cst.Del, cst.AugAssign)):
+    def _subscripted(self, node: syntax.Node, subscript: syntax.Subscript) -> list[Hold]:
+        if isinstance(
+            self.tree.parent[subscript], (syntax.AssignTarget, syntax.Del, syntax.AugAssign)
+        ):
             return []
         return self.holds(subscript) if subscript.value is node else []
 
     # -- calls ------------------------------------------------------------------------------
 
-    def _as_argument(self, node: cst.CSTNode, arg: cst.Arg) -> list[Hold]:
+    def _as_argument(self, node: syntax.Node, arg: syntax.Arg) -> list[Hold]:
         call = self.tree.parent[arg]
-        if not isinstance(call, cst.Call):
+        if not isinstance(call, syntax.Call):
             return self._unknown(node)
         func = call.func
         path = self.names.canonical(self.tree, func)
@@ -268,23 +273,23 @@ class Ownership:
             return [Hold(How.AWAITED, call)]
         if is_done_callback(func):
             return self._as_callback(node, func)
-        if isinstance(func, cst.Attribute) and func.attr.value in ADDERS:
+        if isinstance(func, syntax.Attribute) and func.attr.value in ADDERS:
             return self._stored_in(func.value, node)
-        if isinstance(func, cst.Attribute) and func.attr.value in CONTAINER_NEUTRAL:
+        if isinstance(func, syntax.Attribute) and func.attr.value in CONTAINER_NEUTRAL:
             return []
         return self._given_to_helper(call, arg)
 
     @staticmethod
-    def _is_logging(func: cst.BaseExpression, path: str | None) -> bool:
-        if not isinstance(func, cst.Attribute) or func.attr.value not in LOG_METHODS:
+    def _is_logging(func: syntax.BaseExpression, path: str | None) -> bool:
+        if not isinstance(func, syntax.Attribute) or func.attr.value not in LOG_METHODS:
             return False
         if path is not None and path.startswith(("logging.", "loguru.")):
             return True
-        base = func.value.func if isinstance(func.value, cst.Call) else func.value
+        base = func.value.func if isinstance(func.value, syntax.Call) else func.value
         name = last_name(base)
         return LOGGER.match(name) is not None or name in ("getLogger", "get_logger")
 
-    def _waited(self, call: cst.Call) -> list[Hold]:
+    def _waited(self, call: syntax.Call) -> list[Hold]:
         """``asyncio.wait`` with a timeout or FIRST_* keeps only what is done with ``pending``."""
         kept = [Hold(How.AWAITED, call)]
         outer = self.tree.parent[call]
@@ -293,46 +298,46 @@ class Ownership:
         self.observed.append((self.tree, call))
         if not self._is_partial(call):
             return self._short_lived()
-        if not isinstance(outer, cst.Await):
+        if not isinstance(outer, syntax.Await):
             return kept
         statement = self.tree.parent[outer]
-        if isinstance(statement, cst.Expr):
+        if isinstance(statement, syntax.Expr):
             return self._short_lived()
-        if isinstance(statement, cst.Assign) and len(statement.targets) == 1:
+        if isinstance(statement, syntax.Assign) and len(statement.targets) == 1:
             pending = self._part(statement.targets[0].target, 1, 2)
             if pending is not None:
                 self.was_bound = True
                 return self._assigned(outer, [pending])
         return kept
 
-    def done_of(self, call: cst.Call) -> list[Hold] | None:
+    def done_of(self, call: syntax.Call) -> list[Hold] | None:
         """Return what holds the tasks that an awaited ``asyncio.wait`` returns as done.
 
         None if its value is not taken apart where it is awaited.
         """
         outer = self.tree.parent[call]
         assign = self.tree.parent[outer]
-        if isinstance(assign, cst.Assign) and len(assign.targets) == 1:
+        if isinstance(assign, syntax.Assign) and len(assign.targets) == 1:
             done = self._part(assign.targets[0].target, 0, 2)
             if done is not None:
                 return self._assigned(outer, [done])
         return None
 
-    def _may_be_abandoned(self, call: cst.Call) -> bool:
+    def _may_be_abandoned(self, call: syntax.Call) -> bool:
         """Tell whether a time limit around ``call`` may end it, but not what it waits for.
 
         That is so in ``wait_for(call)`` and in an ``async with asyncio.timeout()``.
         """
         outer = self.tree.parent[call]
-        if isinstance(outer, cst.Arg):
+        if isinstance(outer, syntax.Arg):
             waiter = self.tree.parent[outer]
-            return isinstance(waiter, cst.Call) and (
+            return isinstance(waiter, syntax.Call) and (
                 self.names.canonical(self.tree, waiter.func) == "asyncio.wait_for"
             )
-        return isinstance(outer, cst.Await) and any(
-            isinstance(at, cst.With)
+        return isinstance(outer, syntax.Await) and any(
+            isinstance(at, syntax.With)
             and any(
-                isinstance(item.item, cst.Call)
+                isinstance(item.item, syntax.Call)
                 and self.names.canonical(self.tree, item.item.func) in TIME_LIMITS
                 for item in at.items
             )
@@ -340,30 +345,30 @@ class Ownership:
         )
 
     @staticmethod
-    def _is_partial(call: cst.Call) -> bool:
+    def _is_partial(call: syntax.Call) -> bool:
         """Tell whether a wait may return with tasks still running."""
         for arg in call.args:
             keyword = arg.keyword.value if arg.keyword else ""
-            none = isinstance(arg.value, cst.Name) and arg.value.value == "None"
+            none = isinstance(arg.value, syntax.Name) and arg.value.value == "None"
             if keyword == "timeout" and not none:
                 return True
             if keyword == "return_when" and _waits_for_first(arg.value):
                 return True
         return False
 
-    def _shielded(self, call: cst.Call, node: cst.CSTNode) -> list[Hold]:
+    def _shielded(self, call: syntax.Call, node: syntax.Node) -> list[Hold]:
         """Judge a shield: one that may be abandoned (``wait_for``, ``timeout``) keeps nothing."""
-        if isinstance(node, cst.Call) and self.sites.creator(self.tree, node.func) is None:
+        if isinstance(node, syntax.Call) and self.sites.creator(self.tree, node.func) is None:
             return [Hold(How.AWAITED, call)]
         return self._short_lived() if self._may_be_abandoned(call) else [Hold(How.AWAITED, call)]
 
-    def _as_callback(self, node: cst.CSTNode, func: cst.BaseExpression) -> list[Hold]:
+    def _as_callback(self, node: syntax.Node, func: syntax.BaseExpression) -> list[Hold]:
         """Judge a done-callback, which only its future holds: another handle may do, if held."""
-        base = func.value if isinstance(func, cst.Attribute) else func
+        base = func.value if isinstance(func, syntax.Attribute) else func
         kept = [Hold(How.PASSED, node)]
-        if isinstance(base, cst.Call):
+        if isinstance(base, syntax.Call):
             return [] if self.sites.creator(self.tree, base.func) else kept
-        if not isinstance(base, cst.Name):
+        if not isinstance(base, syntax.Name):
             return kept
         scope = self.tree.scope[base].owner(base.value)
         stores = scope.stores.get(base.value, ()) if scope is not None else ()
@@ -373,16 +378,16 @@ class Ownership:
             return []
         return kept if any(self._follow(base.value, scope, store) for store in stores) else []
 
-    def _binds_handle(self, store: cst.Name) -> bool:
+    def _binds_handle(self, store: syntax.Name) -> bool:
         """Tell whether ``store`` binds a task made here (directly, or out of a loop)."""
         value = assigned_value(self.tree, store)
-        if isinstance(value, cst.Call):
+        if isinstance(value, syntax.Call):
             return self.sites.creator(self.tree, value.func) is not None
-        if isinstance(value, (cst.IfExp, cst.BooleanOperation)):
+        if isinstance(value, (syntax.IfExp, syntax.BooleanOperation)):
             return True
-        return isinstance(self.tree.parent[store], (cst.For, cst.CompFor))
+        return isinstance(self.tree.parent[store], (syntax.For, syntax.CompFor))
 
-    def _given_to_helper(self, call: cst.Call, arg: cst.Arg) -> list[Hold]:
+    def _given_to_helper(self, call: syntax.Call, arg: syntax.Arg) -> list[Hold]:
         """Follow an argument into a function of this file; any other callee may keep it."""
         kept = [Hold(How.PASSED, call)]
         if arg.star or self.depth >= _MAX_DEPTH:
@@ -401,18 +406,20 @@ class Ownership:
         for use in scope.uses(name):
             holds += inner.holds(use) or inner.in_closure(use, scope, None)
         self.inside[call] = [(found.tree, hold) for hold in holds]
-        handed_back = all(isinstance(hold.node, cst.Return) for hold in holds)
-        if holds and handed_back and found.function.asynchronous is None:
+        handed_back = all(isinstance(hold.node, syntax.Return) for hold in holds)
+        if holds and handed_back and not found.function.asynchronous:
             return self.holds(call)
         return kept if holds else []
 
-    def _as_receiver(self, node: cst.CSTNode, attribute: cst.Attribute) -> list[Hold]:
+    def _as_receiver(self, node: syntax.Node, attribute: syntax.Attribute) -> list[Hold]:
         """Follow ``handle.method``: called, or taken as a bound method."""
         tree = self.tree
         name = attribute.attr.value
         call = tree.parent[attribute]
-        if not (isinstance(call, cst.Call) and call.func is attribute):
-            if isinstance(call, (cst.AssignTarget, cst.AnnAssign, cst.AugAssign, cst.Del)):
+        if not (isinstance(call, syntax.Call) and call.func is attribute):
+            if isinstance(
+                call, (syntax.AssignTarget, syntax.AnnAssign, syntax.AugAssign, syntax.Del)
+            ):
                 return []
             # A bound method holds its object: `stack.callback(task.cancel)`.
             return self.holds(attribute)
@@ -426,34 +433,34 @@ class Ownership:
             return self.holds(call)
         return self._unknown(call)
 
-    def _observed(self, node: cst.CSTNode, name: str, call: cst.Call) -> list[Hold]:
+    def _observed(self, node: syntax.Node, name: str, call: syntax.Call) -> list[Hold]:
         self.observed.append((self.tree, call))
         if name == "done":
             # `while not task.done(): await sleep(1)` waits for it; `assert task.done()` has waited.
-            waits = any(isinstance(at, cst.While) for at in self._around_in_function(call))
+            waits = any(isinstance(at, syntax.While) for at in self._around_in_function(call))
             return [Hold(How.AWAITED, call)] if waits or self._is_asserted(call) else []
         if name in ("result", "exception"):
-            threadsafe = isinstance(node, cst.Call) and (
+            threadsafe = isinstance(node, syntax.Call) and (
                 self.names.canonical(self.tree, node.func) == "asyncio.run_coroutine_threadsafe"
             )
             # Whoever asks for the result knows that it is there, unless a wait may have given up.
-            if threadsafe or (isinstance(node, cst.Name) and not self._gives_up(call)):
+            if threadsafe or (isinstance(node, syntax.Name) and not self._gives_up(call)):
                 return [Hold(How.AWAITED, call)]
         return []
 
-    def _is_asserted(self, call: cst.Call) -> bool:
+    def _is_asserted(self, call: syntax.Call) -> bool:
         outer = self.tree.parent[call]
-        if isinstance(outer, cst.Arg):
+        if isinstance(outer, syntax.Arg):
             asserts = self.tree.parent[outer]
-            return isinstance(asserts, cst.Call) and last_name(asserts.func) == "assertTrue"
-        return isinstance(outer, cst.Assert)
+            return isinstance(asserts, syntax.Call) and last_name(asserts.func) == "assertTrue"
+        return isinstance(outer, syntax.Assert)
 
-    def _gives_up(self, node: cst.CSTNode) -> bool:
+    def _gives_up(self, node: syntax.Node) -> bool:
         """Tell whether the function around ``node`` waits for only some of its tasks."""
         return self.tree.function_around(node) in self._giving_up
 
     @cached_property
-    def _giving_up(self) -> set[cst.FunctionDef | cst.Lambda | None]:
+    def _giving_up(self) -> set[syntax.FunctionDef | syntax.Lambda | None]:
         """The functions of the region that wait for only some of their tasks."""
         return {
             self.tree.function_around(call)
@@ -462,63 +469,63 @@ class Ownership:
             and self.names.canonical(self.tree, call.func) == "asyncio.wait"
         }
 
-    def _around_in_function(self, node: cst.CSTNode) -> list[cst.CSTNode]:
-        around: list[cst.CSTNode] = []
+    def _around_in_function(self, node: syntax.Node) -> list[syntax.Node]:
+        around: list[syntax.Node] = []
         for at in self.tree.ancestors(node):
-            if isinstance(at, (cst.FunctionDef, cst.Lambda, cst.ClassDef)):
+            if isinstance(at, (syntax.FunctionDef, syntax.Lambda, syntax.ClassDef)):
                 break
             around.append(at)
         return around
 
     # -- stores -----------------------------------------------------------------------------
 
-    def _assigned(self, node: cst.CSTNode, targets: list[cst.CSTNode]) -> list[Hold]:
+    def _assigned(self, node: syntax.Node, targets: list[syntax.Node]) -> list[Hold]:
         found: list[Hold] = []
         for target in targets:
             match target:
-                case cst.Name():
+                case syntax.Name():
                     found += self._named(target)
-                case cst.Attribute() if _same_name(target.value, node):
+                case syntax.Attribute() if _same_name(target.value, node):
                     pass  # `task.owner = task` holds itself
-                case cst.Attribute():
+                case syntax.Attribute():
                     found.append(Hold(How.STORED, target))
-                case cst.Subscript():
+                case syntax.Subscript():
                     found += self._slot(target, node)
-                case cst.Tuple() | cst.List():
+                case syntax.Tuple() | syntax.List():
                     found += self._assigned(node, [element.value for element in target.elements])
                 case _:
                     found += self._unknown(node)
         return found
 
-    def _slot(self, target: cst.Subscript, node: cst.CSTNode) -> list[Hold]:
+    def _slot(self, target: syntax.Subscript, node: syntax.Node) -> list[Hold]:
         """Follow a handle stored under a key: a fixed key of a lasting container is one slot."""
         holds = self._stored_in(target.value, node)
         index = target.slice[0].slice if len(target.slice) == 1 else None
-        constant = (cst.SimpleString, cst.Integer, cst.ConcatenatedString)
-        if isinstance(index, cst.Index) and isinstance(index.value, constant):
+        constant = (syntax.SimpleString, syntax.Integer, syntax.ConcatenatedString)
+        if isinstance(index, syntax.Index) and isinstance(index.value, constant):
             return [Hold(How.STORED, h.node) if h.how is How.CONTAINER else h for h in holds]
         return holds
 
-    def _each(self, target: cst.CSTNode) -> list[Hold]:
+    def _each(self, target: syntax.Node) -> list[Hold]:
         """Follow the elements of a container that a loop goes through."""
-        if isinstance(target, (cst.Tuple, cst.List)):
+        if isinstance(target, (syntax.Tuple, syntax.List)):
             return [hold for element in target.elements for hold in self._each(element.value)]
-        if not isinstance(target, cst.Name):
+        if not isinstance(target, syntax.Name):
             return self._unknown(target)
         return self._named(target)
 
     def _stored_in(
         self,
-        container: cst.CSTNode,
-        node: cst.CSTNode,
+        container: syntax.Node,
+        node: syntax.Node,
         *,
         weak: frozenset[str] = WEAK_FOR_VALUES,
     ) -> list[Hold]:
         """Follow a handle that is put into ``container`` at ``node``; ``weak`` hold it weakly."""
         root = container
-        while isinstance(root, cst.Subscript):
+        while isinstance(root, syntax.Subscript):
             root = root.value
-        if isinstance(root, cst.Name):
+        if isinstance(root, syntax.Name):
             scope = self.tree.scope[root].owner(root.value)
             if scope is None or scope.kind != "function":
                 if self._is_weak(root.value, weak, attribute=False):
@@ -533,25 +540,34 @@ class Ownership:
                     return self._short_lived()
                 return self._follow(root.value, scope, node)
             return [Hold(How.CONTAINER, container)]
-        if isinstance(root, cst.Attribute):
+        if isinstance(root, syntax.Attribute):
             if self._is_weak(root.attr.value, weak, attribute=True):
                 return self._short_lived()
             return [Hold(How.CONTAINER, container)]
-        if isinstance(root, cst.Call) and last_name(root.func) in ("setdefault", "get"):
+        if isinstance(root, syntax.Call) and last_name(root.func) in ("setdefault", "get"):
             inner = root.func
-            if isinstance(inner, cst.Attribute):
+            if isinstance(inner, syntax.Attribute):
                 return self._stored_in(inner.value, node, weak=weak)
         return [Hold(How.PASSED, container)]
 
-    def _is_new_container(self, maker: cst.BaseExpression | None) -> bool:
+    def _is_new_container(self, maker: syntax.BaseExpression | None) -> bool:
         if isinstance(
-            maker, (cst.List, cst.Set, cst.Dict, cst.ListComp, cst.SetComp, cst.DictComp, cst.Tuple)
+            maker,
+            (
+                syntax.List,
+                syntax.Set,
+                syntax.Dict,
+                syntax.ListComp,
+                syntax.SetComp,
+                syntax.DictComp,
+                syntax.Tuple,
+            ),
         ):
             return True
         return self._is_call_of(maker, LOCAL_CONTAINERS | WEAK_CONTAINERS)
 
-    def _is_call_of(self, maker: cst.BaseExpression | None, names: frozenset[str]) -> bool:
-        return isinstance(maker, cst.Call) and (
+    def _is_call_of(self, maker: syntax.BaseExpression | None, names: frozenset[str]) -> bool:
+        return isinstance(maker, syntax.Call) and (
             self.names.canonical(self.tree, maker.func) in names
         )
 
@@ -566,7 +582,7 @@ class Ownership:
 
     # -- names ------------------------------------------------------------------------------
 
-    def _named(self, store: cst.Name) -> list[Hold]:
+    def _named(self, store: syntax.Name) -> list[Hold]:
         """Follow a handle that is bound to a name."""
         name = store.value
         here = self.tree.scope[store]
@@ -579,10 +595,10 @@ class Ownership:
             return [Hold(How.UNKNOWN, store)]
         return self._follow(name, scope, store)
 
-    def _in_nested(self, use: cst.Name, scope: Scope) -> bool:
+    def _in_nested(self, use: syntax.Name, scope: Scope) -> bool:
         return self.tree.scope[use].function is not scope.function
 
-    def _follow(self, name: str, scope: Scope, start: cst.CSTNode) -> list[Hold]:
+    def _follow(self, name: str, scope: Scope, start: syntax.Node) -> list[Hold]:
         """Return the holds of what variable ``name`` of ``scope`` got at ``start``."""
         if (name, start) in self._following:
             self._turned_back += 1
@@ -594,11 +610,11 @@ class Ownership:
         finally:
             self._following.discard((name, start))
 
-    def _follow_uses(self, name: str, scope: Scope, start: cst.CSTNode) -> list[Hold]:
+    def _follow_uses(self, name: str, scope: Scope, start: syntax.Node) -> list[Hold]:
         stores = scope.stores.get(name, [])
-        binding = isinstance(start, cst.Name) and self.flow.is_one_of(start, stores)
+        binding = isinstance(start, syntax.Name) and self.flow.is_one_of(start, stores)
         found: list[Hold] = []
-        holding: list[cst.CSTNode] = []
+        holding: list[syntax.Node] = []
         for use in self._uses_to_follow(name, scope, start, binding=binding):
             if len(holding) == _ENOUGH_HOLD:
                 break
@@ -622,7 +638,7 @@ class Ownership:
             return found
         if not binding and (self.flow.loops_for_ever(start) or self._is_drained(name, scope)):
             return [Hold(How.ALIVE, start)]
-        if isinstance(start, cst.Name) and binding and self.flow.starts_if_gone(start):
+        if isinstance(start, syntax.Name) and binding and self.flow.starts_if_gone(start):
             return [Hold(How.ALIVE, start)]
         if self._is_told_of(name, scope):
             return [Hold(How.ALIVE, start)]
@@ -632,19 +648,19 @@ class Ownership:
             return [Hold(How.ALIVE, start)]
         return []
 
-    def _is_surely_overwritten(self, start: cst.CSTNode, scope: Scope) -> bool:
+    def _is_surely_overwritten(self, start: syntax.Node, scope: Scope) -> bool:
         """Tell whether each turn of a loop binds anew what nobody in there looks at."""
-        if not isinstance(start, cst.Name) or scope.loads.get("locals"):
+        if not isinstance(start, syntax.Name) or scope.loads.get("locals"):
             return False
-        if "all_tasks" in self.tree.text or isinstance(self.tree.parent[start], cst.For):
+        if "all_tasks" in self.tree.text or isinstance(self.tree.parent[start], syntax.For):
             return False
         if not self.flow.overwritten_in_loop(start, []):
             return False
         loop = self.flow.loops(start)[0]
         return not self.flow.never_leaves(start, loop) and not any(
-            isinstance(node, cst.Continue)
-            or (isinstance(node, cst.Call) and last_name(node.func) in ("exit", "_exit"))
-            or (isinstance(node, cst.Name) and node.value == start.value and node is not start)
+            isinstance(node, syntax.Continue)
+            or (isinstance(node, syntax.Call) and last_name(node.func) in ("exit", "_exit"))
+            or (isinstance(node, syntax.Name) and node.value == start.value and node is not start)
             for node in self.tree.walk(loop)
         )
 
@@ -656,8 +672,8 @@ class Ownership:
         return known
 
     def _uses_to_follow(
-        self, name: str, scope: Scope, start: cst.CSTNode, *, binding: bool
-    ) -> Iterator[cst.Name]:
+        self, name: str, scope: Scope, start: syntax.Node, *, binding: bool
+    ) -> Iterator[syntax.Name]:
         """Yield the uses of a variable, but for some that surely do not see its ``binding``."""
         loads = scope.loads.get(name, [])
         if binding and scope.kind == "function":
@@ -675,13 +691,17 @@ class Ownership:
         tree = self.tree
         for use in scope.uses(name):
             call = tree.parent[tree.parent[use]]
-            if not isinstance(call, cst.Call) or not is_done_callback(call.func) or not call.args:
+            if (
+                not isinstance(call, syntax.Call)
+                or not is_done_callback(call.func)
+                or not call.args
+            ):
                 continue
-            callback: cst.CSTNode | None = call.args[0].value
-            if isinstance(callback, cst.Name):
+            callback: syntax.Node | None = call.args[0].value
+            if isinstance(callback, syntax.Name):
                 made = scope.stores.get(callback.value, [])
                 callback = tree.parent[made[0]] if len(made) == 1 else None
-            if not isinstance(callback, (cst.Lambda, cst.FunctionDef)):
+            if not isinstance(callback, (syntax.Lambda, syntax.FunctionDef)):
                 continue
             given = {param.name.value for param in callback.params.params}
             paths = {dotted_text(node) or "" for node in tree.walk(callback.body)}
@@ -691,23 +711,23 @@ class Ownership:
                 if path.startswith(("self.", "cls.")) or scope.binds(path.partition(".")[0])
             }
             function = tree.function_around(call)
-            if not isinstance(function, cst.FunctionDef):
+            if not isinstance(function, syntax.FunctionDef):
                 continue
             if any(
                 dotted_text(node) in told and self._is_waited_for(node)
                 for waits in tree.walk(function.body)
-                if isinstance(waits, cst.Await) and tree.order[waits] > tree.order[call]
+                if isinstance(waits, syntax.Await) and tree.order[waits] > tree.order[call]
                 for node in tree.walk(waits)
             ):
                 return True
         return False
 
-    def _is_waited_for(self, node: cst.CSTNode) -> bool:
+    def _is_waited_for(self, node: syntax.Node) -> bool:
         """Tell whether an await with ``node`` in it waits for this, not for what it does else."""
         holder = self.tree.parent[node]
-        return not isinstance(holder, cst.Attribute) or holder.attr.value in _WAITS
+        return not isinstance(holder, syntax.Attribute) or holder.attr.value in _WAITS
 
-    def _held_by(self, use: cst.Name) -> list[Hold]:
+    def _held_by(self, use: syntax.Name) -> list[Hold]:
         """Return what ``holds`` says of a use of a name; many bindings may come to it."""
         known = self._held.get(use)
         if known is not None:
@@ -723,18 +743,18 @@ class Ownership:
         self.was_bound |= was_bound
         return held
 
-    def _reaches_any(self, stores: list[cst.Name], use: cst.Name) -> bool:
+    def _reaches_any(self, stores: list[syntax.Name], use: syntax.Name) -> bool:
         """Tell whether ``use`` sees what one of ``stores`` bound."""
         return any(self.flow.reaches(store, use, stores) for store in stores)
 
-    def _other_targets(self, store: cst.Name) -> list[Hold]:
+    def _other_targets(self, store: syntax.Name) -> list[Hold]:
         """Return the holds of ``a = self.b = []`` besides the name ``a``."""
         target = self.tree.parent[store]
         assign = self.tree.parent[target]
-        if not isinstance(assign, cst.Assign):
+        if not isinstance(assign, syntax.Assign):
             return []
         others = [other.target for other in assign.targets if other is not target]
-        return [Hold(How.STORED, other) for other in others if not isinstance(other, cst.Name)]
+        return [Hold(How.STORED, other) for other in others if not isinstance(other, syntax.Name)]
 
     def _is_drained(self, name: str, scope: Scope) -> bool:
         """Tell whether a container that is filled one by one is waited for in the end.
@@ -743,21 +763,21 @@ class Ownership:
         """
         for use in scope.uses(name):
             call = self.tree.parent[self.tree.parent[use]]
-            if isinstance(call, cst.Call) and (
+            if isinstance(call, syntax.Call) and (
                 self.names.canonical(self.tree, call.func) == "asyncio.wait"
             ):
                 return not any(_waits_for_first(arg.value) for arg in call.args)
         return False
 
-    def _only_last(self, start: cst.CSTNode, holding: list[cst.CSTNode]) -> bool:
+    def _only_last(self, start: syntax.Node, holding: list[syntax.Node]) -> bool:
         """Tell whether a loop overwrites the name before anyone looks at it."""
-        if isinstance(self.tree.parent[start], (cst.For, cst.CompFor)):
+        if isinstance(self.tree.parent[start], (syntax.For, syntax.CompFor)):
             return False
         return self.flow.overwritten_in_loop(start, holding)
 
     # -- closures ---------------------------------------------------------------------------
 
-    def in_closure(self, use: cst.Name, scope: Scope, start: cst.CSTNode | None) -> list[Hold]:
+    def in_closure(self, use: syntax.Name, scope: Scope, start: syntax.Node | None) -> list[Hold]:
         """Return the holds that a use in a nested function makes of what was bound at ``start``."""
         tree = self.tree
         inner = tree.scope[use].function
@@ -765,27 +785,29 @@ class Ownership:
         while outermost.parent is not None and outermost.parent.function is not scope.function:
             outermost = outermost.parent.function
         node = outermost.node
-        if isinstance(node, cst.ClassDef):
+        if isinstance(node, syntax.ClassDef):
             return self._unknown(use)
-        if not isinstance(node, (cst.FunctionDef, cst.Lambda)):
+        if not isinstance(node, (syntax.FunctionDef, syntax.Lambda)):
             return self.holds(use)
         escaped = self._function_value(node)
         if escaped:
             return [Hold(How.CAPTURED, use)]
-        if isinstance(node, cst.FunctionDef) and self._is_called(node, start):
+        if isinstance(node, syntax.FunctionDef) and self._is_called(node, start):
             return self.holds(use)
         return []
 
-    def _result_of(self, node: cst.Lambda) -> list[Hold]:
+    def _result_of(self, node: syntax.Lambda) -> list[Hold]:
         """Return what holds the result of a lambda: nothing if a scheduler or callback calls it."""
         call = self.tree.parent[self.tree.parent[node]]
-        if isinstance(call, cst.Call) and (is_scheduler(call.func) or is_done_callback(call.func)):
+        if isinstance(call, syntax.Call) and (
+            is_scheduler(call.func) or is_done_callback(call.func)
+        ):
             return []
         return self._unknown(node)
 
-    def _function_value(self, node: cst.FunctionDef | cst.Lambda) -> list[Hold]:
+    def _function_value(self, node: syntax.FunctionDef | syntax.Lambda) -> list[Hold]:
         """Return what holds a nested function, and with it what it captures."""
-        if isinstance(node, cst.Lambda):
+        if isinstance(node, syntax.Lambda):
             return self.holds(node)
         if node.decorators:
             return self._unknown(node)
@@ -795,7 +817,7 @@ class Ownership:
         found: list[Hold] = []
         for use in scope.uses(node.name.value):
             outer = self.tree.parent[use]
-            if isinstance(outer, cst.Call) and outer.func is use:
+            if isinstance(outer, syntax.Call) and outer.func is use:
                 continue
             if self._in_nested(use, scope):
                 found += self._unknown(use) if not self.tree.holds(node, use) else []
@@ -803,36 +825,38 @@ class Ownership:
                 found += self.holds(use)
         return found
 
-    def _is_called(self, node: cst.FunctionDef, start: cst.CSTNode | None) -> bool:
+    def _is_called(self, node: syntax.FunctionDef, start: syntax.Node | None) -> bool:
         """Tell whether a nested function is called, other than to be the task itself."""
         tree = self.tree
         for use in tree.scope[node].uses(node.name.value):
             call = tree.parent[use]
-            if not isinstance(call, cst.Call) or call.func is not use:
+            if not isinstance(call, syntax.Call) or call.func is not use:
                 continue
             if start is None or not tree.holds(tree.statement_of(start), call):
                 return True
         return False
 
 
-def _holds_while_empty(comparison: cst.Comparison) -> bool | None:
+def _holds_while_empty(comparison: syntax.Comparison) -> bool | None:
     """Tell whether ``len(x) == 0`` or such is true of what is empty; None of other comparisons."""
     [target, *others] = comparison.comparisons
-    if others or not isinstance(target.comparator, cst.Integer):
+    if others or not isinstance(target.comparator, syntax.Integer):
         return None
-    asked = (target.comparator.value, type(target.operator))
-    if asked in (("0", cst.GreaterThan), ("0", cst.NotEqual), ("1", cst.GreaterThanEqual)):
+    asked = (target.comparator.value, target.operator)
+    if asked in (("0", ">"), ("0", "!="), ("1", ">=")):
         return False
-    if asked in (("0", cst.Equal), ("1", cst.LessThan)):
+    if asked in (("0", "=="), ("1", "<")):
         return True
     return None
 
 
-def _waits_for_first(value: cst.BaseExpression) -> bool:
+def _waits_for_first(value: syntax.BaseExpression) -> bool:
     """Tell whether ``value`` is asyncio.FIRST_COMPLETED or FIRST_EXCEPTION, or their text."""
-    text = value.value.strip("\"'") if isinstance(value, cst.SimpleString) else last_name(value)
+    text = value.value.strip("\"'") if isinstance(value, syntax.SimpleString) else last_name(value)
     return text.startswith("FIRST_")
 
 
-def _same_name(one: cst.CSTNode, other: cst.CSTNode) -> bool:
-    return isinstance(one, cst.Name) and isinstance(other, cst.Name) and one.value == other.value
+def _same_name(one: syntax.Node, other: syntax.Node) -> bool:
+    return (
+        isinstance(one, syntax.Name) and isinstance(other, syntax.Name) and one.value == other.value
+    )

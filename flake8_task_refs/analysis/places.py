@@ -6,17 +6,24 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import libcst as cst
-
-from flake8_task_refs.analysis.tree import Scope, Tree, last_name
+from flake8_task_refs.analysis import syntax
+from flake8_task_refs.analysis.syntax import last_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from flake8_task_refs.analysis.outline import Outline
+    from flake8_task_refs.analysis.tree import Scope, Tree
 
 _SELVES: Final = ("self", "cls")
-_TARGETS: Final = (cst.AssignTarget, cst.AnnAssign, cst.AugAssign, cst.Del, cst.For, cst.CompFor)
+_TARGETS: Final = (
+    syntax.AssignTarget,
+    syntax.AnnAssign,
+    syntax.AugAssign,
+    syntax.Del,
+    syntax.For,
+    syntax.CompFor,
+)
 _CLASS: Final = re.compile(r"^[ \t]*class[ \t]+(\w+)[ \t]*\(([^()]*)", re.MULTILINE)
 
 
@@ -41,18 +48,18 @@ class Place:
         return self.kind == "attribute" and "." not in self.owner and self.owner != ""
 
 
-def place_of(tree: Tree, node: cst.CSTNode) -> Place | None:
+def place_of(tree: Tree, node: syntax.Node) -> Place | None:
     """Return the place that ``node`` names: what is assigned to, or the container; else None."""
-    slot = node if isinstance(node, cst.Subscript) else tree.parent[node]
+    slot = node if isinstance(node, syntax.Subscript) else tree.parent[node]
     root = node
-    while isinstance(root, cst.Subscript):
+    while isinstance(root, syntax.Subscript):
         root = root.value
-    if isinstance(root, cst.Attribute):
-        if isinstance(root.value, cst.Name) and root.value.value in _SELVES:
+    if isinstance(root, syntax.Attribute):
+        if isinstance(root.value, syntax.Name) and root.value.value in _SELVES:
             holder = tree.class_around(root)
             return Place("attribute", root.attr.value, holder.name.value if holder else "")
         return Place("attribute", root.attr.value, f"{tree.code_of(root.value)}.")
-    if not isinstance(root, cst.Name):
+    if not isinstance(root, syntax.Name):
         return None
     scope = tree.scope[root].owner(root.value)
     if root.value in tree.scope[root].function.elsewhere:
@@ -60,21 +67,25 @@ def place_of(tree: Tree, node: cst.CSTNode) -> Place | None:
         while outer is not None and outer.kind == "class":
             outer = outer.parent  # whose names no function inside can see
         scope = outer.owner(root.value) if outer is not None else None
-    if scope is not None and isinstance(scope.node, cst.ClassDef):
+    if scope is not None and isinstance(scope.node, syntax.ClassDef):
         return Place("attribute", root.value, scope.node.name.value)
     if scope is None or scope.kind == "module":
         return Place("variable", root.value)
-    if isinstance(slot, cst.Subscript) and slot.value is root and _is_parameter(tree, scope, root):
+    if (
+        isinstance(slot, syntax.Subscript)
+        and slot.value is root
+        and _is_parameter(tree, scope, root)
+    ):
         index = slot.slice[0].slice
-        key = index.value if isinstance(index, cst.Index) else None
-        if isinstance(key, cst.SimpleString) and isinstance(key.evaluated_value, str):
+        key = index.value if isinstance(index, syntax.Index) else None
+        if isinstance(key, syntax.SimpleString) and isinstance(key.evaluated_value, str):
             return Place("key", key.evaluated_value, f"{root.value}.")
     return Place("local", root.value, scope=scope)
 
 
-def _is_parameter(tree: Tree, scope: Scope, name: cst.Name) -> bool:
+def _is_parameter(tree: Tree, scope: Scope, name: syntax.Name) -> bool:
     stores = scope.stores.get(name.value, ())
-    return any(isinstance(tree.parent[store], cst.Param) for store in stores)
+    return any(isinstance(tree.parent[store], syntax.Param) for store in stores)
 
 
 class Places:
@@ -84,10 +95,10 @@ class Places:
         """``parse`` returns the tree of the region around an offset of the source, or None."""
         self.outline = outline
         self._parse = parse
-        self._named: dict[Tree, dict[str, list[cst.CSTNode]]] = {}
+        self._named: dict[Tree, dict[str, list[syntax.Node]]] = {}
         self._bases: dict[str, set[str]] | None = None
 
-    def uses(self, place: Place, tree: Tree) -> Iterator[tuple[Tree, cst.BaseExpression]]:
+    def uses(self, place: Place, tree: Tree) -> Iterator[tuple[Tree, syntax.BaseExpression]]:
         """Yield the expressions of the file that read ``place``, which is of ``tree``."""
         if place.scope is not None:
             yield from ((tree, use) for use in place.scope.uses(place.name))
@@ -95,7 +106,7 @@ class Places:
         for home in self._trees(place):
             for node in self._nodes(home).get(place.name, ()):
                 if self._is(home, node, place) and not _is_target(home, node):
-                    assert isinstance(node, cst.BaseExpression)  # noqa: S101 (for mypy)
+                    assert isinstance(node, syntax.BaseExpression)  # noqa: S101 (for mypy)
                     yield home, node
 
     def is_spelled_out(self, place: Place) -> bool:
@@ -117,29 +128,29 @@ class Places:
         trees = (self._parse(match.start()) for match in re.finditer(pattern, text))
         return list(dict.fromkeys(tree for tree in trees if tree is not None))
 
-    def _nodes(self, tree: Tree) -> dict[str, list[cst.CSTNode]]:
+    def _nodes(self, tree: Tree) -> dict[str, list[syntax.Node]]:
         """Return the names, attributes and string-keyed subscripts of ``tree`` by their name."""
         if tree not in self._named:
             tree.whole()
             named = self._named[tree] = {}
             for node in tree.order:
-                name = _key(node) if isinstance(node, cst.Subscript) else last_name(node)
+                name = _key(node) if isinstance(node, syntax.Subscript) else last_name(node)
                 if name:
                     named.setdefault(name, []).append(node)
         return self._named[tree]
 
-    def _is(self, tree: Tree, node: cst.CSTNode, place: Place) -> bool:
+    def _is(self, tree: Tree, node: syntax.Node, place: Place) -> bool:
         """Tell whether ``node`` can mean ``place``."""
-        if isinstance(node, cst.Name):
+        if isinstance(node, syntax.Name):
             if place.kind != "variable" or _is_part(tree, node):
                 return False
             scope = tree.scope[node].owner(node.value)
             return scope is None or scope.kind in ("module", "class")
         if place.kind == "key":
             return True
-        if not isinstance(node, cst.Attribute) or place.kind != "attribute":
+        if not isinstance(node, syntax.Attribute) or place.kind != "attribute":
             return False
-        if last_name(node.value) in _SELVES and isinstance(node.value, cst.Name):
+        if last_name(node.value) in _SELVES and isinstance(node.value, syntax.Name):
             around = tree.class_around(node)
             return around is None or not place.of_class or self._kin(place.owner, around.name.value)
         return True
@@ -164,24 +175,24 @@ class Places:
         return family
 
 
-def _key(node: cst.Subscript) -> str:
+def _key(node: syntax.Subscript) -> str:
     index = node.slice[0].slice if len(node.slice) == 1 else None
-    key = index.value if isinstance(index, cst.Index) else None
-    if isinstance(key, cst.SimpleString) and isinstance(key.evaluated_value, str):
+    key = index.value if isinstance(index, syntax.Index) else None
+    if isinstance(key, syntax.SimpleString) and isinstance(key.evaluated_value, str):
         return key.evaluated_value
     return ""
 
 
-def _is_part(tree: Tree, node: cst.Name) -> bool:
+def _is_part(tree: Tree, node: syntax.Name) -> bool:
     """Tell whether a name reads no variable: an attribute's, a keyword's, a ``global``'s."""
     holder = tree.parent[node]
     return (
-        (isinstance(holder, cst.Attribute) and holder.attr is node)
-        or (isinstance(holder, cst.Arg) and holder.keyword is node)
-        or isinstance(holder, cst.NameItem)
+        (isinstance(holder, syntax.Attribute) and holder.attr is node)
+        or (isinstance(holder, syntax.Arg) and holder.keyword is node)
+        or isinstance(holder, syntax.NameItem)
     )
 
 
-def _is_target(tree: Tree, node: cst.CSTNode) -> bool:
+def _is_target(tree: Tree, node: syntax.Node) -> bool:
     holder = tree.parent[node]
     return isinstance(holder, _TARGETS) and getattr(holder, "target", None) is node

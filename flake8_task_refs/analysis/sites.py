@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-import libcst as cst
-
+from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.names import assigned_value
 from flake8_task_refs.analysis.sieve import NO_LOOPS, may_rename
-from flake8_task_refs.analysis.tree import Scope, Tree, dotted_text, last_name
+from flake8_task_refs.analysis.syntax import dotted_text, last_name
 
 if TYPE_CHECKING:
     from flake8_task_refs.analysis.names import Names
+    from flake8_task_refs.analysis.tree import Scope, Tree
 
 CREATORS: Final = frozenset({"asyncio.create_task", "asyncio.ensure_future", "asyncio.Task"})
 AGGREGATES: Final = frozenset(
@@ -54,7 +54,7 @@ class CreationSite:
     messages, ``""`` if the source does not tell. ``path`` is the creator's canonical name.
     """
 
-    call: cst.Call
+    call: syntax.Call
     kind: str
     coroutine: str
     path: str
@@ -111,14 +111,14 @@ class Sites:
             names |= more
         return set(names)
 
-    def _site(self, tree: Tree, call: cst.Call, names: set[str]) -> CreationSite | None:
+    def _site(self, tree: Tree, call: syntax.Call, names: set[str]) -> CreationSite | None:
         """Return the site that ``call`` is; ``names`` are the last names that creators may have."""
         path = self.creator(tree, call.func)
         if path is not None:
             if path == "asyncio.ensure_future" and self._is_future(tree, call):
                 return None
             first = call.args[0] if call.args else None
-            if path == "wrapper" and first is not None and not isinstance(first.value, cst.Call):
+            if path == "wrapper" and first is not None and not isinstance(first.value, syntax.Call):
                 first = None  # what the wrapper makes of it is not known here
             return CreationSite(call, "task", coroutine_name(first), path)
         path = self._path_among(tree, call.func, _AGGREGATE_NAMES)
@@ -134,7 +134,9 @@ class Sites:
                     return self._handed_over(tree, call, at, creator)
         return None
 
-    def _handed_over(self, tree: Tree, call: cst.Call, at: int, path: str) -> CreationSite | None:
+    def _handed_over(
+        self, tree: Tree, call: syntax.Call, at: int, path: str
+    ) -> CreationSite | None:
         """Return the site of a creator that is passed as a callable: map, partial, call_soon."""
         following = call.args[at + 1] if at + 1 < len(call.args) else None
         callee = self.names.canonical(tree, call.func)
@@ -145,14 +147,14 @@ class Sites:
         if callee == "functools.partial" and at == 0:
             outer = tree.parent[tree.parent[call]]
             if (
-                isinstance(tree.parent[call], cst.Arg)
-                and isinstance(outer, cst.Call)
+                isinstance(tree.parent[call], syntax.Arg)
+                and isinstance(outer, syntax.Call)
                 and (is_scheduler(outer.func) or is_done_callback(outer.func))
             ):
                 return CreationSite(call, "deferred", coroutine_name(following), path)
         return None
 
-    def creator(self, tree: Tree, func: cst.CSTNode) -> str | None:
+    def creator(self, tree: Tree, func: syntax.Node) -> str | None:
         """Return the canonical name of the task creator that ``func`` is, or None."""
         settings = self.names.settings
         if settings.managed_spawners and self.names.matches(tree, func, settings.managed_spawners):
@@ -166,51 +168,55 @@ class Sites:
             return "factory"
         return "wrapper" if self.wrappers and self._is_wrapper(tree, func) else None
 
-    def _may_be_loop(self, path: str, func: cst.CSTNode) -> bool:
+    def _may_be_loop(self, path: str, func: syntax.Node) -> bool:
         """Tell whether ``path``, which is imported, may be the method of an imported loop.
 
         A module may be called ``loop`` or ``event_loop``, too.
         """
-        if not isinstance(func, cst.Attribute) or not _LOOP_OF_OTHERS.search(path):
+        if not isinstance(func, syntax.Attribute) or not _LOOP_OF_OTHERS.search(path):
             return False
-        if isinstance(func.value, cst.Name) and func.value.value in ("loop", "_loop", "event_loop"):
+        if isinstance(func.value, syntax.Name) and func.value.value in (
+            "loop",
+            "_loop",
+            "event_loop",
+        ):
             return False
         loop = path.rpartition(".")[0]
         return re.search(rf"\bimport[ \t]+{re.escape(loop)}\b", self.names.outline.code) is None
 
-    def _path_among(self, tree: Tree, node: cst.CSTNode, last_names: frozenset[str]) -> str | None:
+    def _path_among(self, tree: Tree, node: syntax.Node, last_names: frozenset[str]) -> str | None:
         """Return the canonical name of ``node`` where it may end in one of ``last_names``.
 
         That of an attribute ends as the attribute does, whatever it is an attribute of.
         """
-        if isinstance(node, cst.Attribute) and node.attr.value not in last_names:
+        if isinstance(node, syntax.Attribute) and node.attr.value not in last_names:
             return None
         return self.names.canonical(tree, node)
 
-    def _is_loop_method(self, tree: Tree, func: cst.CSTNode) -> bool:
+    def _is_loop_method(self, tree: Tree, func: syntax.Node) -> bool:
         """Tell whether ``func`` is ``create_task`` of an event loop, or a local name for it."""
-        if isinstance(func, cst.Name):
+        if isinstance(func, syntax.Name):
             scope = tree.scope[func].owner(func.value)
             stores = scope.stores.get(func.value, ()) if scope is not None else ()
             value = assigned_value(tree, stores[0]) if len(stores) == 1 else None
-            return isinstance(value, cst.Attribute) and self._is_loop_method(tree, value)
+            return isinstance(value, syntax.Attribute) and self._is_loop_method(tree, value)
         return (
-            isinstance(func, cst.Attribute)
+            isinstance(func, syntax.Attribute)
             and func.attr.value == "create_task"
             and last_name(func.value) not in NO_LOOPS
             and self.names.is_loop(tree, func.value)
         )
 
-    def _is_factory(self, tree: Tree, func: cst.CSTNode, factories: tuple[str, ...]) -> bool:
-        if isinstance(func, cst.Name) and self.names.outline.top_level(func.value):
+    def _is_factory(self, tree: Tree, func: syntax.Node, factories: tuple[str, ...]) -> bool:
+        if isinstance(func, syntax.Name) and self.names.outline.top_level(func.value):
             return func.value in factories or any(f.endswith(f".{func.value}") for f in factories)
         return self.names.matches(tree, func, factories)
 
-    def _is_wrapper(self, tree: Tree, func: cst.CSTNode) -> bool:
-        if isinstance(func, cst.Name):
+    def _is_wrapper(self, tree: Tree, func: syntax.Node) -> bool:
+        if isinstance(func, syntax.Name):
             where = defined_in(tree.scope[func].owner(func.value))
             return (where, func.value) in self.wrappers
-        if not isinstance(func, cst.Attribute) or not isinstance(func.value, cst.Name):
+        if not isinstance(func, syntax.Attribute) or not isinstance(func.value, syntax.Name):
             return False
         name = func.value.value
         if name in ("self", "cls"):
@@ -224,53 +230,55 @@ class Sites:
         classes = self.names.outline.top_level(name)
         return (owner is None or owner.kind == "module") and [c.kind for c in classes] == ["class"]
 
-    def _is_future(self, tree: Tree, call: cst.Call) -> bool:
+    def _is_future(self, tree: Tree, call: syntax.Call) -> bool:
         """Tell whether ``ensure_future`` is given a future, which it returns unchanged."""
         if not call.args:
             return False
-        value: cst.CSTNode = call.args[0].value
-        if isinstance(value, cst.Name):
+        value: syntax.Node = call.args[0].value
+        if isinstance(value, syntax.Name):
             scope = tree.scope[value].owner(value.value)
             stores = scope.stores.get(value.value, ()) if scope is not None else ()
             made = [assigned_value(tree, store) for store in stores]
-            if any(isinstance(item, cst.Call) and self._makes_future(tree, item) for item in made):
+            if any(
+                isinstance(item, syntax.Call) and self._makes_future(tree, item) for item in made
+            ):
                 return True
             if any(_annotated_future(tree, store) for store in stores):
                 return True
-            if any(isinstance(item, cst.Call) for item in made):
+            if any(isinstance(item, syntax.Call) for item in made):
                 return False
-        if isinstance(value, (cst.Name, cst.Attribute)):
-            text = value.attr.value if isinstance(value, cst.Attribute) else value.value
+        if isinstance(value, (syntax.Name, syntax.Attribute)):
+            text = value.attr.value if isinstance(value, syntax.Attribute) else value.value
             return _FUTURE_NAME.match(text) is not None
-        return isinstance(value, cst.Call) and self._makes_future(tree, value)
+        return isinstance(value, syntax.Call) and self._makes_future(tree, value)
 
-    def _makes_future(self, tree: Tree, call: cst.Call) -> bool:
-        if isinstance(call.func, cst.Attribute) and call.func.attr.value in _MAKES_FUTURE:
+    def _makes_future(self, tree: Tree, call: syntax.Call) -> bool:
+        if isinstance(call.func, syntax.Attribute) and call.func.attr.value in _MAKES_FUTURE:
             return True
-        if isinstance(call.func, cst.Attribute) and self._is_tornado(tree, call.func.value):
+        if isinstance(call.func, syntax.Attribute) and self._is_tornado(tree, call.func.value):
             return True
         path = self.creator(tree, call.func) or self.names.canonical(tree, call.func)
         return path is not None and (
             path in CREATORS or path in ("asyncio.wrap_future", "asyncio.Future")
         )
 
-    def _is_tornado(self, tree: Tree, node: cst.CSTNode) -> bool:
+    def _is_tornado(self, tree: Tree, node: syntax.Node) -> bool:
         """Tell whether ``node`` is an object of Tornado's, whose methods return futures."""
-        if isinstance(node, cst.Name):
+        if isinstance(node, syntax.Name):
             scope = tree.scope[node].owner(node.value)
             stores = scope.stores.get(node.value, ()) if scope is not None else ()
             made = [assigned_value(tree, store) for store in stores]
             if any(
-                isinstance(item, cst.Call) and self._is_tornado(tree, item.func) for item in made
+                isinstance(item, syntax.Call) and self._is_tornado(tree, item.func) for item in made
             ):
                 return True
-        if isinstance(node, cst.Call):
+        if isinstance(node, syntax.Call):
             return self._is_tornado(tree, node.func)
         path = self.names.canonical(tree, node)
         return path is not None and path.startswith("tornado.")
 
 
-def _annotated_future(tree: Tree, store: cst.Name) -> bool:
+def _annotated_future(tree: Tree, store: syntax.Name) -> bool:
     note = tree.annotation(tree.parent[store])
     return note is not None and re.search(r"\b(?:Future|Task)\b", tree.code_of(note)) is not None
 
@@ -279,32 +287,32 @@ def defined_in(scope: Scope | None) -> str:
     """Return the qualified name of ``scope`` as ``__qualname__`` has it, ``""`` for the module."""
     parts: list[str] = []
     while scope is not None:
-        if isinstance(scope.node, cst.ClassDef):
+        if isinstance(scope.node, syntax.ClassDef):
             parts.append(scope.node.name.value)
-        elif isinstance(scope.node, cst.FunctionDef):
+        elif isinstance(scope.node, syntax.FunctionDef):
             parts.append(f"{scope.node.name.value}.<locals>")
         scope = scope.parent
     return ".".join(reversed(parts))
 
 
-def is_scheduler(func: cst.CSTNode) -> bool:
+def is_scheduler(func: syntax.Node) -> bool:
     """Tell whether ``func`` drops what its callable returns: a loop's method, mostly."""
-    return isinstance(func, cst.Attribute) and (
+    return isinstance(func, syntax.Attribute) and (
         func.attr.value in SCHEDULERS or dotted_text(func) in _OTHER_SCHEDULERS
     )
 
 
-def is_done_callback(func: cst.CSTNode) -> bool:
+def is_done_callback(func: syntax.Node) -> bool:
     """Tell whether ``func`` is a future's ``add_done_callback``."""
-    return isinstance(func, cst.Attribute) and func.attr.value == "add_done_callback"
+    return isinstance(func, syntax.Attribute) and func.attr.value == "add_done_callback"
 
 
-def coroutine_name(arg: cst.Arg | None) -> str:
+def coroutine_name(arg: syntax.Arg | None) -> str:
     """Return how a message names the coroutine in ``arg``: ``work()``, ``coro`` or ``""``."""
     value = arg.value if arg is not None else None
     suffix = ""
-    if isinstance(value, cst.Call):
+    if isinstance(value, syntax.Call):
         value, suffix = value.func, "()"
-    if isinstance(value, cst.Attribute):
+    if isinstance(value, syntax.Attribute):
         return value.attr.value + suffix
-    return value.value + suffix if isinstance(value, cst.Name) else ""
+    return value.value + suffix if isinstance(value, syntax.Name) else ""

@@ -13,13 +13,16 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import libcst as cst
-from libcst.metadata import CodeRange, MetadataWrapper, PositionProvider
 
+from flake8_task_refs.analysis import syntax
+from flake8_task_refs.analysis.from_libcst import positions
 from flake8_task_refs.analysis.python_parser import python_tree
 
 if TYPE_CHECKING:
     import ast
     from collections.abc import Iterator, Mapping, Sequence
+
+    from libcst.metadata import CodeRange
 
     from flake8_task_refs.analysis.tree import Tree
 
@@ -44,19 +47,19 @@ class Spans:
     def __init__(self, tree: Tree) -> None:
         """Find nothing yet."""
         self._tree = tree
-        self._inside: dict[cst.CSTNode, Mapping[cst.CSTNode, Span]] = {}
+        self._inside: dict[syntax.Node, Mapping[cst.CSTNode, Span]] = {}
 
-    def of(self, node: cst.CSTNode) -> Span:
+    def of(self, node: syntax.Node) -> Span:
         """Return the span of ``node``, without its decorators, comments and parentheses."""
         own = self._statements.get(node)
         if own is not None:
             return own
         holder = next((at for at in self._tree.ancestors(node) if at in self._statements), None)
         if holder is None:
-            return self._everywhere[node]
+            return self._everywhere[self._tree.layout.original(node)]
         if holder not in self._inside:
             self._inside[holder] = self._written_out(holder) or self._everywhere
-        return self._inside[holder][node]
+        return self._inside[holder][self._tree.layout.original(node)]
 
     @cached_property
     def _line_starts(self) -> list[int]:
@@ -67,7 +70,7 @@ class Spans:
         return starts
 
     @cached_property
-    def _statements(self) -> dict[cst.CSTNode, Span]:
+    def _statements(self) -> dict[syntax.Node, Span]:
         """Every statement that stands in a block; none if the two parsers do not agree."""
         try:
             module = python_tree(self._tree.text)
@@ -76,26 +79,26 @@ class Spans:
             return {}
 
     def _paired(
-        self, ours: Sequence[cst.CSTNode], theirs: Sequence[ast.stmt]
-    ) -> Iterator[tuple[cst.CSTNode, Span]]:
+        self, ours: Sequence[syntax.Node], theirs: Sequence[ast.stmt]
+    ) -> Iterator[tuple[syntax.Node, Span]]:
         """Yield the statements of a block, and of the blocks in them, with their spans."""
         found = iter(theirs)
         for statement in ours:
-            count = len(statement.body) if isinstance(statement, cst.SimpleStatementLine) else 1
+            count = len(statement.body) if isinstance(statement, syntax.SimpleStatementLine) else 1
             taken = [item for _, item in zip(range(count), found, strict=False)]
             if len(taken) != count:
                 raise _DifferentError
             yield statement, Span(self._start(taken[0]), self._end(taken[-1]))
-            if not isinstance(statement, cst.SimpleStatementLine):
+            if not isinstance(statement, syntax.SimpleStatementLine):
                 yield from self._blocks(statement, taken[0])
         if next(found, None) is not None:
             raise _DifferentError
 
-    def _blocks(self, ours: cst.CSTNode, theirs: ast.AST) -> Iterator[tuple[cst.CSTNode, Span]]:
+    def _blocks(self, ours: syntax.Node, theirs: ast.AST) -> Iterator[tuple[syntax.Node, Span]]:
         """Yield the statements in the blocks of a compound statement, of a handler or a case."""
         yield from self._block(getattr(ours, "body", None), getattr(theirs, "body", []))
         orelse = getattr(ours, "orelse", None)
-        if isinstance(orelse, cst.If):
+        if isinstance(orelse, syntax.If):
             yield from self._blocks(orelse, _only(getattr(theirs, "orelse", [])))
         elif orelse is not None:
             yield from self._block(orelse.body, getattr(theirs, "orelse", []))
@@ -110,9 +113,9 @@ class Spans:
                 yield from self._blocks(our_part, their_part)
 
     def _block(
-        self, ours: cst.CSTNode | None, theirs: Sequence[ast.stmt]
-    ) -> Iterator[tuple[cst.CSTNode, Span]]:
-        if isinstance(ours, cst.IndentedBlock):
+        self, ours: syntax.Node | None, theirs: Sequence[ast.stmt]
+    ) -> Iterator[tuple[syntax.Node, Span]]:
+        if isinstance(ours, syntax.IndentedBlock):
             yield from self._paired(ours.body, theirs)
 
     def _offset(self, line: int, column: int) -> int:
@@ -137,9 +140,10 @@ class Spans:
             column = len(text.encode()[:column].decode())
         return start + column
 
-    def _written_out(self, statement: cst.CSTNode) -> Mapping[cst.CSTNode, Span] | None:
+    def _written_out(self, node: syntax.Node) -> Mapping[cst.CSTNode, Span] | None:
         """Return the spans of all that is in ``statement``, None if it stands too oddly."""
-        own = self._statements[statement]
+        own = self._statements[node]
+        statement = self._tree.layout.original(node)
         text = self._tree.text
         line_start = text.rfind("\n", 0, own.start) + 1
         indent = text[line_start : own.start]
@@ -151,11 +155,11 @@ class Spans:
         alone = statement
         if indent:
             alone = cst.If(cst.Name("x"), cst.IndentedBlock([statement], indent=indent))
-        ranges = _ranges(cst.Module([alone], default_indent=self._tree.module.default_indent))
+        ranges = positions(cst.Module([alone], default_indent=self._tree.layout.default_indent))
         # The lines that the statement has here are those that it has in the source.
         first = ranges[statement].start.line
         shift = text.count("\n", 0, own.start) + 1 - first
-        spans = {node: self._span(where, shift) for node, where in ranges.items()}
+        spans = {at: self._span(where, shift) for at, where in ranges.items()}
         return spans if spans[statement] == own else None
 
     def _span(self, where: CodeRange, shift: int) -> Span:
@@ -169,12 +173,8 @@ class Spans:
     @cached_property
     def _everywhere(self) -> Mapping[cst.CSTNode, Span]:
         """The span of every node: for text that Python's own parser reads otherwise."""
-        return {node: self._span(where, 0) for node, where in _ranges(self._tree.module).items()}
-
-
-def _ranges(module: cst.Module) -> Mapping[cst.CSTNode, CodeRange]:
-    wrapper = MetadataWrapper(module, unsafe_skip_copy=True)
-    return wrapper.resolve(PositionProvider)
+        ranges = positions(self._tree.layout.module)
+        return {at: self._span(where, 0) for at, where in ranges.items()}
 
 
 def _only(statements: Sequence[ast.stmt]) -> ast.stmt:

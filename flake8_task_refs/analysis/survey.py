@@ -11,9 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-import libcst as cst
-
-from flake8_task_refs.analysis import groups
+from flake8_task_refs.analysis import groups, syntax
 from flake8_task_refs.analysis.callbacks import Callbacks
 from flake8_task_refs.analysis.cancellation import is_wide
 from flake8_task_refs.analysis.check import Module
@@ -31,8 +29,8 @@ from flake8_task_refs.analysis.outline import normalise_newlines
 from flake8_task_refs.analysis.ownership import How
 from flake8_task_refs.analysis.places import Place, Places, place_of
 from flake8_task_refs.analysis.sieve import may_create_tasks, mentions, word_offsets
+from flake8_task_refs.analysis.syntax import dotted_text, last_name
 from flake8_task_refs.analysis.task import End, Holder, Listener, Survey, Task
-from flake8_task_refs.analysis.tree import dotted_text, last_name
 from flake8_task_refs.options import Settings
 
 if TYPE_CHECKING:
@@ -99,7 +97,7 @@ class _Draft:
     """What is found out about one task so far. ``spots`` are the places findings may point at."""
 
     tree: Tree
-    call: cst.Call
+    call: syntax.Call
     kind: str
     line: int
     column: int
@@ -145,7 +143,7 @@ class _Surveyor:
         found = [
             self._drafted(judge(tree), site)
             for site in self.module.sites_in(tree)
-            if not (site.kind == "aggregate" and isinstance(tree.parent[site.call], cst.Await))
+            if not (site.kind == "aggregate" and isinstance(tree.parent[site.call], syntax.Await))
         ]
         found += [self._in_group(judge(tree), call, at) for call, at in groups.started(tree)]
         spawners = self.module.settings.managed_spawners
@@ -184,7 +182,9 @@ class _Surveyor:
 
     # -- one task ---------------------------------------------------------------------------
 
-    def _draft(self, judge: Judge, call: cst.Call, kind: str, coroutine: cst.Arg | None) -> _Draft:
+    def _draft(
+        self, judge: Judge, call: syntax.Call, kind: str, coroutine: syntax.Arg | None
+    ) -> _Draft:
         tree = judge.ownership.tree
         line, column = tree.position(call)
         draft = _Draft(tree, call, kind, line, column, _coroutine(tree, coroutine))
@@ -193,30 +193,30 @@ class _Surveyor:
         )
         draft.spots.add((line, column))
         made = coroutine.value if coroutine is not None else None
-        if isinstance(made, cst.Call):
+        if isinstance(made, syntax.Call):
             self._follow_coroutine(judge, draft, made)
         return draft
 
-    def _follow_coroutine(self, judge: Judge, draft: _Draft, made: cst.Call) -> None:
+    def _follow_coroutine(self, judge: Judge, draft: _Draft, made: syntax.Call) -> None:
         """Note a handler that the coroutine itself has for its errors."""
         found = judge.lifecycle.coroutine(made)
         if found is None:
             return
         tree, function = found
         for node in tree.walk(function.body):
-            if isinstance(node, cst.ExceptHandler) and is_wide(node) and not _raises(tree, node):
+            if isinstance(node, syntax.ExceptHandler) and is_wide(node) and not _raises(tree, node):
                 draft.heard_by.add(Listener(*_spot(tree, node), "handler", function.name.value))
 
-    def _in_group(self, judge: Judge, call: cst.Call, group: cst.CSTNode) -> _Draft:
+    def _in_group(self, judge: Judge, call: syntax.Call, group: syntax.Node) -> _Draft:
         tree = judge.ownership.tree
         draft = self._draft(judge, call, "group", call.args[0] if call.args else None)
-        receiver = call.func.value if isinstance(call.func, cst.Attribute) else call.func
+        receiver = call.func.value if isinstance(call.func, syntax.Attribute) else call.func
         draft.held_by[Holder("group", _code(tree, receiver), _around(tree, group))] = None
         draft.ended_by.add(End(*_spot(tree, group), "group"))
         draft.heard_by.add(Listener(*_spot(tree, group), "group"))
         return draft
 
-    def _managed(self, judge: Judge, call: cst.Call) -> _Draft:
+    def _managed(self, judge: Judge, call: syntax.Call) -> _Draft:
         tree = judge.ownership.tree
         draft = self._draft(judge, call, "managed", call.args[0] if call.args else None)
         draft.held_by[Holder("passed", _callee(tree, call), _around(tree, call))] = None
@@ -232,7 +232,7 @@ class _Surveyor:
             draft.coroutine = ", ".join(_coroutine(tree, arg) for arg in args if not arg.keyword)
         if site.kind == "task":
             made = given.value if given is not None else None
-            seen = isinstance(made, cst.Call) and judge.lifecycle.coroutine(made) is not None
+            seen = isinstance(made, syntax.Call) and judge.lifecycle.coroutine(made) is not None
             endless = judge.lifecycle.is_endless(site)
             draft.endless = endless if endless or seen else None
         if self.keeper is not None:
@@ -310,7 +310,7 @@ class _Surveyor:
         if hold.how is How.ALIVE:
             draft.lasting = True
             function = tree.function_around(node)
-            if isinstance(function, cst.FunctionDef) and is_main(tree, function):
+            if isinstance(function, syntax.FunctionDef) and is_main(tree, function):
                 spot = *tree.position(function.name), _around(tree, function, inclusive=True)
                 draft.ended_by.add(End(*spot, "runner"))
         elif hold.how in (How.STORED, How.CONTAINER):
@@ -340,11 +340,13 @@ class _Surveyor:
         if place.kind in ("variable", "local") and not contained:
             kind = "variable"
         owner = place.owner.removesuffix(".")
-        if place.scope is not None and isinstance(place.scope.node, cst.FunctionDef):
+        if place.scope is not None and isinstance(place.scope.node, syntax.FunctionDef):
             owner = _around(tree, place.scope.node, inclusive=True)
             stores = place.scope.stores.get(place.name, ())
             # Whose container a parameter is, the caller knows.
-            draft.in_sight &= not any(isinstance(tree.parent[store], cst.Param) for store in stores)
+            draft.in_sight &= not any(
+                isinstance(tree.parent[store], syntax.Param) for store in stores
+            )
         if place.kind == "attribute" and not place.of_class and not _is_application(place.owner):
             draft.in_sight = False
         name = _code(tree, hold.node) if place.kind != "key" else f"{owner}[{place.name!r}]"
@@ -361,14 +363,14 @@ class _Surveyor:
     ) -> bool:
         """Note what a call does with a handle it is given; tell whether the file shows it."""
         call = hold.node
-        for arg in call.args if isinstance(call, cst.Call) else ():
+        for arg in call.args if isinstance(call, syntax.Call) else ():
             if last_name(arg.value) == "cancel":
                 draft.ended_by.add(End(*_spot(tree, call), "cancelled"))
         inner = ownership.inside.get(call)
         if inner is None:
             return False
         for home, deeper in inner:
-            if deeper.how is How.RETURNED and isinstance(call, cst.Call):
+            if deeper.how is How.RETURNED and isinstance(call, syntax.Call):
                 for after in ownership.holds(call):
                     self._note(ownership, tree, after, draft, places)
             else:
@@ -376,26 +378,30 @@ class _Surveyor:
         return True
 
     def _note_await(
-        self, ownership: Ownership, tree: Tree, node: cst.CSTNode, draft: _Draft
+        self, ownership: Ownership, tree: Tree, node: syntax.Node, draft: _Draft
     ) -> None:
         spot = _spot(tree, node)
-        name = last_name(node.func) if isinstance(node, cst.Call) else ""
+        name = last_name(node.func) if isinstance(node, syntax.Call) else ""
         if name in _RESULTS:
             draft.heard_by.add(Listener(*spot, "result"))
             return
         draft.ended_by.add(End(*spot, "awaited"))
-        if name == "wait" and isinstance(node, cst.Call):
+        if name == "wait" and isinstance(node, syntax.Call):
             self._note_wait(ownership, tree, node, draft)
-        elif not isinstance(node, cst.While) and name != "done" and not _drops_errors(tree, node):
+        elif (
+            not isinstance(node, syntax.While) and name != "done" and not _drops_errors(tree, node)
+        ):
             draft.heard_by.add(Listener(*spot, "awaited"))
 
-    def _note_wait(self, ownership: Ownership, tree: Tree, call: cst.Call, draft: _Draft) -> None:
+    def _note_wait(
+        self, ownership: Ownership, tree: Tree, call: syntax.Call, draft: _Draft
+    ) -> None:
         """Note who looks at the tasks that ``asyncio.wait``, which raises nothing, has waited for.
 
         Where its value is not taken apart, somebody may look.
         """
         outer = tree.parent[call]
-        if isinstance(outer, cst.Await) and isinstance(tree.parent[outer], cst.Expr):
+        if isinstance(outer, syntax.Await) and isinstance(tree.parent[outer], syntax.Expr):
             return
         done = ownership.done_of(call) if tree is ownership.tree else None
         if done is None or any(hold.how is not How.ALIVE for hold in done):
@@ -421,7 +427,7 @@ class _Surveyor:
                     listener = Listener(*_spot(tree, call), "callback", name)
                     draft.heard_by.add(listener)
 
-    def _may_hear(self, tree: Tree, callback: cst.BaseExpression) -> bool:
+    def _may_hear(self, tree: Tree, callback: syntax.BaseExpression) -> bool:
         """Tell whether a done-callback asks for the exception or logs, or is not of this file."""
         callback = _unwrapped(callback)
         if last_name(callback) in CONTAINER_NEUTRAL | CONTAINER_TAKERS | {"set", "cancel"}:
@@ -429,87 +435,89 @@ class _Surveyor:
         _, body = self._body(tree, callback)
         return body is None or self._calls(tree, callback, {*_RESULTS, *LOG_METHODS})
 
-    def _calls(self, tree: Tree, callback: cst.BaseExpression, names: Collection[str]) -> bool:
+    def _calls(self, tree: Tree, callback: syntax.BaseExpression, names: Collection[str]) -> bool:
         """Tell whether a callback is, or calls, a method of one of ``names``."""
         callback = _unwrapped(callback)
         home, body = self._body(tree, callback)
         return last_name(callback) in names or (
             body is not None
             and any(
-                isinstance(node, cst.Call) and last_name(node.func) in names
+                isinstance(node, syntax.Call) and last_name(node.func) in names
                 for node in home.walk(body)
             )
         )
 
-    def _body(self, tree: Tree, callback: cst.BaseExpression) -> tuple[Tree, cst.CSTNode | None]:
+    def _body(self, tree: Tree, callback: syntax.BaseExpression) -> tuple[Tree, syntax.Node | None]:
         """Return the body of a callback of this file, and the tree that it is in."""
-        if isinstance(callback, cst.Lambda):
+        if isinstance(callback, syntax.Lambda):
             return tree, callback.body
         home, function = Callbacks(self.module.judge(tree).ownership).function(callback)
         return home, function.body if function is not None else None
 
 
-def _around(tree: Tree, node: cst.CSTNode, *, inclusive: bool = False) -> str:
+def _around(tree: Tree, node: syntax.Node, *, inclusive: bool = False) -> str:
     """Return the dotted functions and classes around ``node``."""
     around = [node, *tree.ancestors(node)] if inclusive else tree.ancestors(node)
-    names = [at.name.value for at in around if isinstance(at, (cst.FunctionDef, cst.ClassDef))]
+    names = [
+        at.name.value for at in around if isinstance(at, (syntax.FunctionDef, syntax.ClassDef))
+    ]
     return ".".join(reversed(names))
 
 
-def _spot(tree: Tree, node: cst.CSTNode) -> tuple[int, int, str]:
+def _spot(tree: Tree, node: syntax.Node) -> tuple[int, int, str]:
     """Return line, column and function of ``node``, as a report says them."""
     return *tree.position(node), _around(tree, node)
 
 
-def _code(tree: Tree, node: cst.CSTNode) -> str:
+def _code(tree: Tree, node: syntax.Node) -> str:
     """Return the source of ``node`` on one line, cut where it is long."""
-    text = " ".join(tree.module.code_for_node(node).split())
+    text = " ".join(tree.layout.code(node).split())
     return text if len(text) <= _MAX_TEXT else f"{text[: _MAX_TEXT - 1]}…"
 
 
-def _text(tree: Tree, node: cst.BaseExpression) -> str:
+def _text(tree: Tree, node: syntax.BaseExpression) -> str:
     """Return what a string constant says, the source of anything else."""
-    value = node.evaluated_value if isinstance(node, cst.SimpleString) else None
+    value = node.evaluated_value if isinstance(node, syntax.SimpleString) else None
     return value if isinstance(value, str) else _code(tree, node)
 
 
-def _callee(tree: Tree, node: cst.CSTNode) -> str:
+def _callee(tree: Tree, node: syntax.Node) -> str:
     """Return what ``node`` calls, or names, as the source writes it."""
-    return _code(tree, node.func if isinstance(node, cst.Call) else node)
+    return _code(tree, node.func if isinstance(node, syntax.Call) else node)
 
 
-def _coroutine(tree: Tree, arg: cst.Arg | None) -> str:
+def _coroutine(tree: Tree, arg: syntax.Arg | None) -> str:
     """Return how the survey names the coroutine in ``arg``: ``self.poll()``, ``coro`` or ``""``."""
     if arg is None:
         return ""
     value, suffix = arg.value, ""
-    if isinstance(value, cst.Call):
+    if isinstance(value, syntax.Call):
         value, suffix = value.func, "()"
     return f"{dotted_text(value) or last_name(value) or _code(tree, value)}{suffix}"
 
 
-def _is_name(arg: cst.Arg) -> bool:
+def _is_name(arg: syntax.Arg) -> bool:
     return arg.keyword is not None and arg.keyword.value == "name"
 
 
-def _bound(tree: Tree, call: cst.Call) -> str:
+def _bound(tree: Tree, call: syntax.Call) -> str:
     """Return the local that the creating statement puts the handle into, or binds it to."""
     statement = tree.statement_of(call)
     for outer in tree.ancestors(call):
         if outer is statement:
             break
-        if isinstance(outer, cst.Call) and isinstance(outer.func, cst.Attribute):
+        if isinstance(outer, syntax.Call) and isinstance(outer.func, syntax.Attribute):
             return _code(tree, outer.func.value) if outer.func.attr.value in ADDERS else ""
-        targets: list[cst.BaseExpression] = []
-        if isinstance(outer, cst.Assign):
+        targets: list[syntax.BaseExpression] = []
+        if isinstance(outer, syntax.Assign):
             targets = [target.target for target in outer.targets]
-        elif isinstance(outer, (cst.AnnAssign, cst.NamedExpr)):
+        elif isinstance(outer, (syntax.AnnAssign, syntax.NamedExpr)):
             targets = [outer.target]
-        elif isinstance(outer, cst.Await):
+        elif isinstance(outer, syntax.Await):
             return ""
         for target in targets:
-            root = target.value if isinstance(target, cst.Subscript) else target
-            if isinstance(root, cst.Name):
+            root = target.value if isinstance(target, syntax.Subscript) else target
+            if isinstance(root, syntax.Name):
                 return root.value
     return ""
 
@@ -519,14 +527,14 @@ def _is_application(owner: str) -> bool:
     return owner.partition(".")[0] in _APPLICATION
 
 
-def _raises(tree: Tree, handler: cst.ExceptHandler) -> bool:
+def _raises(tree: Tree, handler: syntax.ExceptHandler) -> bool:
     """Tell whether a handler lets the exception go on."""
-    return any(isinstance(node, cst.Raise) for node in tree.walk(handler.body))
+    return any(isinstance(node, syntax.Raise) for node in tree.walk(handler.body))
 
 
-def _drops_errors(tree: Tree, node: cst.CSTNode) -> bool:
+def _drops_errors(tree: Tree, node: syntax.Node) -> bool:
     """Tell whether ``node`` is a ``gather`` whose exceptions are returned, and nobody looks."""
-    if not isinstance(node, cst.Call):
+    if not isinstance(node, syntax.Call):
         return False
     returned = any(
         arg.keyword is not None
@@ -535,7 +543,9 @@ def _drops_errors(tree: Tree, node: cst.CSTNode) -> bool:
         for arg in node.args
     )
     outer = tree.parent[node]
-    return returned and isinstance(outer, cst.Await) and isinstance(tree.parent[outer], cst.Expr)
+    return (
+        returned and isinstance(outer, syntax.Await) and isinstance(tree.parent[outer], syntax.Expr)
+    )
 
 
 def _is_let_go(draft: _Draft) -> bool:
@@ -549,9 +559,13 @@ def _is_let_go(draft: _Draft) -> bool:
     )
 
 
-def _unwrapped(callback: cst.BaseExpression) -> cst.BaseExpression:
+def _unwrapped(callback: syntax.BaseExpression) -> syntax.BaseExpression:
     """Return the function that a ``partial`` calls."""
-    if isinstance(callback, cst.Call) and last_name(callback.func) == "partial" and callback.args:
+    if (
+        isinstance(callback, syntax.Call)
+        and last_name(callback.func) == "partial"
+        and callback.args
+    ):
         return callback.args[0].value
     return callback
 
@@ -559,14 +573,14 @@ def _unwrapped(callback: cst.BaseExpression) -> cst.BaseExpression:
 def _is_wrapped(draft: _Draft) -> bool:
     """Tell whether not the handle itself is kept, but a ``partial`` of a function that gets it."""
     outer = draft.tree.parent[draft.tree.parent[draft.call]]
-    return isinstance(outer, cst.Call) and last_name(outer.func) == "partial"
+    return isinstance(outer, syntax.Call) and last_name(outer.func) == "partial"
 
 
-def _is_same(tree: Tree, node: cst.CSTNode, place: Place) -> bool:
+def _is_same(tree: Tree, node: syntax.Node, place: Place) -> bool:
     """Tell whether ``node`` names ``place`` again: ``tasks = [t for t in tasks if ...]``."""
     other = place_of(tree, node) if node in tree.parent else None
     return other is not None and (other.kind, other.name) == (place.kind, place.name)
 
 
-def _is_dunder_await(node: cst.CSTNode) -> bool:
-    return isinstance(node, cst.Call) and last_name(node.func) == "__await__"
+def _is_dunder_await(node: syntax.Node) -> bool:
+    return isinstance(node, syntax.Call) and last_name(node.func) == "__await__"

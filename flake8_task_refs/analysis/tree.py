@@ -1,168 +1,123 @@
 """A parsed region as a navigable tree: parents, source order, scopes and positions.
 
-One walk over the libcst nodes fills everything. It visits children through a table of fields
-in source order, because libcst's own visitors rebuild every node and its metadata providers cost
-more than the parse. Whitespace and punctuation are never looked at.
+One walk over the nodes fills everything.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, Final, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import libcst as cst
-from libcst.metadata import MetadataWrapper, PositionProvider
-
+from flake8_task_refs.analysis import syntax
+from flake8_task_refs.analysis.code import code_of
 from flake8_task_refs.analysis.finding import TOO_COMPLEX, SourceError
-from flake8_task_refs.analysis.nodes import light_module
+from flake8_task_refs.analysis.from_python import light_module
 from flake8_task_refs.analysis.outline import is_too_complex, lexemes
 from flake8_task_refs.analysis.python_parser import python_tree
+from flake8_task_refs.analysis.syntax import child_fields, children, dotted_text, last_name
 
 if TYPE_CHECKING:
     import ast
     from collections.abc import Callable, Iterator
 
     from flake8_task_refs.analysis.excerpt import Excerpt
+    from flake8_task_refs.analysis.from_libcst import Layout
     from flake8_task_refs.analysis.outline import Outline, Region
 
-# Where libcst's field order is not the source's.
-_SOURCE_ORDER: Final[dict[type[cst.CSTNode], tuple[str, ...]]] = {
-    cst.FunctionDef: ("decorators", "name", "type_parameters", "params", "returns", "body"),
-    cst.ClassDef: ("decorators", "name", "type_parameters", "bases", "keywords", "body"),
-    cst.Arg: ("keyword", "value"),
-    cst.Parameters: ("posonly_params", "params", "star_arg", "kwonly_params", "star_kwarg"),
-    cst.IfExp: ("body", "test", "orelse"),
-    cst.ExceptHandler: ("type", "name", "body"),
-    cst.ExceptStarHandler: ("type", "name", "body"),
-    cst.MatchCase: ("pattern", "guard", "body"),
-    cst.ImportFrom: ("module", "names"),
-    cst.TypeAlias: ("name", "type_parameters", "value"),
-}
-_LAYOUT = re.compile(
-    r"whitespace|lpar|rpar|lbrac|rbrac|lcurly|rcurly|header|footer|leading_lines|lines_after|comma|"
-    r"semicolon|colon|equal|asynchronous|dot$|star$|operator|indent|newline|posonly_ind|ampersand|"
-    r"separator|relative|first_|second_|lpar|trailing|start$|end$|quote|prefix|raw_value"
-)
-
 # What a name does where it stands, told by its parent's field. Anything else is a load.
-_TARGETS: Final[dict[type[cst.CSTNode], tuple[str, ...]]] = {
-    cst.AssignTarget: ("target",),
-    cst.AnnAssign: ("target",),
-    cst.For: ("target",),
-    cst.CompFor: ("target",),
-    cst.NamedExpr: ("target",),
-    cst.Del: ("target",),
-    cst.AsName: ("name",),
-    cst.Param: ("name",),
-    cst.FunctionDef: ("name",),
-    cst.ClassDef: ("name",),
-    cst.MatchAs: ("name",),
-    cst.MatchStar: ("name",),
-    cst.MatchMapping: ("rest",),
-    cst.TypeVar: ("name",),
-    cst.TypeAlias: ("name",),
+_TARGETS: Final[dict[type[syntax.Node], tuple[str, ...]]] = {
+    syntax.AssignTarget: ("target",),
+    syntax.AnnAssign: ("target",),
+    syntax.For: ("target",),
+    syntax.CompFor: ("target",),
+    syntax.NamedExpr: ("target",),
+    syntax.Del: ("target",),
+    syntax.AsName: ("name",),
+    syntax.Param: ("name",),
+    syntax.FunctionDef: ("name",),
+    syntax.ClassDef: ("name",),
+    syntax.MatchAs: ("name",),
+    syntax.MatchStar: ("name",),
+    syntax.MatchMapping: ("rest",),
+    syntax.TypeVar: ("name",),
+    syntax.TypeAlias: ("name",),
 }
-_NOT_A_VARIABLE: Final = {(cst.Attribute, "attr"), (cst.Arg, "keyword"), (cst.NameItem, "name")}
+_NOT_A_VARIABLE: Final = {
+    (syntax.Attribute, "attr"),
+    (syntax.Arg, "keyword"),
+    (syntax.NameItem, "name"),
+}
 # Containers of targets: what they hold is stored to if they are.
-_TARGET_PARTS: Final = (cst.Tuple, cst.List, cst.Element, cst.StarredElement)
+_TARGET_PARTS: Final = (syntax.Tuple, syntax.List, syntax.Element, syntax.StarredElement)
 # Nodes with a namespace of their own, and the kind of their scope.
-_SCOPES: Final[dict[type[cst.CSTNode], str]] = {
-    cst.FunctionDef: "function",
-    cst.Lambda: "function",
-    cst.ClassDef: "class",
-    cst.GeneratorExp: "comprehension",
-    cst.ListComp: "comprehension",
-    cst.SetComp: "comprehension",
-    cst.DictComp: "comprehension",
+_SCOPES: Final[dict[type[syntax.Node], str]] = {
+    syntax.FunctionDef: "function",
+    syntax.Lambda: "function",
+    syntax.ClassDef: "class",
+    syntax.GeneratorExp: "comprehension",
+    syntax.ListComp: "comprehension",
+    syntax.SetComp: "comprehension",
+    syntax.DictComp: "comprehension",
 }
 # The skim takes these for strings, and does not see the names in them.
-_UNSEEN: Final = (cst.FormattedString, cst.TemplatedString)
+_UNSEEN: Final = (syntax.FormattedString, syntax.TemplatedString)
 # What the walk takes notes of.
 _NOTED: Final = frozenset(
     {
-        cst.Call, cst.Global, cst.Nonlocal, cst.Import, cst.ImportFrom,
-        cst.Assign, cst.AnnAssign, cst.NamedExpr,
+        syntax.Call, syntax.Global, syntax.Nonlocal, syntax.Import, syntax.ImportFrom,
+        syntax.Assign, syntax.AnnAssign, syntax.NamedExpr,
     }
 )  # fmt: skip
 # Nodes that hold statements, some of which an excerpt may leave out.
 _COMPOUND: Final = frozenset(
     {
-        cst.Module, cst.IndentedBlock, cst.FunctionDef, cst.ClassDef, cst.If, cst.Else, cst.For,
-        cst.While, cst.With, cst.Try, cst.TryStar, cst.ExceptHandler, cst.ExceptStarHandler,
-        cst.Finally, cst.Match, cst.MatchCase,
+        syntax.Module,
+        syntax.IndentedBlock,
+        syntax.FunctionDef,
+        syntax.ClassDef,
+        syntax.If,
+        syntax.Else,
+        syntax.For,
+        syntax.While,
+        syntax.With,
+        syntax.Try,
+        syntax.TryStar,
+        syntax.ExceptHandler,
+        syntax.ExceptStarHandler,
+        syntax.Finally,
+        syntax.Match,
+        syntax.MatchCase,
     }
-)  # fmt: skip
-_JUMPS: Final = (cst.Return, cst.Raise, cst.Break, cst.Continue, cst.Yield)
+)
+_JUMPS: Final = (syntax.Return, syntax.Raise, syntax.Break, syntax.Continue, syntax.Yield)
 # What a name does where it stands.
 _LOAD, _STORE, _WALRUS, _NO_VARIABLE = range(4)
-_BLOCKS: Final = (cst.IndentedBlock, cst.SimpleStatementSuite, cst.Module)
+_BLOCKS: Final = (syntax.IndentedBlock, syntax.SimpleStatementSuite, syntax.Module)
 # What begins with a bracket of its own.
-_DISPLAYS: Final = frozenset({cst.List, cst.Set, cst.Dict, cst.ListComp, cst.SetComp, cst.DictComp})
+_DISPLAYS: Final = frozenset(
+    {syntax.List, syntax.Set, syntax.Dict, syntax.ListComp, syntax.SetComp, syntax.DictComp}
+)
 # What has a body that runs at another time.
-_BODIES: Final = (cst.FunctionDef, cst.Lambda, cst.ClassDef)
+_BODIES: Final = (syntax.FunctionDef, syntax.Lambda, syntax.ClassDef)
 
 
-def _child_fields(cls: type[cst.CSTNode]) -> tuple[str, ...]:
-    if cls in _SOURCE_ORDER:
-        return _SOURCE_ORDER[cls]
-    return tuple(item.name for item in fields(cls) if not _LAYOUT.match(item.name))
-
-
-_FIELDS: dict[type[cst.CSTNode], tuple[str, ...]] = {}
 # The walk's own table: (field, what a name does in it, whether it lies outside the new scope), in
 # the order in which they are put on a stack.
-_PLANS: dict[type[cst.CSTNode], tuple[tuple[str, int, bool], ...]] = {
+_PLANS: dict[type[syntax.Node], tuple[tuple[str, int, bool], ...]] = {
     # Their names are no variables of their own; `_note` takes them.
-    cst.Import: (),
-    cst.ImportFrom: (),
+    syntax.Import: (),
+    syntax.ImportFrom: (),
 }
 
 
-class _Classes(dict[type, bool]):
-    """Whether a class is one of nodes. CSTNode is abstract, and slow to ask: each asks once."""
-
-    def __missing__(self, cls: type) -> bool:
-        known = self[cls] = issubclass(cls, cst.CSTNode)
-        return known
-
-
-_IS_NODE: Final = _Classes()
-
-
-def _is_node(value: object) -> TypeGuard[cst.CSTNode]:
-    return _IS_NODE[type(value)]
-
-
-def children(node: cst.CSTNode) -> list[tuple[str, cst.CSTNode]]:
-    """Return the meaningful children of ``node`` in source order, each with its field's name."""
-    cls = type(node)
-    names = _FIELDS.get(cls)
-    if names is None:
-        names = _FIELDS[cls] = _child_fields(cls)
-    found: list[tuple[str, cst.CSTNode]] = []
-    for name in names:
-        value = getattr(node, name)
-        if value is None:
-            continue
-        if type(value) in (list, tuple):
-            found += [(name, item) for item in value if _is_node(item)]
-        elif _is_node(value):
-            found.append((name, value))
-    return found
-
-
-def _plan(cls: type[cst.CSTNode]) -> tuple[tuple[str, int, bool], ...]:
-    texts = {item.name for item in fields(cls) if item.type in (str, bool)}
+def _plan(cls: type[syntax.Node]) -> tuple[tuple[str, int, bool], ...]:
     plan: list[tuple[str, int, bool]] = []
-    for name in reversed(_child_fields(cls)):
-        if name in texts:
-            continue
+    for name in reversed(child_fields(cls)):
         does = _LOAD
         if name in _TARGETS.get(cls, ()):
-            does = _WALRUS if cls is cst.NamedExpr else _STORE
+            does = _WALRUS if cls is syntax.NamedExpr else _STORE
         elif (cls, name) in _NOT_A_VARIABLE:
             does = _NO_VARIABLE
         plan.append((name, does, cls in _SCOPES and not _runs_inside(cls, name)))
@@ -178,10 +133,10 @@ class Scope:
     """
 
     kind: str
-    node: cst.CSTNode
+    node: syntax.Node
     parent: Scope | None
-    stores: dict[str, list[cst.Name]] = field(default_factory=dict)
-    loads: dict[str, list[cst.Name]] = field(default_factory=dict)
+    stores: dict[str, list[syntax.Name]] = field(default_factory=dict)
+    loads: dict[str, list[syntax.Name]] = field(default_factory=dict)
     imports: dict[str, list[str]] = field(default_factory=dict)
     elsewhere: set[str] = field(default_factory=set)  # declared global or nonlocal
     children: list[Scope] = field(default_factory=list)
@@ -201,12 +156,12 @@ class Scope:
             scope = scope.parent
         return None
 
-    def uses(self, name: str) -> Iterator[cst.Name]:
+    def uses(self, name: str) -> Iterator[syntax.Name]:
         """Yield every load of this scope's variable ``name``, closures included."""
         yield from self.loads.get(name, ())
         yield from self.inner_uses(name)
 
-    def inner_uses(self, name: str) -> Iterator[cst.Name]:
+    def inner_uses(self, name: str) -> Iterator[syntax.Name]:
         """Yield every load of this scope's variable ``name`` in the scopes within."""
         for child in self.children:
             if not child.binds(name):
@@ -252,60 +207,41 @@ class _Asked(dict[str, list[_Node]]):
         return super().__iter__()
 
 
-def _runs_inside(cls: type[cst.CSTNode], field_name: str) -> bool:
+def _runs_inside(cls: type[syntax.Node], field_name: str) -> bool:
     """Tell whether a field of a scope's node belongs to the new scope."""
-    if cls is cst.FunctionDef:
+    if cls is syntax.FunctionDef:
         return field_name in ("params", "body")
-    if cls is cst.ClassDef:
+    if cls is syntax.ClassDef:
         return field_name == "body"
     return True
 
 
-def module_of(parts: cst.ImportFrom) -> str:
+def module_of(parts: syntax.ImportFrom) -> str:
     """Return the dotted module of a ``from`` import, with a dot for each level upward."""
-    return "." * len(parts.relative) + (dotted_text(parts.module) or "" if parts.module else "")
+    return "." * parts.level + (dotted_text(parts.module) or "" if parts.module else "")
 
 
-def imported(node: cst.Import | cst.ImportFrom) -> Iterator[tuple[str, str]]:
+def imported(node: syntax.Import | syntax.ImportFrom) -> Iterator[tuple[str, str]]:
     """Yield the names that an import statement binds, each with its dotted origin."""
-    if isinstance(node, cst.Import):
+    if isinstance(node, syntax.Import):
         for alias in node.names:
             path = dotted_text(alias.name) or ""
             bound = alias.evaluated_alias or path.split(".")[0]
             yield bound, path if alias.asname else bound
-    elif not isinstance(node.names, cst.ImportStar):
+    elif not isinstance(node.names, syntax.ImportStar):
         module = module_of(node)
         for alias in node.names:
             bound = alias.evaluated_alias or alias.evaluated_name
             yield bound, f"{module}.{alias.evaluated_name}"
 
 
-def dotted_text(node: cst.CSTNode | None) -> str | None:
-    """Return ``a.b.c`` as text if ``node`` is such a chain of plain names, else None."""
-    parts: list[str] = []
-    while isinstance(node, cst.Attribute):
-        parts.append(node.attr.value)
-        node = node.value
-    if not isinstance(node, cst.Name):
-        return None
-    parts.append(node.value)
-    return ".".join(reversed(parts))
-
-
-def last_small(body: cst.BaseSuite) -> cst.CSTNode:
+def last_small(body: syntax.BaseSuite) -> syntax.Node:
     """Return the last statement of a block; of those in one line, the last one."""
     last = body.body[-1]
-    return last.body[-1] if isinstance(last, cst.SimpleStatementLine) else last
+    return last.body[-1] if isinstance(last, syntax.SimpleStatementLine) else last
 
 
-def last_name(node: cst.CSTNode) -> str:
-    """Return the last name of a name or attribute chain: ``c`` of ``a.b().c``, else ``""``."""
-    if isinstance(node, cst.Attribute):
-        return node.attr.value
-    return node.value if isinstance(node, cst.Name) else ""
-
-
-def _light(text: str) -> tuple[cst.Module, dict[cst.CSTNode, ast.Call]] | None:
+def _light(text: str) -> tuple[syntax.Module, dict[syntax.Node, ast.Call]] | None:
     """Have CPython read ``text``; None if it cannot, or if it reads what is rare."""
     try:
         return light_module(python_tree(text), text)
@@ -313,20 +249,17 @@ def _light(text: str) -> tuple[cst.Module, dict[cst.CSTNode, ast.Call]] | None:
         return None
 
 
+def _layout(text: str) -> Layout:
+    # libcst is imported where it is needed: most regions are read without.
+    from flake8_task_refs.analysis.from_libcst import Layout  # noqa: PLC0415
+
+    return Layout(text)
+
+
 def _plain(code: str) -> str:
     """Return ``code`` as a light tree would say it: every kind of tree says the same of a node."""
     light = _light(code)
-    return code if light is None else light[0].code.rstrip("\n")
-
-
-def _parsed(text: str) -> cst.Module:
-    try:
-        return cst.parse_module(text)
-    except cst.ParserSyntaxError as error:
-        raise SourceError(error.message, error.raw_line, error.raw_column + 1) from None
-    except cst.CSTValidationError as error:
-        # Such as a bare except: before another, or b"" beside "".
-        raise SourceError(str(error)) from None
+    return code if light is None else code_of(light[0]).rstrip("\n")
 
 
 class Tree:
@@ -363,22 +296,30 @@ class Tree:
             raise SourceError(TOO_COMPLEX)
         made = _light(self.text) if light else None
         self.is_light = made is not None
-        self.module, self._light_calls = made or (_parsed(self.text), {})
-        self.parent: dict[cst.CSTNode, cst.CSTNode] = {}
-        self.scope: dict[cst.CSTNode, Scope] = {}
-        self.inner: dict[cst.CSTNode, Scope] = {}
-        self._calls: list[cst.Call] = []
+        self._layout = None if made is not None else _layout(self.text)
+        self.module, self._light_calls = made or (self.layout.nodes, {})
+        self.parent: dict[syntax.Node, syntax.Node] = {}
+        self.scope: dict[syntax.Node, Scope] = {}
+        self.inner: dict[syntax.Node, Scope] = {}
+        self._calls: list[syntax.Call] = []
         # (new name, last name of what it is another name for) of assignments and imports
         self.renamings: list[tuple[str, str]] = []
-        self._names: list[cst.Name] = []
-        self._jumps: dict[cst.CSTNode, list[cst.CSTNode]] = {}
-        self._blocks: dict[cst.CSTNode, list[tuple[cst.CSTNode, cst.CSTNode]]] = {}
-        self._codes: dict[cst.CSTNode, str] = {}
-        self._offsets: dict[cst.CSTNode, int] | None = None
+        self._names: list[syntax.Name] = []
+        self._jumps: dict[syntax.Node, list[syntax.Node]] = {}
+        self._blocks: dict[syntax.Node, list[tuple[syntax.Node, syntax.Node]]] = {}
+        self._codes: dict[syntax.Node, str] = {}
+        self._offsets: dict[syntax.Node, int] | None = None
         self._walk()
 
+    @property
+    def layout(self) -> Layout:
+        """Libcst's tree of the text. Raises ``TypeError`` for a light tree, which has none."""
+        if self._layout is None:
+            raise TypeError("a light tree knows no layout")
+        return self._layout
+
     @cached_property
-    def order(self) -> dict[cst.CSTNode, int]:
+    def order(self) -> dict[syntax.Node, int]:
         """Each node's place in source order."""
         return {node: at for at, node in enumerate(self.scope)}
 
@@ -387,9 +328,9 @@ class Tree:
     def _walk(self) -> None:
         root = self._new_scope("module", self.module, None)
         parent, scope_of = self.parent, self.scope
-        plans, is_node = _PLANS, _IS_NODE
+        plans = _PLANS
         # (node, its parent, its scope, what a name does there, whether the skim sees its names)
-        stack: list[tuple[cst.CSTNode, cst.CSTNode | None, Scope, int, bool]] = [
+        stack: list[tuple[syntax.Node, syntax.Node | None, Scope, int, bool]] = [
             (self.module, None, root, _LOAD, True)
         ]
         pop, push = stack.pop, stack.append
@@ -398,7 +339,7 @@ class Tree:
             if holder is not None:
                 parent[node] = holder
             scope_of[node] = scope
-            if type(node) is cst.Name:
+            if type(node) is syntax.Name:
                 if visible:
                     self._names.append(node)
                 if role == _LOAD:
@@ -426,15 +367,13 @@ class Tree:
                     continue
                 child_role = passed_on if does == _LOAD else does
                 child_scope = scope if outside else inner
-                kind = type(value)
-                if kind is list or kind is tuple:
+                if type(value) is list:
                     for item in reversed(value):
-                        if is_node[type(item)]:
-                            push((item, node, child_scope, child_role, visible))
-                elif is_node[kind]:
+                        push((item, node, child_scope, child_role, visible))
+                else:
                     push((value, node, child_scope, child_role, visible))
 
-    def _new_scope(self, kind: str, node: cst.CSTNode, outer: Scope | None) -> Scope:
+    def _new_scope(self, kind: str, node: syntax.Node, outer: Scope | None) -> Scope:
         excerpt = self.excerpt
         if excerpt is None:
             scope = Scope(kind, node, outer)
@@ -452,82 +391,82 @@ class Tree:
         self.inner[node] = scope
         return scope
 
-    def _note(self, node: cst.CSTNode, scope: Scope) -> None:
+    def _note(self, node: syntax.Node, scope: Scope) -> None:
         """Take notes of a node of the classes in ``_NOTED``."""
-        if isinstance(node, cst.Call):
+        if isinstance(node, syntax.Call):
             self._calls.append(node)
-        elif isinstance(node, (cst.Global, cst.Nonlocal)):
+        elif isinstance(node, (syntax.Global, syntax.Nonlocal)):
             scope.elsewhere.update(item.name.value for item in node.names)
-        elif isinstance(node, (cst.Import, cst.ImportFrom)):
+        elif isinstance(node, (syntax.Import, syntax.ImportFrom)):
             self._note_import(node, scope)
             self._take_names(node, scope)
-        elif isinstance(node, (cst.Assign, cst.AnnAssign, cst.NamedExpr)):
-            if not isinstance(node.value, (cst.Name, cst.Attribute)):
+        elif isinstance(node, (syntax.Assign, syntax.AnnAssign, syntax.NamedExpr)):
+            if not isinstance(node.value, (syntax.Name, syntax.Attribute)):
                 return
             known = last_name(node.value)
-            targets = node.targets if isinstance(node, cst.Assign) else [node]
+            targets = node.targets if isinstance(node, syntax.Assign) else [node]
             names = [target.target for target in targets]
-            self.renamings += [(at.value, known) for at in names if isinstance(at, cst.Name)]
+            self.renamings += [(at.value, known) for at in names if isinstance(at, syntax.Name)]
 
-    def _take_names(self, node: cst.CSTNode, scope: Scope) -> None:
+    def _take_names(self, node: syntax.Node, scope: Scope) -> None:
         """Put the names of an import into the name order; they are no variables of their own."""
         for _, child in children(node):
             self.parent[child] = node
             self.scope[child] = scope
-            if isinstance(child, cst.Name):
+            if isinstance(child, syntax.Name):
                 self._names.append(child)
             self._take_names(child, scope)
 
-    def _note_import(self, node: cst.Import | cst.ImportFrom, scope: Scope) -> None:
+    def _note_import(self, node: syntax.Import | syntax.ImportFrom, scope: Scope) -> None:
         for bound, origin in imported(node):
             scope.imports.setdefault(bound, []).append(origin)
             self.renamings.append((bound, origin.rpartition(".")[2]))
 
     # -- moving about -----------------------------------------------------------------------
 
-    def ancestors(self, node: cst.CSTNode) -> Iterator[cst.CSTNode]:
+    def ancestors(self, node: syntax.Node) -> Iterator[syntax.Node]:
         """Yield the parents of ``node``, innermost first, up to the module."""
         at = self.parent.get(node)
         while at is not None:
             yield at
             at = self.parent.get(at)
 
-    def holds(self, outer: cst.CSTNode, node: cst.CSTNode) -> bool:
+    def holds(self, outer: syntax.Node, node: syntax.Node) -> bool:
         """Tell whether ``node`` is ``outer`` or lies inside it."""
-        at: cst.CSTNode | None = node
+        at: syntax.Node | None = node
         while at is not None:
             if at is outer:
                 return True
             at = self.parent.get(at)
         return False
 
-    def function_around(self, node: cst.CSTNode) -> cst.FunctionDef | cst.Lambda | None:
+    def function_around(self, node: syntax.Node) -> syntax.FunctionDef | syntax.Lambda | None:
         """Return the innermost function around ``node``, or None at module or class level."""
         for at in self.ancestors(node):
-            if isinstance(at, (cst.FunctionDef, cst.Lambda)):
+            if isinstance(at, (syntax.FunctionDef, syntax.Lambda)):
                 return at
-            if isinstance(at, cst.ClassDef):
+            if isinstance(at, syntax.ClassDef):
                 return None
         return None
 
-    def is_in_function(self, node: cst.CSTNode) -> bool:
+    def is_in_function(self, node: syntax.Node) -> bool:
         """Tell whether a ``def`` holds ``node``, directly or not."""
-        return any(isinstance(at, cst.FunctionDef) for at in self.ancestors(node))
+        return any(isinstance(at, syntax.FunctionDef) for at in self.ancestors(node))
 
-    def class_around(self, node: cst.CSTNode) -> cst.ClassDef | None:
+    def class_around(self, node: syntax.Node) -> syntax.ClassDef | None:
         """Return the innermost class around ``node``, functions passed over."""
-        return next((at for at in self.ancestors(node) if isinstance(at, cst.ClassDef)), None)
+        return next((at for at in self.ancestors(node) if isinstance(at, syntax.ClassDef)), None)
 
-    def method_class(self, node: cst.CSTNode) -> cst.ClassDef | None:
+    def method_class(self, node: syntax.Node) -> syntax.ClassDef | None:
         """Return the class whose body ``node`` stands in, no function in between."""
         for at in self.ancestors(node):
-            if isinstance(at, (cst.FunctionDef, cst.Lambda)):
+            if isinstance(at, (syntax.FunctionDef, syntax.Lambda)):
                 return None
-            if isinstance(at, cst.ClassDef):
+            if isinstance(at, syntax.ClassDef):
                 return at
         return None
 
-    def statement_of(self, node: cst.CSTNode) -> cst.CSTNode:
+    def statement_of(self, node: syntax.Node) -> syntax.Node:
         """Return the statement around ``node`` that stands directly in a block."""
         at = node
         for outer in self.ancestors(node):
@@ -536,7 +475,7 @@ class Tree:
             at = outer
         return at
 
-    def blocks(self, node: cst.CSTNode) -> list[tuple[cst.CSTNode, cst.CSTNode]]:
+    def blocks(self, node: syntax.Node) -> list[tuple[syntax.Node, syntax.Node]]:
         """Return the (block, statement in it) pairs around ``node``, innermost first.
 
         They end at the innermost function: what lies outside runs at another time. The name of a
@@ -558,22 +497,22 @@ class Tree:
         return pairs
 
     @property
-    def calls(self) -> list[cst.Call]:
+    def calls(self) -> list[syntax.Call]:
         """Every call, in source order."""
         self.whole()
         return self._calls
 
-    def marked_calls(self) -> list[cst.Call]:
+    def marked_calls(self) -> list[syntax.Call]:
         """Return at least the calls in the statements that mention a task, in source order."""
         return self._calls
 
-    def calls_near(self, name: str) -> list[cst.Call]:
+    def calls_near(self, name: str) -> list[syntax.Call]:
         """Return at least the calls in the statements that use the variable ``name``, in order."""
         if self.excerpt is not None:
             self.excerpt.shows_uses(name)
         return self._calls
 
-    def waiting_calls(self) -> list[cst.Call]:
+    def waiting_calls(self) -> list[syntax.Call]:
         """Return at least the calls of a function named ``wait``, in source order."""
         self.steering()
         return self._calls
@@ -588,28 +527,27 @@ class Tree:
         if self.excerpt is not None:
             self.excerpt.shows_everything()
 
-    def code_of(self, node: cst.CSTNode) -> str:
+    def code_of(self, node: syntax.Node) -> str:
         """Return ``node`` as Python code, whose layout and comments need not be the source's."""
         if type(node) in _COMPOUND:
             self.whole()
         code = self._codes.get(node)
         if code is None:
-            code = self.module.code_for_node(node)
-            if not self.is_light:
-                code = _plain(code)
-            self._codes[node] = code
+            code = self._codes[node] = (
+                code_of(node) if self._layout is None else _plain(self._layout.code(node))
+            )
         return code
 
-    def annotation(self, holder: cst.CSTNode) -> cst.BaseExpression | None:
+    def annotation(self, holder: syntax.Node) -> syntax.BaseExpression | None:
         """Return the annotation of a parameter or an assignment; None of anything else."""
-        if isinstance(holder, cst.Param):
+        if isinstance(holder, syntax.Param):
             if self.excerpt is not None:
                 self.excerpt.shows_annotation(holder.name.value)
-        elif not isinstance(holder, cst.AnnAssign):
+        elif not isinstance(holder, syntax.AnnAssign):
             return None
         return holder.annotation.annotation if holder.annotation is not None else None
 
-    def jumps(self, node: cst.CSTNode) -> list[cst.CSTNode]:
+    def jumps(self, node: syntax.Node) -> list[syntax.Node]:
         """Return what in ``node`` leaves its place: returns, raises, breaks, continues, yields."""
         self.steering()
         found = self._jumps.get(node)
@@ -619,14 +557,14 @@ class Tree:
             ]
         return found
 
-    def walk(self, node: cst.CSTNode, *, into_functions: bool = False) -> Iterator[cst.CSTNode]:
+    def walk(self, node: syntax.Node, *, into_functions: bool = False) -> Iterator[syntax.Node]:
         """Yield ``node`` and what is in it, in source order, nested functions only on demand."""
         if type(node) in _COMPOUND:
             self.whole()
         return self._walk_down(node, into_functions=into_functions)
 
     @staticmethod
-    def _walk_down(node: cst.CSTNode, *, into_functions: bool = False) -> Iterator[cst.CSTNode]:
+    def _walk_down(node: syntax.Node, *, into_functions: bool = False) -> Iterator[syntax.Node]:
         stack = [node]
         while stack:
             at = stack.pop()
@@ -637,7 +575,7 @@ class Tree:
 
     # -- positions --------------------------------------------------------------------------
 
-    def position(self, node: cst.CSTNode) -> tuple[int, int]:
+    def position(self, node: syntax.Node) -> tuple[int, int]:
         """Return the 1-based line and column in the whole source where ``node`` begins."""
         call = self._light_calls.get(node)
         if call is not None:
@@ -648,17 +586,17 @@ class Tree:
         offsets = self._offsets
         if offsets is None:
             offsets = self._offsets = self._align()
-        if isinstance(node, (cst.ExceptHandler, cst.Finally)):
+        if isinstance(node, (syntax.ExceptHandler, syntax.Finally)):
             return self._exact(node)  # begins with a keyword, not with its first name
-        if self.is_light and not isinstance(node, cst.Name):
+        if self.is_light and not isinstance(node, syntax.Name):
             return self._exact(node)  # the brackets that it begins with are not known
         first, opened = node, 0
-        while not isinstance(first, cst.Name):
+        while not isinstance(first, syntax.Name):
             inner = children(first)
             if not inner or type(first) in _DISPLAYS:
                 return self._exact(node)
             first = inner[0][1]
-            opened += len(getattr(first, "lpar", ()))
+            opened += self.layout.brackets(first)
         at = offsets.get(first)
         if at is None:
             return self._exact(node)
@@ -676,9 +614,9 @@ class Tree:
             return self.excerpt.offset(at)
         return at - len(self.region.prefix) + self.region.start
 
-    def _align(self) -> dict[cst.CSTNode, int]:
+    def _align(self) -> dict[syntax.Node, int]:
         """Match the tree's names with the text's words: both stand in source order."""
-        found: dict[cst.CSTNode, int] = {}
+        found: dict[syntax.Node, int] = {}
         words = lexemes(self.text)
         for node in self._names:
             for offset, word in words:
@@ -689,7 +627,7 @@ class Tree:
                 return {}
         return found
 
-    def _exact(self, node: cst.CSTNode) -> tuple[int, int]:
+    def _exact(self, node: syntax.Node) -> tuple[int, int]:
         """Ask libcst for a position: for the rare call inside an f-string, or on odd text."""
         tree = self
         if self.is_light:
@@ -698,9 +636,8 @@ class Tree:
             alike = [at for at in self.order if type(at) is type(node)]
             place = alike.index(node)
             node = [at for at in tree.order if type(at) is type(node)][place]
-        positions = MetadataWrapper(tree.module, unsafe_skip_copy=True).resolve(PositionProvider)
-        start = positions[node].start
-        offset = self._lines[1][start.line - 1] + start.column
+        line, column = tree.layout.start(node)
+        offset = self._lines[1][line - 1] + column
         return self.outline.position(self._source_offset(offset))
 
     def _placed(self, line: int, column: int) -> tuple[int, int]:

@@ -6,8 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import libcst as cst
-
+from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.callbacks import Callbacks
 from flake8_task_refs.analysis.helpers import Helper, find_helper
 from flake8_task_refs.analysis.lifecycle import Lifecycle
@@ -20,9 +19,10 @@ if TYPE_CHECKING:
 
     from flake8_task_refs.analysis.applications import Application
     from flake8_task_refs.analysis.sites import CreationSite
+    from flake8_task_refs.analysis.tree import Tree
 from flake8_task_refs.analysis.containers import Containers
 from flake8_task_refs.analysis.sites import defined_in
-from flake8_task_refs.analysis.tree import Tree, dotted_text, last_name
+from flake8_task_refs.analysis.syntax import dotted_text, last_name
 
 _ENDINGS: Final = frozenset({"TSK201", "TSK204"})
 # Holds that satisfy even the strict rule: the function itself waits for the task.
@@ -39,7 +39,7 @@ class Verdict:
 
     code: str
     tree: Tree
-    node: cst.CSTNode
+    node: syntax.Node
     coroutine: str
     site: CreationSite | None = None
     holds: Sequence[Hold] = ()
@@ -55,7 +55,7 @@ class Judge:
         self.lifecycle = Lifecycle(ownership)
         self.wanted = wanted
 
-    def application(self, function: cst.FunctionDef) -> Application | None:
+    def application(self, function: syntax.FunctionDef) -> Application | None:
         """Return the application that ``function`` starts, None if it starts none."""
         return self.lifecycle.owners.application(function)
 
@@ -112,15 +112,16 @@ class Judge:
 
     def _returns_itself(self, site: CreationSite, hold: Hold) -> bool:
         """Tell whether ``hold`` returns the handle of ``site``, not a container that it is in."""
-        if not isinstance(hold.node, cst.Return) or hold.node.value is None:
+        if not isinstance(hold.node, syntax.Return) or hold.node.value is None:
             return False
         value = hold.node.value
-        if isinstance(value, cst.Name):
+        if isinstance(value, syntax.Name):
             scope = self.ownership.tree.scope[value]
             stores = scope.stores.get(value.value, [])
             return any(assigned_value(self.ownership.tree, store) is site.call for store in stores)
         return self.ownership.tree.holds(value, site.call) and not isinstance(
-            value, (cst.List, cst.Tuple, cst.Set, cst.Dict, cst.ListComp, cst.SetComp)
+            value,
+            (syntax.List, syntax.Tuple, syntax.Set, syntax.Dict, syntax.ListComp, syntax.SetComp),
         )
 
     def _codes(self, site: CreationSite, holds: list[Hold]) -> list[str]:
@@ -173,7 +174,7 @@ class Judge:
         """
         tree = self.ownership.tree
         assign = tree.parent[site.call]
-        if not isinstance(assign, cst.Assign) or len(assign.targets) != 1:
+        if not isinstance(assign, syntax.Assign) or len(assign.targets) != 1:
             return False
         name, added, discarded = dotted_text(assign.targets[0].target), set(), set()
         function = tree.function_around(site.call)
@@ -185,7 +186,7 @@ class Judge:
                 rf"^[ \t]*{task}\.add_done_callback\(\1\.(?:discard|remove)\)"
             )
         for call in tree.calls:
-            if not isinstance(call.func, cst.Attribute) or len(call.args) != 1:
+            if not isinstance(call.func, syntax.Attribute) or len(call.args) != 1:
                 continue
             if name is None or tree.function_around(call) is not function:
                 continue
@@ -200,7 +201,7 @@ class Judge:
         return bool(added & discarded)
 
     def _helper(self, hold: Hold) -> Helper | None:
-        if not isinstance(hold.node, cst.Call):
+        if not isinstance(hold.node, syntax.Call):
             return None
         return find_helper(self.ownership.tree, hold.node.func, self.ownership.parse)
 
@@ -211,23 +212,23 @@ class Judge:
         """
         tree = self.ownership.tree
         outer = tree.parent[tree.parent[site.call]]
-        if isinstance(outer, cst.Call) and self.ownership.sites.creator(tree, outer.func):
+        if isinstance(outer, syntax.Call) and self.ownership.sites.creator(tree, outer.func):
             return False  # told at the outer call
         if site.path not in ("asyncio.gather", "asyncio.shield"):
             return True
         return any(self._is_fresh(arg.value) for arg in site.call.args if arg.keyword is None)
 
-    def _is_fresh(self, value: cst.BaseExpression) -> bool:
+    def _is_fresh(self, value: syntax.BaseExpression) -> bool:
         """Tell whether ``value`` is a coroutine, or a task that only this aggregate would keep."""
         tree = self.ownership.tree
-        if isinstance(value, cst.Call):
+        if isinstance(value, syntax.Call):
             helper = find_helper(tree, value.func, self.ownership.parse)
-            return helper is None or helper.function.asynchronous is not None
-        if isinstance(value, (cst.GeneratorExp, cst.ListComp, cst.SetComp)):
+            return helper is None or helper.function.asynchronous
+        if isinstance(value, (syntax.GeneratorExp, syntax.ListComp, syntax.SetComp)):
             return self._is_fresh(value.elt)
-        if isinstance(value, (cst.List, cst.Tuple, cst.Set)):
+        if isinstance(value, (syntax.List, syntax.Tuple, syntax.Set)):
             return any(self._is_fresh(element.value) for element in value.elements)
-        if not isinstance(value, cst.Name):
+        if not isinstance(value, syntax.Name):
             return False
         scope = tree.scope[value].owner(value.value)
         if scope is None or scope.kind != "function":
@@ -249,17 +250,17 @@ def _stored(holds: list[Hold]) -> list[Hold]:
     others = [hold for hold in holds if hold.how is not How.CONTAINER]
     if others and not (
         all(hold.how is How.RETURNED for hold in others)
-        and all(isinstance(hold.node, cst.Name) for hold in stored)
+        and all(isinstance(hold.node, syntax.Name) for hold in stored)
     ):
         return []
     return stored
 
 
-def _is_plain(function: cst.FunctionDef | cst.Lambda | None) -> TypeGuard[cst.FunctionDef]:
+def _is_plain(function: syntax.FunctionDef | syntax.Lambda | None) -> TypeGuard[syntax.FunctionDef]:
     """Tell whether ``function`` returns what it says: synchronous, and not decorated anew."""
     return (
-        isinstance(function, cst.FunctionDef)
-        and function.asynchronous is None
+        isinstance(function, syntax.FunctionDef)
+        and not function.asynchronous
         and all(
             last_name(item.decorator) in ("staticmethod", "classmethod")
             for item in function.decorators

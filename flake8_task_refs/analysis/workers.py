@@ -8,17 +8,17 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-import libcst as cst
-
+from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.cancellation import is_wide
 from flake8_task_refs.analysis.flow import is_endless
 from flake8_task_refs.analysis.helpers import find_helper
-from flake8_task_refs.analysis.tree import Tree, last_name
+from flake8_task_refs.analysis.syntax import last_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from flake8_task_refs.analysis.ownership import Ownership
+    from flake8_task_refs.analysis.tree import Tree
 
 # What an endless coroutine of another file is called.
 _ENDLESS_NAME: Final = re.compile(
@@ -40,30 +40,30 @@ _READS: Final = re.compile(
 _MAX_DEPTH: Final = 3
 
 
-def coroutine(ownership: Ownership, call: cst.Call) -> tuple[Tree, cst.FunctionDef] | None:
+def coroutine(ownership: Ownership, call: syntax.Call) -> tuple[Tree, syntax.FunctionDef] | None:
     """Return the function of this file that ``call`` makes a coroutine of, if it is here."""
     tree = ownership.tree
-    if isinstance(call.func, cst.Name):
+    if isinstance(call.func, syntax.Name):
         scope = tree.scope[call.func].owner(call.func.value)
         if scope is not None and scope.kind == "function":
             for store in scope.stores.get(call.func.value, ()):
                 holder = tree.parent[store]
-                if isinstance(holder, cst.FunctionDef):
+                if isinstance(holder, syntax.FunctionDef):
                     return tree, holder
     helper = find_helper(tree, call.func, ownership.parse)
     return (helper.tree, helper.function) if helper is not None else None
 
 
-def runs_for_ever(tree: Tree, function: cst.FunctionDef) -> bool:
+def runs_for_ever(tree: Tree, function: syntax.FunctionDef) -> bool:
     """Tell whether ``function`` has a loop that its own code does not leave.
 
     Unlike ``Worker.is_endless`` this takes any condition for one that stays true: it is asked
     where a task that may be over is cancelled in any case.
     """
     return any(
-        node.asynchronous is not None
-        if isinstance(node, cst.For)
-        else isinstance(node, cst.While) and not _is_left(tree, node, _names(tree, node.test))
+        node.asynchronous
+        if isinstance(node, syntax.For)
+        else isinstance(node, syntax.While) and not _is_left(tree, node, _names(tree, node.test))
         for node in tree.walk(function.body)
     )
 
@@ -71,7 +71,7 @@ def runs_for_ever(tree: Tree, function: cst.FunctionDef) -> bool:
 class Worker:
     """What is known of the coroutine ``call``, which a task of ``ownership``'s region runs."""
 
-    def __init__(self, ownership: Ownership, call: cst.Call) -> None:
+    def __init__(self, ownership: Ownership, call: syntax.Call) -> None:
         """Look the coroutine up in the file."""
         self.call = call
         self.ownership = ownership
@@ -84,20 +84,22 @@ class Worker:
             return _ENDLESS_NAME.match(name) is not None and _ENDS_NAME.search(name) is None
         return any(self._endless_loops())
 
-    def _endless_loops(self) -> Iterator[tuple[Tree, cst.While | cst.For]]:
+    def _endless_loops(self) -> Iterator[tuple[Tree, syntax.While | syntax.For]]:
         """Yield the loops that nothing in their own code ends, in helpers that are awaited too."""
         todo = [(self.ownership, *self.found)] if self.found is not None else []
-        seen: set[cst.CSTNode] = set()
+        seen: set[syntax.Node] = set()
         for _ in range(_MAX_DEPTH):
-            waited: list[tuple[Ownership, Tree, cst.FunctionDef]] = []
+            waited: list[tuple[Ownership, Tree, syntax.FunctionDef]] = []
             for ownership, tree, function in todo:
                 if function in seen:
                     continue
                 seen.add(function)
                 for node in tree.walk(function.body):
-                    if isinstance(node, (cst.While, cst.For)) and _goes_on(tree, node):
+                    if isinstance(node, (syntax.While, syntax.For)) and _goes_on(tree, node):
                         yield tree, node
-                    elif isinstance(node, cst.Await) and isinstance(node.expression, cst.Call):
+                    elif isinstance(node, syntax.Await) and isinstance(
+                        node.expression, syntax.Call
+                    ):
                         inner = ownership.of(tree)
                         deeper = coroutine(inner, node.expression)
                         if deeper is not None:
@@ -116,21 +118,21 @@ class Worker:
             return given - _COMMON
         names: set[str] = set()
         for tree, loop in self._endless_loops():
-            names |= _names(tree, loop.test if isinstance(loop, cst.While) else loop.iter)
+            names |= _names(tree, loop.test if isinstance(loop, syntax.While) else loop.iter)
             for node in tree.walk(loop.body):
-                if isinstance(node, cst.For) and node.asynchronous is not None:
+                if isinstance(node, syntax.For) and node.asynchronous:
                     names |= _names(tree, node.iter)
-                elif isinstance(node, cst.Await) and not _is_sheltered(tree, node, loop):
+                elif isinstance(node, syntax.Await) and not _is_sheltered(tree, node, loop):
                     names |= self._waited_for(tree, node)
         return names - _COMMON - {"True"}
 
-    def _waited_for(self, tree: Tree, node: cst.Await) -> set[str]:
+    def _waited_for(self, tree: Tree, node: syntax.Await) -> set[str]:
         """Return the names of the objects that an ``await`` depends on, in a helper too."""
         call = node.expression
-        if not isinstance(call, cst.Call):
+        if not isinstance(call, syntax.Call):
             return _names(tree, call)
         names = {name for arg in call.args for name in _names(tree, arg.value)}
-        if isinstance(call.func, cst.Attribute):
+        if isinstance(call.func, syntax.Attribute):
             names |= _names(tree, call.func.value)
         helper = coroutine(self.ownership.of(tree), call)
         if helper is not None:
@@ -138,9 +140,9 @@ class Worker:
             names |= {
                 name
                 for inner in home.walk(function.body)
-                if isinstance(inner, cst.Await)
+                if isinstance(inner, syntax.Await)
                 for name in _names(home, inner.expression)
-                if isinstance(inner.expression, cst.Call)
+                if isinstance(inner.expression, syntax.Call)
             }
         return names
 
@@ -152,8 +154,8 @@ class Worker:
         names: set[str] = set()
         for tree, loop in self._endless_loops():
             for node in tree.walk(loop.body):
-                call = node.expression if isinstance(node, cst.Await) else None
-                if not isinstance(call, cst.Call) or not isinstance(call.func, cst.Attribute):
+                call = node.expression if isinstance(node, syntax.Await) else None
+                if not isinstance(call, syntax.Call) or not isinstance(call.func, syntax.Attribute):
                     continue
                 if not _READS.match(call.func.attr.value):
                     names.add(last_name(call.func.value))
@@ -164,9 +166,9 @@ class Worker:
         names: set[str] = set()
         for tree, loop in self._endless_loops():
             for node in tree.walk(loop):
-                if isinstance(node, cst.For):
+                if isinstance(node, syntax.For):
                     names |= _names(tree, node.iter)
-                elif isinstance(node, cst.Attribute) and _READS.match(node.attr.value):
+                elif isinstance(node, syntax.Attribute) and _READS.match(node.attr.value):
                     names |= _names(tree, node.value)
         return names
 
@@ -175,63 +177,68 @@ class Worker:
         return {
             name
             for tree, loop in self._endless_loops()
-            if isinstance(loop, cst.While)
+            if isinstance(loop, syntax.While)
             for name in _names(tree, loop.test)
         } - {"self", "cls", "True"}
 
 
-def _names(tree: Tree, node: cst.CSTNode) -> set[str]:
+def _names(tree: Tree, node: syntax.Node) -> set[str]:
     """Return every name and attribute in ``node``."""
     return {
         last_name(inner)
         for inner in tree.walk(node)
-        if isinstance(inner, (cst.Name, cst.Attribute))
+        if isinstance(inner, (syntax.Name, syntax.Attribute))
     } - {""}
 
 
-def _goes_on(tree: Tree, loop: cst.While | cst.For) -> bool:
+def _goes_on(tree: Tree, loop: syntax.While | syntax.For) -> bool:
     """Tell whether nothing but an error, a flag of others or the end of its source stops a loop."""
-    if isinstance(loop, cst.For):
-        return loop.asynchronous is not None and not _is_left(tree, loop, set())
+    if isinstance(loop, syntax.For):
+        return loop.asynchronous and not _is_left(tree, loop, set())
     if not is_endless(loop) and not _is_flag(loop.test):
         return False
     return not _is_left(tree, loop, _names(tree, loop.test))
 
 
-def _is_flag(test: cst.BaseExpression) -> bool:
+def _is_flag(test: syntax.BaseExpression) -> bool:
     """Tell whether a condition is a plain name or attribute, or its negation."""
-    if isinstance(test, cst.UnaryOperation) and isinstance(test.operator, cst.Not):
+    if isinstance(test, syntax.UnaryOperation) and test.operator == "not":
         test = test.expression
-    return isinstance(test, (cst.Name, cst.Attribute))
+    return isinstance(test, (syntax.Name, syntax.Attribute))
 
 
-def _is_left(tree: Tree, loop: cst.While | cst.For, flags: set[str]) -> bool:
+def _is_left(tree: Tree, loop: syntax.While | syntax.For, flags: set[str]) -> bool:
     """Tell whether the body of ``loop`` leaves it, or clears one of ``flags``."""
     return any(
-        isinstance(node, cst.Return)
-        or (isinstance(node, cst.Break) and _loop_of(tree, node) is loop)
-        or (isinstance(node, (cst.AssignTarget, cst.AugAssign)) and last_name(node.target) in flags)
+        isinstance(node, syntax.Return)
+        or (isinstance(node, syntax.Break) and _loop_of(tree, node) is loop)
+        or (
+            isinstance(node, (syntax.AssignTarget, syntax.AugAssign))
+            and last_name(node.target) in flags
+        )
         for node in tree.walk(loop.body)
     )
 
 
-def _loop_of(tree: Tree, node: cst.Break) -> cst.CSTNode | None:
+def _loop_of(tree: Tree, node: syntax.Break) -> syntax.Node | None:
     """Return the loop that a ``break`` leaves."""
-    return next((at for at in tree.ancestors(node) if isinstance(at, (cst.While, cst.For))), None)
+    return next(
+        (at for at in tree.ancestors(node) if isinstance(at, (syntax.While, syntax.For))), None
+    )
 
 
-def _is_sheltered(tree: Tree, node: cst.CSTNode, loop: cst.CSTNode) -> bool:
+def _is_sheltered(tree: Tree, node: syntax.Node, loop: syntax.Node) -> bool:
     """Tell whether a handler inside ``loop`` catches every error of ``node`` and goes on."""
     for outer in tree.ancestors(node):
         if outer is loop:
             return False
         if (
-            isinstance(outer, cst.Try)
+            isinstance(outer, syntax.Try)
             and tree.holds(outer.body, node)
             and any(
                 is_wide(handler)
                 and not any(
-                    isinstance(inner, (cst.Raise, cst.Return, cst.Break))
+                    isinstance(inner, (syntax.Raise, syntax.Return, syntax.Break))
                     for inner in tree.walk(handler.body)
                 )
                 for handler in outer.handlers

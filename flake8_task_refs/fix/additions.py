@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import libcst as cst
-
+from flake8_task_refs.analysis import syntax
 from flake8_task_refs.fix.edits import Edit, Place
 from flake8_task_refs.fix.free_names import FileNames, fresh
 from flake8_task_refs.fix.imports import add_imports, docstring_end, takes_imports_below
@@ -118,7 +117,7 @@ class Additions:
             self._spawn = fresh("_spawn", self._names.all_names)
         return self._spawn
 
-    def log_failed_task(self, before: cst.CSTNode) -> str:
+    def log_failed_task(self, before: syntax.Node) -> str:
         """Return the callback that logs what made a task fail; it will stand before ``before``."""
         top = self._file.top_statement(before)
         if not self._log_failed:
@@ -140,20 +139,20 @@ class Additions:
             self.module("asyncio")
         return self._app_key
 
-    def defined_before(self, statement: cst.CSTNode) -> None:
+    def defined_before(self, statement: syntax.Node) -> None:
         """Let the module's registry be defined before ``statement``."""
         top = self._file.top_statement(statement)
         if top is not None:
             self._before.append(top)
 
-    def can_be_defined_before(self, node: cst.CSTNode) -> bool:
+    def can_be_defined_before(self, node: syntax.Node) -> bool:
         """Tell whether what a registry needs is imported before the statement of the module.
 
         That is so but for tasks that are made among the imports, in a ``try`` for example.
         """
         top = self._file.top_statement(node)
         body = list(self._file.module.body)
-        if top is None or isinstance(top, (cst.FunctionDef, cst.ClassDef)):
+        if top is None or isinstance(top, (syntax.FunctionDef, syntax.ClassDef)):
             return True
         at = body.index(top)
         asyncio = self._names.module_alias("asyncio")
@@ -250,7 +249,7 @@ class Additions:
         last = self._head_statement()
         for statement in self._file.module.body if last is not None else ():
             small = statement_expression(statement)
-            if isinstance(small, cst.Assign) and isinstance(small.value, cst.Call):
+            if isinstance(small, syntax.Assign) and isinstance(small.value, syntax.Call):
                 call, name = small.value, dotted(small.targets[0].target)
                 made = self._names.canonical(call.func)
                 if name in {"T", "_T"} and made == "typing.TypeVar" and len(call.args) == 1:
@@ -328,7 +327,7 @@ class Additions:
         last_import = -1
         body: list[Statement] = []
         for statement in file.module.body:
-            if isinstance(statement, (cst.FunctionDef, cst.ClassDef)):
+            if isinstance(statement, (syntax.FunctionDef, syntax.ClassDef)):
                 break
             if file.span(statement).start >= limit:
                 break
@@ -338,7 +337,7 @@ class Additions:
         # No function of the file can run before the first block: all of that may stand above.
         end = last_import
         for number in range(last_import + 1, len(body)):
-            if not isinstance(body[number], cst.SimpleStatementLine):
+            if not isinstance(body[number], syntax.SimpleStatementLine):
                 break
             # A registry that is run again with a cell of a notebook would let go of its tasks.
             if _begins_cell(file, body[number]):
@@ -390,13 +389,13 @@ def _begins_cell(file: SourceFile, statement: Statement) -> bool:
 
 
 def _is_import(file: SourceFile, statement: Statement) -> bool:
-    if isinstance(statement, (cst.Try, cst.If)):
+    if isinstance(statement, (syntax.Try, syntax.If)):
         return any(
-            isinstance(node, (cst.Import, cst.ImportFrom))
+            isinstance(node, (syntax.Import, syntax.ImportFrom))
             for node in file.inside(statement, into_scopes=False)
         )
-    return isinstance(statement, cst.SimpleStatementLine) and any(
-        isinstance(part, (cst.Import, cst.ImportFrom)) for part in statement.body
+    return isinstance(statement, syntax.SimpleStatementLine) and any(
+        isinstance(part, (syntax.Import, syntax.ImportFrom)) for part in statement.body
     )
 
 

@@ -10,12 +10,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-import libcst as cst
-
+from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.helpers import likely_function
 from flake8_task_refs.analysis.hooks import STOPS
 from flake8_task_refs.analysis.lifetime import is_main
-from flake8_task_refs.analysis.tree import last_name
+from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.analysis.workers import runs_for_ever
 from flake8_task_refs.fix.source import SourceFile, dotted
 
@@ -42,7 +41,7 @@ class Fates:
         self._file = file
         self._judge = judge
 
-    def suit(self, container: str, owner: cst.ClassDef | None, site: Site) -> bool:
+    def suit(self, container: str, owner: syntax.ClassDef | None, site: Site) -> bool:
         """Tell whether the task of ``site`` may join ``container``, which may be of ``owner``."""
         file = self._file
         cancelled = waited = False
@@ -51,7 +50,7 @@ class Fates:
             if self._only_keeps(use) or self._only_counts(use):
                 continue
             function = file.function(use)
-            if not isinstance(function, cst.FunctionDef) or not self._ends(function):
+            if not isinstance(function, syntax.FunctionDef) or not self._ends(function):
                 return False
             if file.within(site.call, function):
                 return False
@@ -64,53 +63,55 @@ class Fates:
             return False  # it would cancel itself, and wait for itself
         return not waited or self._ends_by_itself(site)
 
-    def _uses(self, container: str, owner: cst.ClassDef | None) -> list[cst.CSTNode]:
+    def _uses(self, container: str, owner: syntax.ClassDef | None) -> list[syntax.Node]:
         """Return where ``container`` is read."""
         file = self._file
-        kind: type[cst.CSTNode] = cst.Attribute if "." in container else cst.Name
+        kind: type[syntax.Node] = syntax.Attribute if "." in container else syntax.Name
         found = []
         for node in file.all(kind):
             if dotted(node) != container or (owner is not None and not file.within(node, owner)):
                 continue
             holder = file.parent(node)
-            if isinstance(holder, (cst.AssignTarget, cst.AnnAssign)):
-                if isinstance(file.function(node), cst.FunctionDef) and not self._is_init(node):
+            if isinstance(holder, (syntax.AssignTarget, syntax.AnnAssign)):
+                if isinstance(file.function(node), syntax.FunctionDef) and not self._is_init(node):
                     found.append(node)  # it is changed for another
                 continue
-            if isinstance(holder, (cst.NameItem, cst.Param)):
+            if isinstance(holder, (syntax.NameItem, syntax.Param)):
                 continue
-            if isinstance(holder, cst.Attribute) and holder.attr is node:
+            if isinstance(holder, syntax.Attribute) and holder.attr is node:
                 continue
             found.append(node)
         return found
 
-    def _is_init(self, node: cst.CSTNode) -> bool:
+    def _is_init(self, node: syntax.Node) -> bool:
         function = self._file.function(node)
-        return isinstance(function, cst.FunctionDef) and function.name.value == "__init__"
+        return isinstance(function, syntax.FunctionDef) and function.name.value == "__init__"
 
-    def _only_keeps(self, use: cst.CSTNode) -> bool:
+    def _only_keeps(self, use: syntax.Node) -> bool:
         """Tell whether ``use`` adds a task, takes one out, or hands over what does so."""
         holder = self._file.parent(use)
-        return isinstance(holder, cst.Attribute) and holder.attr.value in _KEEPING
+        return isinstance(holder, syntax.Attribute) and holder.attr.value in _KEEPING
 
-    def _only_counts(self, use: cst.CSTNode) -> bool:
+    def _only_counts(self, use: syntax.Node) -> bool:
         """Tell whether ``use`` only says how many tasks there are, and nothing hangs on it."""
         arg = self._file.parent(use)
         call = self._file.parent(arg)
-        if not (isinstance(arg, cst.Arg) and isinstance(call, cst.Call)):
+        if not (isinstance(arg, syntax.Arg) and isinstance(call, syntax.Call)):
             return False
         if last_name(call.func) != "len":
             return False
         for outer in self._file.ancestors(call):
-            if isinstance(outer, (cst.Comparison, cst.BooleanOperation, cst.UnaryOperation)):
+            if isinstance(
+                outer, (syntax.Comparison, syntax.BooleanOperation, syntax.UnaryOperation)
+            ):
                 return False
-            if isinstance(outer, (cst.If, cst.While, cst.IfExp)):
+            if isinstance(outer, (syntax.If, syntax.While, syntax.IfExp)):
                 return False
-            if isinstance(outer, (cst.BaseSmallStatement, cst.BaseCompoundStatement)):
+            if isinstance(outer, (syntax.BaseSmallStatement, syntax.BaseCompoundStatement)):
                 return True
         return False
 
-    def _ends(self, function: cst.FunctionDef) -> bool:
+    def _ends(self, function: syntax.FunctionDef) -> bool:
         """Tell whether ``function`` is the end of the container's owner."""
         return (
             _ENDS.search(function.name.value.lower().strip("_")) is not None
@@ -119,20 +120,20 @@ class Fates:
             or is_main(self._file.tree, function)
         )
 
-    def _cancels(self, function: cst.FunctionDef) -> bool:
+    def _cancels(self, function: syntax.FunctionDef) -> bool:
         return any(
-            isinstance(node, cst.Call) and last_name(node.func) == "cancel"
+            isinstance(node, syntax.Call) and last_name(node.func) == "cancel"
             for node in self._file.inside(function)
         )
 
     def _comes_to(self, site: Site, endings: set[str]) -> bool:
         """Tell whether the task of ``site`` may run one of the functions ``endings``."""
         coroutine = site.coroutine
-        if not isinstance(coroutine, cst.Call):
+        if not isinstance(coroutine, syntax.Call):
             return True  # who knows
-        todo, seen = [coroutine], set[cst.FunctionDef]()
+        todo, seen = [coroutine], set[syntax.FunctionDef]()
         for _ in range(_MAX_DEPTH):
-            deeper: list[cst.Call] = []
+            deeper: list[syntax.Call] = []
             for call in todo:
                 if last_name(call.func) in endings:
                     return True
@@ -142,7 +143,7 @@ class Fates:
                     deeper += [
                         node
                         for node in self._file.inside(function.body)
-                        if isinstance(node, cst.Call)
+                        if isinstance(node, syntax.Call)
                     ]
             todo = deeper
         return False
@@ -151,6 +152,8 @@ class Fates:
         """Tell whether what ``site`` starts is here, and does not go on for ever."""
         coroutine = site.coroutine
         worker = (
-            likely_function(self._file.tree, coroutine) if isinstance(coroutine, cst.Call) else None
+            likely_function(self._file.tree, coroutine)
+            if isinstance(coroutine, syntax.Call)
+            else None
         )
         return worker is not None and not runs_for_ever(self._file.tree, worker)

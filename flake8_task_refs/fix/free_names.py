@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-import libcst as cst
-
-from flake8_task_refs.analysis.tree import imported, last_name
+from flake8_task_refs.analysis import syntax
+from flake8_task_refs.analysis.syntax import last_name
+from flake8_task_refs.analysis.tree import imported
 from flake8_task_refs.fix.source import SourceFile, dotted
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ class FileNames:
     def imports(self) -> dict[str, str]:
         """Local name to dotted origin, of every import statement in the file."""
         found: dict[str, str] = {}
-        for plain in self._file.all(cst.Import):
+        for plain in self._file.all(syntax.Import):
             found.update(imported(plain))
-        for node in self._file.all(cst.ImportFrom):
+        for node in self._file.all(syntax.ImportFrom):
             found.update(imported(node))
         return found
 
@@ -42,43 +42,43 @@ class FileNames:
         """Local name to dotted origin, of the module's imports before its first definition."""
         found: dict[str, str] = {}
         for statement in self._file.module.body:
-            if isinstance(statement, (cst.FunctionDef, cst.ClassDef)):
+            if isinstance(statement, (syntax.FunctionDef, syntax.ClassDef)):
                 break
             found.update(self.imported_by(statement))
         return found
 
-    def imported_by(self, statement: cst.CSTNode) -> dict[str, str]:
+    def imported_by(self, statement: syntax.Node) -> dict[str, str]:
         """Return what a statement of the module imports, local name to dotted origin.
 
         What stands under an ``if`` may not be imported.
         """
-        if not isinstance(statement, (cst.SimpleStatementLine, cst.Try)):
+        if not isinstance(statement, (syntax.SimpleStatementLine, syntax.Try)):
             return {}
         found: dict[str, str] = {}
         for node in self._file.inside(statement, into_scopes=False):
-            if isinstance(node, (cst.Import, cst.ImportFrom)):
+            if isinstance(node, (syntax.Import, syntax.ImportFrom)):
                 found.update(imported(node))
         return found
 
     @cached_property
-    def module_assignments(self) -> dict[str, cst.BaseExpression | None]:
+    def module_assignments(self) -> dict[str, syntax.BaseExpression | None]:
         """Name to value, of the module's own assignments (the first, if there are several)."""
-        found: dict[str, cst.BaseExpression | None] = {}
+        found: dict[str, syntax.BaseExpression | None] = {}
         for node in self._file.inside(self._file.module, into_scopes=False):
-            if isinstance(node, cst.Assign):
+            if isinstance(node, syntax.Assign):
                 for target in node.targets:
-                    if isinstance(target.target, cst.Name):
+                    if isinstance(target.target, syntax.Name):
                         found.setdefault(target.target.value, node.value)
-            elif isinstance(node, cst.AnnAssign) and isinstance(node.target, cst.Name):
+            elif isinstance(node, syntax.AnnAssign) and isinstance(node.target, syntax.Name):
                 found.setdefault(node.target.value, node.value)
         return found
 
     @cached_property
     def all_names(self) -> frozenset[str]:
         """Every name that occurs anywhere in the file."""
-        return frozenset(node.value for node in self._file.all(cst.Name))
+        return frozenset(node.value for node in self._file.all(syntax.Name))
 
-    def canonical(self, node: cst.CSTNode | None) -> str:
+    def canonical(self, node: syntax.Node | None) -> str:
         """Return the dotted name that ``node`` stands for; as it is written, if that is unknown."""
         if node is None:
             return ""
@@ -99,7 +99,7 @@ class FileNames:
         ``""`` if it is not. Where annotations are evaluated, one with such a name must be quoted.
         """
         for part in self._type_imports:
-            if isinstance(part, cst.ImportFrom):
+            if isinstance(part, syntax.ImportFrom):
                 local = {origin: bound for bound, origin in imported(part)}.get(f"{module}.{name}")
                 if local:
                     return local
@@ -113,20 +113,21 @@ class FileNames:
         return "__future__.annotations" not in self.imports.values()
 
     @cached_property
-    def _type_imports(self) -> list[cst.Import | cst.ImportFrom]:
+    def _type_imports(self) -> list[syntax.Import | syntax.ImportFrom]:
         """The module's imports under ``if TYPE_CHECKING:``."""
         return [
             part
             for statement in self._file.module.body
-            if isinstance(statement, cst.If) and last_name(statement.test) == "TYPE_CHECKING"
+            if isinstance(statement, syntax.If) and last_name(statement.test) == "TYPE_CHECKING"
             for part in self._file.inside(statement.body, into_scopes=False)
-            if isinstance(part, (cst.Import, cst.ImportFrom))
+            if isinstance(part, (syntax.Import, syntax.ImportFrom))
         ]
 
     @cached_property
     def quote(self) -> str:
         """The quote that the file uses most, for strings on one line."""
-        quotes = [node.quote for node in self._file.all(cst.SimpleString)]
+        strings = [node.value for node in self._file.all(syntax.SimpleString)]
+        quotes = [text[-1] for text in strings if not text.endswith(('"""', "'''"))]
         return "'" if quotes.count("'") > quotes.count('"') else '"'
 
     @cached_property
@@ -134,9 +135,9 @@ class FileNames:
         return frozenset(
             dotted(alias.name)
             for node in self._file.module.body
-            if isinstance(node, cst.SimpleStatementLine)
+            if isinstance(node, syntax.SimpleStatementLine)
             for part in node.body
-            if isinstance(part, cst.Import)
+            if isinstance(part, syntax.Import)
             for alias in part.names
             if alias.asname is None
         )
@@ -145,7 +146,7 @@ class FileNames:
     def logger(self) -> tuple[str, bool]:
         """Return the module's logger and whether it takes ``%``-style arguments; else ``""``."""
         for name, value in self.module_assignments.items():
-            if isinstance(value, cst.Call) and last_name(value.func) == "getLogger":
+            if isinstance(value, syntax.Call) and last_name(value.func) == "getLogger":
                 return name, True
         for name in _LOGGER_NAMES:
             if name in self.module_assignments or name in self.module_imports:
@@ -159,10 +160,10 @@ class FileNames:
 
     def _logs_with(self, name: str) -> bool:
         return any(
-            isinstance(node.value, cst.Name)
+            isinstance(node.value, syntax.Name)
             and node.value.value == name
             and node.attr.value in _LOG_METHODS
-            for node in self._file.all(cst.Attribute)
+            for node in self._file.all(syntax.Attribute)
         )
 
     def binds(self, name: str) -> bool:
@@ -177,7 +178,7 @@ class FileNames:
             or any(
                 dict(imported(node)).get(name, name) != name
                 for node in self._file.inside(self._file.module, into_scopes=False)
-                if isinstance(node, (cst.Import, cst.ImportFrom))
+                if isinstance(node, (syntax.Import, syntax.ImportFrom))
             )
         )
 
@@ -186,13 +187,13 @@ class FileNames:
         return frozenset(
             node.name.value
             for node in self._file.module.body
-            if isinstance(node, (cst.FunctionDef, cst.ClassDef))
+            if isinstance(node, (syntax.FunctionDef, syntax.ClassDef))
         )
 
 
-def names_in(file: SourceFile, node: cst.CSTNode) -> frozenset[str]:
+def names_in(file: SourceFile, node: syntax.Node) -> frozenset[str]:
     """Return every name that occurs in ``node``: variables, attributes and parameters."""
-    return frozenset(inner.value for inner in file.inside(node) if isinstance(inner, cst.Name))
+    return frozenset(inner.value for inner in file.inside(node) if isinstance(inner, syntax.Name))
 
 
 def fresh(wanted: str, taken: Container[str]) -> str:
@@ -205,11 +206,11 @@ def fresh(wanted: str, taken: Container[str]) -> str:
     return f"{wanted}_{number}"
 
 
-def outermost_function(file: SourceFile, node: cst.CSTNode) -> cst.CSTNode:
+def outermost_function(file: SourceFile, node: syntax.Node) -> syntax.Node:
     """Return the outermost function around ``node``, or the module."""
-    found: cst.CSTNode = node if isinstance(node, cst.FunctionDef) else file.module
+    found: syntax.Node = node if isinstance(node, syntax.FunctionDef) else file.module
     for outer in file.ancestors(node):
-        if isinstance(outer, cst.FunctionDef):
+        if isinstance(outer, syntax.FunctionDef):
             found = outer
     return found
 
@@ -220,11 +221,11 @@ class Locals:
     def __init__(self, file: SourceFile) -> None:
         """Start with no name handed out."""
         self._file = file
-        self._given: list[tuple[cst.CSTNode, str]] = []
-        self._again: dict[tuple[cst.CSTNode, str, str], str] = {}
-        self._used: dict[cst.CSTNode, frozenset[str]] = {}
+        self._given: list[tuple[syntax.Node, str]] = []
+        self._again: dict[tuple[syntax.Node, str, str], str] = {}
+        self._used: dict[syntax.Node, frozenset[str]] = {}
 
-    def taken(self, node: cst.CSTNode) -> set[str]:
+    def taken(self, node: syntax.Node) -> set[str]:
         """Return the names that are in use around ``node``, those handed out included."""
         inner = self._function(node)
         given = {
@@ -237,12 +238,12 @@ class Locals:
             self._used[around] = names_in(self._file, around)
         return given | self._used[around]
 
-    def _function(self, node: cst.CSTNode) -> cst.CSTNode:
-        if isinstance(node, cst.FunctionDef):
+    def _function(self, node: syntax.Node) -> syntax.Node:
+        if isinstance(node, syntax.FunctionDef):
             return node
         return self._file.function(node) or self._file.module
 
-    def again(self, wanted: str, node: cst.CSTNode, kind: str) -> str:
+    def again(self, wanted: str, node: syntax.Node, kind: str) -> str:
         """Return the name handed out in the same function for ``kind``; ``free`` if none was.
 
         An empty ``kind`` is like no other.
@@ -252,7 +253,7 @@ class Locals:
             self._again[key] = self.free(wanted, node)
         return self._again[key]
 
-    def free(self, wanted: str, node: cst.CSTNode) -> str:
+    def free(self, wanted: str, node: syntax.Node) -> str:
         """Return ``wanted`` or a numbered form of it that is free around ``node``."""
         name = fresh(wanted, self.taken(node))
         self._given.append((self._function(node), name))

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-import libcst as cst
-
+from flake8_task_refs.analysis import syntax
 from flake8_task_refs.fix.edits import Edit, Place
 from flake8_task_refs.fix.source import SourceFile, dotted
 
@@ -22,13 +21,13 @@ _STDLIB = frozenset(sys.stdlib_module_names)
 class _Entry:
     """One import statement at the top of the file."""
 
-    statement: cst.SimpleStatementLine
-    part: cst.Import | cst.ImportFrom
+    statement: syntax.SimpleStatementLine
+    part: syntax.Import | syntax.ImportFrom
     module: str
 
     @property
     def is_from(self) -> bool:
-        return isinstance(self.part, cst.ImportFrom)
+        return isinstance(self.part, syntax.ImportFrom)
 
     @property
     def is_stdlib(self) -> bool:
@@ -43,19 +42,19 @@ def _entries(file: SourceFile) -> list[_Entry]:
     """Return the import statements before the first function or class."""
     found = []
     for statement in file.module.body:
-        if isinstance(statement, (cst.FunctionDef, cst.ClassDef)):
+        if isinstance(statement, (syntax.FunctionDef, syntax.ClassDef)):
             break
-        if isinstance(statement, cst.SimpleStatementLine) and len(statement.body) == 1:
+        if isinstance(statement, syntax.SimpleStatementLine) and len(statement.body) == 1:
             part = statement.body[0]
-            if isinstance(part, cst.Import):
+            if isinstance(part, syntax.Import):
                 found.append(_Entry(statement, part, dotted(part.names[0].name)))
-            elif isinstance(part, cst.ImportFrom):
-                module = "." * len(part.relative) + dotted(part.module)
+            elif isinstance(part, syntax.ImportFrom):
+                module = "." * part.level + dotted(part.module)
                 found.append(_Entry(statement, part, module))
     return found
 
 
-def takes_imports_below(file: SourceFile, statement: cst.CSTNode) -> bool:
+def takes_imports_below(file: SourceFile, statement: syntax.Node) -> bool:
     """Tell whether ``add_imports`` may put something below ``statement`` of the module."""
     start = file.span(statement).start
     return any(
@@ -70,9 +69,9 @@ def docstring_end(file: SourceFile) -> int:
         return file.last_line_number() + 1
     first = body[0]
     if (
-        isinstance(first, cst.SimpleStatementLine)
-        and isinstance(first.body[0], cst.Expr)
-        and isinstance(first.body[0].value, (cst.SimpleString, cst.ConcatenatedString))
+        isinstance(first, syntax.SimpleStatementLine)
+        and isinstance(first.body[0], syntax.Expr)
+        and isinstance(first.body[0].value, (syntax.SimpleString, syntax.ConcatenatedString))
     ):
         return file.last_line(first) + 1
     line = 1
@@ -95,7 +94,7 @@ def add_imports(
     for module in sorted({module for module, _ in members}):
         names = sorted((name for m, name in members if m == module), key=_member_key)
         existing = next((e for e in stdlib if e.is_from and e.module == module), None)
-        if existing and isinstance(existing.part, cst.ImportFrom):
+        if existing and isinstance(existing.part, syntax.ImportFrom):
             edits += _with_members(file, existing, names, line_length)
         else:
             new.append((f"{module} {', '.join(names)}", True))
@@ -168,7 +167,7 @@ def _with_members(
     """Add ``names`` to ``from module import …``, in the order of ruff's isort."""
     part = entry.part
     code = file.code(entry.statement)
-    if not isinstance(part, cst.ImportFrom) or isinstance(part.names, cst.ImportStar):
+    if not isinstance(part, syntax.ImportFrom) or isinstance(part.names, syntax.ImportStar):
         offset = file.line_start(file.last_line(entry.statement) + 1)
         line = f"from {entry.module} import {', '.join(names)}\n"
         return [Edit(offset, offset, line, Place.HEADER)]
@@ -190,7 +189,7 @@ def _with_members(
     return [Edit(span.start, span.end, line)]
 
 
-def _inserted(file: SourceFile, aliases: Sequence[cst.ImportAlias], name: str) -> Edit:
+def _inserted(file: SourceFile, aliases: Sequence[syntax.ImportAlias], name: str) -> Edit:
     """Add ``name`` on a line of its own, or beside the others of its line."""
     later = next((a for a in aliases if _member_key(dotted(a.name)) > _member_key(name)), None)
     if later is not None:
@@ -204,7 +203,7 @@ def _blank(text: str) -> bool:
     return bool(text) and not text.strip()
 
 
-def _gap(file: SourceFile, alias: cst.ImportAlias) -> str:
+def _gap(file: SourceFile, alias: syntax.ImportAlias) -> str:
     """Return the line break and indentation before ``alias``, or one space."""
     start = file.span(alias).start
     line = file.line_of(start)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import libcst as cst
-
-from flake8_task_refs.analysis.tree import last_name
+from flake8_task_refs.analysis import syntax
+from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.contract import Context, Declined, Home, Plan
 from flake8_task_refs.fix.homes import HOMES
 from flake8_task_refs.fix.repair_sites import Site, site_of
@@ -80,11 +79,11 @@ def _refusal(context: Context, site: Site) -> str:
 
 def _is_sync_route(site: Site) -> bool:
     function = site.function
-    if not isinstance(function, cst.FunctionDef) or function.asynchronous is not None:
+    if not isinstance(function, syntax.FunctionDef) or function.asynchronous:
         return False
     return any(
-        isinstance(decorator.decorator, cst.Call)
-        and isinstance(decorator.decorator.func, cst.Attribute)
+        isinstance(decorator.decorator, syntax.Call)
+        and isinstance(decorator.decorator.func, syntax.Attribute)
         and last_name(decorator.decorator.func) in _ROUTES
         for decorator in function.decorators
     )

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import libcst as cst
-
+from flake8_task_refs.analysis import syntax
 from flake8_task_refs.fix.edits import Edit, Place, apply, in_order
 from flake8_task_refs.fix.layout import Unknown, silences_types
 from flake8_task_refs.fix.repair_sites import Site, named_callee, takes_name
@@ -92,7 +91,7 @@ class Writer:
             edits.append(Edit(call.end, whole.end, ""))
         return edits, rest
 
-    def _shift(self, call: cst.Call, head: Edit) -> list[Edit]:
+    def _shift(self, call: syntax.Call, head: Edit) -> list[Edit]:
         """Move continuation lines that are aligned with the opening bracket along with it."""
         span = self.file.span(call)
         first = self.file.span(call.args[0]).start if call.args else span.end
@@ -127,7 +126,9 @@ class Writer:
         callee = self._name_of(site)
         if not callee or not takes_name(self.file, self.names.analysis, site):
             return []
-        if any(isinstance(outer, cst.FormattedString) for outer in self.file.ancestors(site.call)):
+        if any(
+            isinstance(outer, syntax.FormattedString) for outer in self.file.ancestors(site.call)
+        ):
             return []  # its quotes could not be told from the string's before Python 3.12
         if site.statement is not None and site.code != "TSK303":
             comment = self.comment_after(site.statement)
@@ -147,7 +148,7 @@ class Writer:
         names = (".".join(parts[-count:]) for count in (len(parts), 2, 1))
         return next((n for n in names if self.layout.fits(f'{indent}name="{n}",')), "")
 
-    def added_argument(self, call: cst.Call, after: cst.Arg, argument: str) -> list[Edit]:
+    def added_argument(self, call: syntax.Call, after: syntax.Arg, argument: str) -> list[Edit]:
         """Return the edits that give ``call`` one more argument; none where a comment is."""
         end = self.file.span(after.value).end
         # A trailing comma stays the last thing: its bracket stays broken into lines.
@@ -159,7 +160,7 @@ class Writer:
             return [Edit(end, end, f", {argument}")]
         if "#" in self.file.text[end : whole.end]:
             return []
-        comma = "" if isinstance(after.comma, cst.Comma) else ","
+        comma = "" if self.file.has_comma(after) else ","
         if after is not call.args[-1]:
             comma = ""
         return [Edit(end, end, f",\n{before}{argument}{comma}")]
@@ -235,7 +236,7 @@ class Writer:
         return Edit(span.start, span.end, "\n".join(lines)[len(indent) :])
 
     def insert_after(
-        self, statement: cst.CSTNode, lines: Sequence[str], place: Place = Place.AFTER_STATEMENT
+        self, statement: syntax.Node, lines: Sequence[str], place: Place = Place.AFTER_STATEMENT
     ) -> Edit:
         """Insert ``lines`` after the last line of ``statement``."""
         return self.insert_at(self.file.last_line(statement) + 1, lines, place)
@@ -247,7 +248,7 @@ class Writer:
             return Edit(offset, offset, "".join(f"\n{text}" for text in lines), place)
         return Edit(offset, offset, "".join(f"{text}\n" for text in lines), place)
 
-    def comment_after(self, statement: cst.CSTNode) -> str:
+    def comment_after(self, statement: syntax.Node) -> str:
         """Return what follows ``statement`` on its last line."""
         end = self.file.span(statement).end
         line = self.file.line_of(end)
@@ -274,7 +275,7 @@ class Writer:
 
     def _broken(self, first: int, last: int, edits: Sequence[Edit]) -> list[Edit]:
         found = []
-        for node in self.file.all(cst.SimpleStatementLine):
+        for node in self.file.all(syntax.SimpleStatementLine):
             if len(node.body) != 1:
                 continue
             begin, end = self.file.first_line(node), self.file.last_line(node)

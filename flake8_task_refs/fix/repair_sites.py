@@ -6,9 +6,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import libcst as cst
-
-from flake8_task_refs.analysis.tree import last_name
+from flake8_task_refs.analysis import syntax
+from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.source import SourceFile, Statement, dotted, statement_expression
 
 if TYPE_CHECKING:
@@ -36,10 +35,10 @@ class Site:
     """
 
     finding: Finding
-    call: cst.Call
+    call: syntax.Call
     form: str
     statement: Statement | None
-    function: cst.FunctionDef | cst.Lambda | None
+    function: syntax.FunctionDef | syntax.Lambda | None
     target: str
     made: CreationSite | None
 
@@ -54,7 +53,7 @@ class Site:
         return self.made is not None and self.made.kind in ("deferred", "mapped")
 
     @property
-    def coroutine(self) -> cst.BaseExpression | None:
+    def coroutine(self) -> syntax.BaseExpression | None:
         """The first argument: what runs as the task."""
         return self.call.args[0].value if self.call.args else None
 
@@ -62,41 +61,41 @@ class Site:
 def site_of(file: SourceFile, finding: Finding, verdict: Verdict) -> Site | None:
     """Return the site of a finding, ``None`` if its rule does not speak of a call."""
     call = verdict.node
-    if not isinstance(call, cst.Call):
+    if not isinstance(call, syntax.Call):
         return None
     statement = file.statement(call)
     form, target = _form(file, call, statement)
     return Site(finding, call, form, statement, file.function(call), target, verdict.site)
 
 
-def _form(file: SourceFile, call: cst.Call, statement: Statement | None) -> tuple[str, str]:
+def _form(file: SourceFile, call: syntax.Call, statement: Statement | None) -> tuple[str, str]:
     small = statement_expression(statement) if statement else None
-    if small is None or not isinstance(file.function(call), cst.FunctionDef):
+    if small is None or not isinstance(file.function(call), syntax.FunctionDef):
         return "expression", ""
     if file.method_class(call) is not None:
         return "expression", ""
-    if call.lpar:
+    if file.brackets(call):
         return "expression", ""
-    if isinstance(small, cst.Expr):
+    if isinstance(small, syntax.Expr):
         if small.value is call:
             return "discard", ""
         outer = small.value
         if (
-            isinstance(outer, cst.Call)
-            and isinstance(outer.func, cst.Attribute)
+            isinstance(outer, syntax.Call)
+            and isinstance(outer.func, syntax.Attribute)
             and outer.func.value is call
             and outer.func.attr.value in _ON_THE_TASK
-            and not outer.lpar
+            and not file.brackets(outer)
         ):
             return "chain", ""
-    if isinstance(small, cst.Assign) and small.value is call and len(small.targets) == 1:
+    if isinstance(small, syntax.Assign) and small.value is call and len(small.targets) == 1:
         name = dotted(small.targets[0].target)
         if name == "_":
             return "discard", ""
         if name.isidentifier():
             return "assign", name
     if (
-        isinstance(small, cst.AnnAssign)
+        isinstance(small, syntax.AnnAssign)
         and small.value is call
         and dotted(small.target).isidentifier()
     ):
@@ -116,11 +115,11 @@ def named_callee(file: SourceFile, names: Names, site: Site) -> str:
     that holds a function says nothing about which.
     """
     coroutine = site.coroutine
-    while isinstance(coroutine, cst.Call):
+    while isinstance(coroutine, syntax.Call):
         if names.canonical(file.tree, coroutine.func) not in _COMBINATORS or not coroutine.args:
             break
         coroutine = coroutine.args[0].value
-    if not isinstance(coroutine, cst.Call):
+    if not isinstance(coroutine, syntax.Call):
         return ""
     callee = coroutine.func
     if names.canonical(file.tree, callee) in _IN_THREADS and coroutine.args:
@@ -135,15 +134,15 @@ def named_callee(file: SourceFile, names: Names, site: Site) -> str:
     return f"{around.name.value}.{rest}" if around is not None and "." not in rest else rest
 
 
-def _is_variable(file: SourceFile, callee: cst.BaseExpression) -> bool:
+def _is_variable(file: SourceFile, callee: syntax.BaseExpression) -> bool:
     """Tell whether ``callee`` is a parameter or a local, and no function that is defined here."""
-    if not isinstance(callee, cst.Name):
+    if not isinstance(callee, syntax.Name):
         return False
     scope = file.tree.scope[callee].owner(callee.value)
     if scope is None or scope.kind == "module":
         return False
     stores = scope.stores.get(callee.value, ())
-    return any(not isinstance(file.parent(store), cst.FunctionDef) for store in stores)
+    return any(not isinstance(file.parent(store), syntax.FunctionDef) for store in stores)
 
 
 def takes_name(file: SourceFile, names: Names, site: Site) -> bool:
@@ -158,13 +157,13 @@ def takes_name(file: SourceFile, names: Names, site: Site) -> bool:
         return True
     if site.made.path != "loop.create_task" or last_name(site.call.func) != "create_task":
         return False
-    receiver = site.call.func.value if isinstance(site.call.func, cst.Attribute) else None
+    receiver = site.call.func.value if isinstance(site.call.func, syntax.Attribute) else None
     return receiver is not None and names.is_asyncio_loop(file.tree, receiver)
 
 
 def by_statement(sites: Sequence[Site]) -> list[list[Site]]:
     """Group ``sites`` by the statement they stand in; one that has none stands alone."""
-    groups: dict[cst.CSTNode, list[Site]] = defaultdict(list)
+    groups: dict[syntax.Node, list[Site]] = defaultdict(list)
     for site in sites:
         groups[site.statement or site.call].append(site)
     return list(groups.values())

@@ -11,10 +11,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import libcst as cst
-
+from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.helpers import likely_function
-from flake8_task_refs.analysis.tree import last_name
+from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.free_names import names_in
 from flake8_task_refs.fix.source import SourceFile, dotted, last_part
 
@@ -41,7 +40,7 @@ _CLOSE_WORD: Final = re.compile(
 
 
 def events(
-    file: SourceFile, used: frozenset[str], node: cst.CSTNode, depth: int = 1
+    file: SourceFile, used: frozenset[str], node: syntax.Node, depth: int = 1
 ) -> Iterator[str]:
     """Yield ``GRACEFUL`` and ``CLOSE`` for what ``node`` does at shutdown, in source order.
 
@@ -49,19 +48,21 @@ def events(
     looked into, ``depth`` calls deep.
     """
     for inner in file.inside(node, into_scopes=False):
-        if isinstance(inner, cst.Call):
+        if isinstance(inner, syntax.Call):
             yield from _event(file, used, inner, depth)
-        elif isinstance(inner, cst.While) and _waits(file, inner) and used & names_in(file, inner):
+        elif (
+            isinstance(inner, syntax.While) and _waits(file, inner) and used & names_in(file, inner)
+        ):
             yield GRACEFUL  # `while worker.busy: await asyncio.sleep(1)`
 
 
-def _event(file: SourceFile, used: frozenset[str], call: cst.Call, depth: int) -> Iterator[str]:
+def _event(file: SourceFile, used: frozenset[str], call: syntax.Call, depth: int) -> Iterator[str]:
     name = last_name(call.func)
-    receiver = dotted(call.func.value) if isinstance(call.func, cst.Attribute) else ""
+    receiver = dotted(call.func.value) if isinstance(call.func, syntax.Attribute) else ""
     own = receiver in {"self", "cls"}
     function = likely_function(file.tree, call) if depth else None
     inside = [] if function is None else list(events(file, used, function.body, depth - 1))
-    if isinstance(call.func, cst.Attribute) and not own and _GRACEFUL.match(name):
+    if isinstance(call.func, syntax.Attribute) and not own and _GRACEFUL.match(name):
         known = {receiver, last_part(receiver)} if receiver else names_in(file, call.func.value)
         if known & used:
             yield CLOSE if _only_closes(file, call, receiver) else GRACEFUL
@@ -76,7 +77,7 @@ def _event(file: SourceFile, used: frozenset[str], call: cst.Call, depth: int) -
         yield CLOSE
 
 
-def _only_closes(file: SourceFile, call: cst.Call, receiver: str) -> bool:
+def _only_closes(file: SourceFile, call: syntax.Call, receiver: str) -> bool:
     """Tell whether a method of a class of this file closes things and waits for nothing else.
 
     A worker that uses them had better end before.
@@ -86,18 +87,20 @@ def _only_closes(file: SourceFile, call: cst.Call, receiver: str) -> bool:
     if method is None or owner is None or not receiver:
         return False
     is_its_own = any(
-        isinstance(node.value, cst.Call)
+        isinstance(node.value, syntax.Call)
         and last_name(node.value.func) == owner.name.value
         and any(dotted(target.target) == receiver for target in node.targets)
-        for node in file.all(cst.Assign)
+        for node in file.all(syntax.Assign)
     )
-    waits = [node for node in file.inside(method.body) if isinstance(node, cst.Await)]
+    waits = [node for node in file.inside(method.body) if isinstance(node, syntax.Await)]
     return (
         is_its_own
         and bool(waits)
-        and not any(isinstance(node, (cst.While, cst.For)) for node in file.inside(method.body))
+        and not any(
+            isinstance(node, (syntax.While, syntax.For)) for node in file.inside(method.body)
+        )
         and all(
-            isinstance(wait.expression, cst.Call)
+            isinstance(wait.expression, syntax.Call)
             and _CLOSE_WORD.search(last_name(wait.expression.func))
             and not _GRACEFUL.match(last_name(wait.expression.func))
             for wait in waits
@@ -105,8 +108,8 @@ def _only_closes(file: SourceFile, call: cst.Call, receiver: str) -> bool:
     )
 
 
-def _waits(file: SourceFile, loop: cst.While) -> bool:
-    return any(isinstance(node, cst.Await) for node in file.inside(loop.body))
+def _waits(file: SourceFile, loop: syntax.While) -> bool:
+    return any(isinstance(node, syntax.Await) for node in file.inside(loop.body))
 
 
 def place(kinds: Sequence[Sequence[str]]) -> int | None:

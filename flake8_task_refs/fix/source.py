@@ -10,19 +10,20 @@ from collections import defaultdict
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
-import libcst as cst
-
+from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.hooks import Hook, hooks
 from flake8_task_refs.analysis.spans import Span, Spans
-from flake8_task_refs.analysis.tree import Tree, dotted_text
+from flake8_task_refs.analysis.syntax import dotted_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-Statement: TypeAlias = cst.SimpleStatementLine | cst.BaseCompoundStatement
-Function: TypeAlias = cst.FunctionDef | cst.Lambda
+    from flake8_task_refs.analysis.tree import Tree
 
-_Node = TypeVar("_Node", bound=cst.CSTNode)
+Statement: TypeAlias = syntax.SimpleStatementLine | syntax.BaseCompoundStatement
+Function: TypeAlias = syntax.FunctionDef | syntax.Lambda
+
+_Node = TypeVar("_Node", bound=syntax.Node)
 
 
 class SourceFile:
@@ -33,7 +34,7 @@ class SourceFile:
         self.tree = tree
         self.module = tree.module
         self.text = tree.text
-        self.indent_unit = self.module.default_indent
+        self.indent_unit = tree.layout.default_indent
         self._spans = Spans(tree)
 
     # Where things are in the text.
@@ -64,32 +65,40 @@ class SourceFile:
         end = self._starts[line] - 1 if line < len(self._starts) else len(self.text)
         return self.text[self.line_start(line) : end]
 
-    def span(self, node: cst.CSTNode) -> Span:
+    def span(self, node: syntax.Node) -> Span:
         """Return the offsets of ``node``, without its decorators and comments."""
         return self._spans.of(node)
 
-    def code(self, node: cst.CSTNode) -> str:
+    def brackets(self, node: syntax.Node) -> int:
+        """Return how many pairs of brackets stand around ``node``."""
+        return self.tree.layout.brackets(node)
+
+    def has_comma(self, node: syntax.Node) -> bool:
+        """Tell whether a comma stands behind ``node``, an argument or an element."""
+        return self.tree.layout.has_comma(node)
+
+    def code(self, node: syntax.Node) -> str:
         """Return the text of ``node``."""
         start, end = self.span(node)
         return self.text[start:end]
 
-    def first_line(self, statement: cst.CSTNode) -> int:
+    def first_line(self, statement: syntax.Node) -> int:
         """Return the line where ``statement`` begins: that of its first decorator, if any."""
-        decorators: Sequence[cst.Decorator] = getattr(statement, "decorators", ())
+        decorators: Sequence[syntax.Decorator] = getattr(statement, "decorators", ())
         return self.line_of(self.span(decorators[0] if decorators else statement).start)
 
-    def last_line(self, statement: cst.CSTNode) -> int:
+    def last_line(self, statement: syntax.Node) -> int:
         """Return the line where ``statement`` ends."""
         return self.line_of(self.span(statement).end)
 
-    def first_line_with_comments(self, statement: cst.CSTNode) -> int:
+    def first_line_with_comments(self, statement: syntax.Node) -> int:
         """Return the line of the first comment right above ``statement``, else its own line."""
         line = self.first_line(statement)
         while line > 1 and self.line_text(line - 1).lstrip().startswith("#"):
             line -= 1
         return line
 
-    def indent(self, statement: cst.CSTNode) -> str:
+    def indent(self, statement: syntax.Node) -> str:
         """Return the white space before ``statement`` on its line."""
         line = self.line_text(self.first_line(statement))
         return line[: len(line) - len(line.lstrip())]
@@ -121,54 +130,54 @@ class SourceFile:
         """The functions that applications of this file run when they start and stop."""
         return hooks(self.tree)
 
-    def parent(self, node: cst.CSTNode) -> cst.CSTNode:
+    def parent(self, node: syntax.Node) -> syntax.Node:
         """Return the node around ``node``; the module is its own."""
         return self.tree.parent.get(node, node)
 
-    def ancestors(self, node: cst.CSTNode) -> Iterator[cst.CSTNode]:
+    def ancestors(self, node: syntax.Node) -> Iterator[syntax.Node]:
         """Yield the nodes around ``node``, from the inside out."""
         return self.tree.ancestors(node)
 
-    def statement(self, node: cst.CSTNode) -> Statement | None:
+    def statement(self, node: syntax.Node) -> Statement | None:
         """Return the statement that ``node`` belongs to (or is), if it stands on its own line."""
         for outer in (node, *self.ancestors(node)):
-            if isinstance(outer, (cst.SimpleStatementLine, cst.BaseCompoundStatement)):
+            if isinstance(outer, (syntax.SimpleStatementLine, syntax.BaseCompoundStatement)):
                 return outer
-            if isinstance(outer, cst.SimpleStatementSuite):
+            if isinstance(outer, syntax.SimpleStatementSuite):
                 return None
         return None
 
-    def top_statement(self, node: cst.CSTNode) -> Statement | None:
+    def top_statement(self, node: syntax.Node) -> Statement | None:
         """Return the statement of the module that ``node`` is part of."""
         for outer in (node, *self.ancestors(node)):
             if self.parent(outer) is self.module and isinstance(
-                outer, (cst.SimpleStatementLine, cst.BaseCompoundStatement)
+                outer, (syntax.SimpleStatementLine, syntax.BaseCompoundStatement)
             ):
                 return outer
         return None
 
-    def function(self, node: cst.CSTNode) -> Function | None:
+    def function(self, node: syntax.Node) -> Function | None:
         """Return the innermost function or lambda around ``node``, classes passed over."""
         for outer in self.ancestors(node):
-            if isinstance(outer, (cst.FunctionDef, cst.Lambda)):
+            if isinstance(outer, (syntax.FunctionDef, syntax.Lambda)):
                 return outer
         return None
 
-    def method_class(self, function: cst.CSTNode) -> cst.ClassDef | None:
+    def method_class(self, function: syntax.Node) -> syntax.ClassDef | None:
         """Return the class whose body ``function`` stands in directly (or under an ``if``)."""
         return self.tree.method_class(function)
 
-    def within(self, node: cst.CSTNode, outer: cst.CSTNode) -> bool:
+    def within(self, node: syntax.Node, outer: syntax.Node) -> bool:
         """Tell whether ``node`` is ``outer`` or stands inside it."""
         return self.tree.holds(outer, node)
 
-    def inside(self, node: cst.CSTNode, *, into_scopes: bool = True) -> Iterator[cst.CSTNode]:
+    def inside(self, node: syntax.Node, *, into_scopes: bool = True) -> Iterator[syntax.Node]:
         """Yield ``node`` and everything in it in source order; functions and classes if wanted."""
         return self.tree.walk(node, into_functions=into_scopes)
 
     @cached_property
-    def _by_type(self) -> dict[type[cst.CSTNode], list[cst.CSTNode]]:
-        found: dict[type[cst.CSTNode], list[cst.CSTNode]] = defaultdict(list)
+    def _by_type(self) -> dict[type[syntax.Node], list[syntax.Node]]:
+        found: dict[type[syntax.Node], list[syntax.Node]] = defaultdict(list)
         for node in self.tree.order:
             found[type(node)].append(node)
         return found
@@ -180,7 +189,7 @@ class SourceFile:
     @cached_property
     def _bases(self) -> dict[str, set[str]]:
         found: dict[str, set[str]] = defaultdict(set)
-        for node in self.all(cst.ClassDef):
+        for node in self.all(syntax.ClassDef):
             found[node.name.value] |= {last_part(dotted(base.value)) for base in node.bases}
         return found
 
@@ -193,38 +202,54 @@ class SourceFile:
             rest += new
         return found
 
-    def subclasses(self, name: str) -> list[cst.ClassDef]:
+    def subclasses(self, name: str) -> list[syntax.ClassDef]:
         """Return the classes of the file that have ``name`` as a base, directly or not."""
         return [
             node
-            for node in self.all(cst.ClassDef)
+            for node in self.all(syntax.ClassDef)
             if node.name.value != name and name in self.lineage(node.name.value)
         ]
 
-    def assignments(self) -> list[cst.Assign | cst.AnnAssign]:
+    def assignments(self) -> list[syntax.Assign | syntax.AnnAssign]:
         """Return every assignment of the file, with and without an annotation."""
-        return [*self.all(cst.Assign), *self.all(cst.AnnAssign)]
+        return [*self.all(syntax.Assign), *self.all(syntax.AnnAssign)]
 
-    def functions(self) -> list[cst.FunctionDef]:
+    def functions(self) -> list[syntax.FunctionDef]:
         """Return every function of the file, nested ones and methods too."""
-        return self.all(cst.FunctionDef)
+        return self.all(syntax.FunctionDef)
 
 
-def body_of(node: cst.CSTNode) -> Sequence[Statement]:
+def body_of(node: syntax.Node) -> Sequence[Statement]:
     """Return the statements of a block, a module, or of what has a block; none of a one-liner."""
     block = (
-        node if isinstance(node, (cst.IndentedBlock, cst.Module)) else getattr(node, "body", None)
+        node
+        if isinstance(node, (syntax.IndentedBlock, syntax.Module))
+        else getattr(node, "body", None)
     )
-    if not isinstance(block, (cst.IndentedBlock, cst.Module)):
+    if not isinstance(block, (syntax.IndentedBlock, syntax.Module)):
         return ()
     return [
         statement
         for statement in block.body
-        if isinstance(statement, (cst.SimpleStatementLine, cst.BaseCompoundStatement))
+        if isinstance(statement, (syntax.SimpleStatementLine, syntax.BaseCompoundStatement))
     ]
 
 
-def dotted(node: cst.CSTNode | None) -> str:
+def has_docstring(function: syntax.FunctionDef) -> bool:
+    """Tell whether ``function`` begins with a string, alone."""
+    first: syntax.Node = function.body.body[0]
+    if isinstance(first, syntax.SimpleStatementLine):
+        first = first.body[0]
+    return isinstance(first, syntax.Expr) and _is_plain_text(first.value)
+
+
+def _is_plain_text(value: syntax.BaseExpression) -> bool:
+    if isinstance(value, syntax.ConcatenatedString):
+        return _is_plain_text(value.left) and _is_plain_text(value.right)
+    return isinstance(value, syntax.SimpleString) and isinstance(value.evaluated_value, str)
+
+
+def dotted(node: syntax.Node | None) -> str:
     """Return ``a.b.c`` for a chain of names, else the empty string."""
     return dotted_text(node) or ""
 
@@ -234,8 +259,8 @@ def last_part(path: str) -> str:
     return path.rpartition(".")[2]
 
 
-def statement_expression(statement: cst.CSTNode) -> cst.BaseSmallStatement | None:
+def statement_expression(statement: syntax.Node) -> syntax.BaseSmallStatement | None:
     """Return the only small statement of ``statement``, if it has just one and is no block."""
-    if isinstance(statement, cst.SimpleStatementLine) and len(statement.body) == 1:
+    if isinstance(statement, syntax.SimpleStatementLine) and len(statement.body) == 1:
         return statement.body[0]
     return None

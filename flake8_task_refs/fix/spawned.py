@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Final
 
-import libcst as cst
-
+from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.cancellation import swallowers
+from flake8_task_refs.analysis.from_python import expression_of
 from flake8_task_refs.analysis.helpers import likely_function
 from flake8_task_refs.analysis.names import assigned_value
-from flake8_task_refs.analysis.tree import last_name
+from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.free_names import names_in
 from flake8_task_refs.fix.source import dotted
 
@@ -23,10 +23,10 @@ _EVERYWHERE: Final = frozenset(
 )
 
 
-def worker_of(context: Context, site: Site) -> cst.FunctionDef | None:
+def worker_of(context: Context, site: Site) -> syntax.FunctionDef | None:
     """Return the function of this file that ``site`` starts, if it is known."""
     coroutine = site.coroutine
-    if not isinstance(coroutine, cst.Call):
+    if not isinstance(coroutine, syntax.Call):
         return None
     return likely_function(context.tree, coroutine)
 
@@ -45,81 +45,81 @@ def gives_only_tasks(context: Context, site: Site) -> bool:
         and all(
             _is_task(context, jump.value)
             for jump in context.tree.jumps(function.body)
-            if isinstance(jump, cst.Return)
+            if isinstance(jump, syntax.Return)
         )
         for function in context.file.functions()
         if function.name.value == name
     )
 
 
-def _is_task(context: Context, value: cst.BaseExpression | None) -> bool:
+def _is_task(context: Context, value: syntax.BaseExpression | None) -> bool:
     """Tell whether ``value`` is surely a new task, as far as the file shows."""
     tree = context.tree
-    if isinstance(value, cst.IfExp):
+    if isinstance(value, syntax.IfExp):
         return _is_task(context, value.body) and _is_task(context, value.orelse)
-    if isinstance(value, cst.Name):
+    if isinstance(value, syntax.Name):
         scope = tree.scope[value].owner(value.value)
         stores = scope.stores.get(value.value, ()) if scope is not None else ()
         made = [assigned_value(tree, store) for store in stores]
         return bool(made) and all(
-            isinstance(item, cst.Call) and _is_task(context, item) for item in made
+            isinstance(item, syntax.Call) and _is_task(context, item) for item in made
         )
     sites = context.judge.ownership.sites
-    return isinstance(value, cst.Call) and sites.creator(tree, value.func) is not None
+    return isinstance(value, syntax.Call) and sites.creator(tree, value.func) is not None
 
 
-def _is_said_to_give_a_task(function: cst.FunctionDef) -> bool:
+def _is_said_to_give_a_task(function: syntax.FunctionDef) -> bool:
     """Tell whether the annotation of ``function`` agrees; a type checker believes nothing else."""
     if function.returns is None:
         return True
-    said: cst.BaseExpression = function.returns.annotation
-    if isinstance(said, cst.SimpleString) and isinstance(said.evaluated_value, str):
-        with contextlib.suppress(cst.ParserSyntaxError):
-            said = cst.parse_expression(said.evaluated_value)
-    return last_name(said.value if isinstance(said, cst.Subscript) else said) in ("Task", "Any")
+    said: syntax.BaseExpression = function.returns.annotation
+    if isinstance(said, syntax.SimpleString) and isinstance(said.evaluated_value, str):
+        with contextlib.suppress(SyntaxError, ValueError):
+            said = expression_of(said.evaluated_value)
+    return last_name(said.value if isinstance(said, syntax.Subscript) else said) in ("Task", "Any")
 
 
-def _never_falls_through(context: Context, body: cst.BaseSuite) -> bool:
+def _never_falls_through(context: Context, body: syntax.BaseSuite) -> bool:
     """Tell whether ``body`` surely ends in a return or a raise."""
     last = body.body[-1]
     match last:
-        case cst.SimpleStatementLine():
-            return isinstance(last.body[-1], (cst.Return, cst.Raise))
-        case cst.If():
+        case syntax.SimpleStatementLine():
+            return isinstance(last.body[-1], (syntax.Return, syntax.Raise))
+        case syntax.If():
             return (
                 _never_falls_through(context, last.body)
                 and last.orelse is not None
                 and (
                     _never_falls_through(context, last.orelse.body)
-                    if isinstance(last.orelse, cst.Else)
-                    else _never_falls_through(context, cst.IndentedBlock([last.orelse]))
+                    if isinstance(last.orelse, syntax.Else)
+                    else _never_falls_through(context, syntax.IndentedBlock([last.orelse]))
                 )
             )
-        case cst.Try():
+        case syntax.Try():
             tried = last.orelse.body if last.orelse is not None else last.body
             return _never_falls_through(context, tried) and all(
                 _never_falls_through(context, handler.body) for handler in last.handlers
             )
-        case cst.With():
+        case syntax.With():
             return not any(
                 _suppresses(context, item.item) for item in last.items
             ) and _never_falls_through(context, last.body)
-    return isinstance(last, (cst.Return, cst.Raise))
+    return isinstance(last, (syntax.Return, syntax.Raise))
 
 
-def _suppresses(context: Context, manager: cst.BaseExpression) -> bool:
+def _suppresses(context: Context, manager: syntax.BaseExpression) -> bool:
     """Tell whether a context manager of the standard library or this file may swallow errors."""
-    if not isinstance(manager, cst.Call):
+    if not isinstance(manager, syntax.Call):
         return False
     if last_name(manager.func) == "suppress":
         return True
     owners = [
         owner
-        for owner in context.file.all(cst.ClassDef)
+        for owner in context.file.all(syntax.ClassDef)
         if owner.name.value == last_name(manager.func)
     ]
     if any(
-        isinstance(jump, cst.Return) and jump.value is not None
+        isinstance(jump, syntax.Return) and jump.value is not None
         for method in context.file.functions()
         if method.name.value in {"__exit__", "__aexit__"}
         and context.file.method_class(method) in owners
@@ -128,9 +128,9 @@ def _suppresses(context: Context, manager: cst.BaseExpression) -> bool:
         return True
     function = likely_function(context.tree, manager)
     return function is not None and any(
-        isinstance(outer, cst.Try) and outer.handlers
+        isinstance(outer, syntax.Try) and outer.handlers
         for jump in context.tree.jumps(function.body)
-        if isinstance(jump, cst.Yield)
+        if isinstance(jump, syntax.Yield)
         for outer in context.tree.ancestors(jump)
     )
 
@@ -146,12 +146,12 @@ def task_name(context: Context, site: Site) -> str:
 def _type_of_task(context: Context, site: Site) -> str:
     """Return what tells the type of the task from others in the function, ``""`` if nothing."""
     around = site.function
-    if isinstance(around, cst.FunctionDef) and around.returns is None:
+    if isinstance(around, syntax.FunctionDef) and around.returns is None:
         params = around.params
         if not any(p.annotation for p in (*params.params, *params.kwonly_params)):
             return "untyped"  # its body is not checked
     worker = worker_of(context, site)
-    if worker is None or worker.returns is None or worker.asynchronous is None:
+    if worker is None or worker.returns is None or not worker.asynchronous:
         return ""
     return context.file.code(worker.returns.annotation)
 
@@ -179,13 +179,13 @@ def used_names(context: Context, site: Site) -> frozenset[str]:
     found = set(names_in(file, coroutine))
     if site.function is not None:
         for node in file.inside(site.function):
-            if isinstance(node, cst.Assign) and any(
+            if isinstance(node, syntax.Assign) and any(
                 dotted(target.target) in found for target in node.targets
             ):
                 found |= names_in(file, node.value)
     function = worker_of(context, site)
     if function is not None:
         found |= names_in(file, function.body)
-    owner = dotted(coroutine.func).partition(".")[0] if isinstance(coroutine, cst.Call) else ""
+    owner = dotted(coroutine.func).partition(".")[0] if isinstance(coroutine, syntax.Call) else ""
     own = frozenset({owner}) if owner else frozenset()
     return (frozenset(found) - _EVERYWHERE - {context.names.module_alias("asyncio")}) | own

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import libcst as cst
-
+from flake8_task_refs.analysis import syntax
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit
 from flake8_task_refs.fix.free_names import fresh
@@ -72,9 +71,13 @@ class Aggregates:
     def _is_the_modules_own(self, site: Site) -> bool:
         """Tell whether ``site`` is a statement of the module that runs once."""
         small = statement_expression(site.statement) if site.statement is not None else None
-        if not isinstance(small, cst.Expr) or small.value is not site.call or site.call.lpar:
+        if (
+            not isinstance(small, syntax.Expr)
+            or small.value is not site.call
+            or self._context.file.brackets(site.call)
+        ):
             return False
-        elsewhere = (cst.FunctionDef, cst.Lambda, cst.ClassDef, cst.For, cst.While)
+        elsewhere = (syntax.FunctionDef, syntax.Lambda, syntax.ClassDef, syntax.For, syntax.While)
         return not any(
             isinstance(outer, elsewhere) for outer in self._context.tree.ancestors(site.call)
         )
@@ -84,6 +87,6 @@ def _can_await(site: Site, origin: str) -> bool:
     return (
         origin != "asyncio.run_coroutine_threadsafe"
         and site.form in {"discard", "assign"}
-        and isinstance(site.function, cst.FunctionDef)
-        and site.function.asynchronous is not None
+        and isinstance(site.function, syntax.FunctionDef)
+        and site.function.asynchronous
     )

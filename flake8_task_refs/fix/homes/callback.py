@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import libcst as cst
-
-from flake8_task_refs.analysis.tree import last_name
+from flake8_task_refs.analysis import syntax
+from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit
 from flake8_task_refs.fix.source import dotted
@@ -49,15 +48,15 @@ class BrokenCallbacks:
         return found
 
 
-def _method(call: cst.Call) -> cst.BaseExpression | None:
+def _method(call: syntax.Call) -> syntax.BaseExpression | None:
     """Return ``container.discard`` of ``container.discard(task)``, also inside a lambda."""
-    if not isinstance(call.func, cst.Attribute) or not call.args:
+    if not isinstance(call.func, syntax.Attribute) or not call.args:
         return None
     callback = call.args[0].value
-    if isinstance(callback, cst.Lambda) and not callback.params.params:
+    if isinstance(callback, syntax.Lambda) and not callback.params.params:
         callback = callback.body
     if (
-        isinstance(callback, cst.Call)
+        isinstance(callback, syntax.Call)
         and last_name(callback.func) in _METHODS
         and len(callback.args) == 1
         and dotted(callback.args[0].value) == dotted(call.func.value)

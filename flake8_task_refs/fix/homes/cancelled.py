@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import libcst as cst
-
-from flake8_task_refs.analysis.tree import last_name
+from flake8_task_refs.analysis import syntax
+from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit
 from flake8_task_refs.fix.source import body_of, dotted, statement_expression
@@ -18,13 +17,13 @@ if TYPE_CHECKING:
 
 # What means the same when it is written a second time.
 _REPEATABLE: Final = (
-    cst.Name,
-    cst.Attribute,
-    cst.Subscript,
-    cst.SubscriptElement,
-    cst.Index,
-    cst.SimpleString,
-    cst.Integer,
+    syntax.Name,
+    syntax.Attribute,
+    syntax.Subscript,
+    syntax.SubscriptElement,
+    syntax.Index,
+    syntax.SimpleString,
+    syntax.Integer,
 )
 NOT_ALONE: Final = (
     "what is cancelled here has no name to wait for it by, or more is done with it at once: "
@@ -57,12 +56,12 @@ class Cancelled:
 
     def _edits(self, site: Site) -> list[Edit]:
         statement, file, writer = site.statement, self._context.file, self._context.writer
-        if statement is None or not isinstance(site.call.func, cst.Attribute):
+        if statement is None or not isinstance(site.call.func, syntax.Attribute):
             return []
         small, receiver = statement_expression(statement), site.call.func.value
-        value = small.value if isinstance(small, cst.Expr) else None
+        value = small.value if isinstance(small, syntax.Expr) else None
         edits = []
-        if isinstance(value, cst.Await) and value.expression is site.call:
+        if isinstance(value, syntax.Await) and value.expression is site.call:
             # `await task.cancel()` raises: the call returns no awaitable.
             edits.append(Edit(file.span(value).start, file.span(site.call).start, ""))
         elif value is not site.call:
@@ -90,9 +89,9 @@ class Cancelled:
     def _is_called_here(self, site: Site) -> bool:
         """Tell whether code of this file, and so perhaps a task, runs what cancels it."""
         function = site.function
-        return isinstance(function, cst.FunctionDef) and any(
+        return isinstance(function, syntax.FunctionDef) and any(
             last_name(call.func) == function.name.value
-            and isinstance(call.func, cst.Attribute)
+            and isinstance(call.func, syntax.Attribute)
             and dotted(call.func.value) in {"self", "cls"}
             for call in self._context.tree.calls
         )
@@ -103,35 +102,35 @@ class Cancelled:
         bound = "" if timeout is None else f", timeout={timeout:g}"
         return f"await {asyncio}.wait({tasks}{bound})"
 
-    def _loop(self, site: Site, task: str) -> cst.For | None:
+    def _loop(self, site: Site, task: str) -> syntax.For | None:
         """Return the loop that goes over the tasks that are cancelled."""
         for outer in self._context.tree.ancestors(site.call):
-            if isinstance(outer, (cst.FunctionDef, cst.Lambda)):
+            if isinstance(outer, (syntax.FunctionDef, syntax.Lambda)):
                 return None
-            if isinstance(outer, cst.For) and any(
+            if isinstance(outer, syntax.For) and any(
                 last_name(node) == task for node in self._context.tree.walk(outer.target)
             ):
                 return outer
         return None
 
 
-def _iterated(node: cst.BaseExpression) -> str:
+def _iterated(node: syntax.BaseExpression) -> str:
     """Return what a loop goes over, as it can be waited for: ``x`` or ``x.values()``."""
-    if isinstance(node, cst.Call) and len(node.args) == 1 and not node.args[0].star:
+    if isinstance(node, syntax.Call) and len(node.args) == 1 and not node.args[0].star:
         return _iterated(node.args[0].value) if dotted(node.func) in {"list", "tuple"} else ""
-    if isinstance(node, cst.Call) and not node.args and last_name(node.func) == "values":
+    if isinstance(node, syntax.Call) and not node.args and last_name(node.func) == "values":
         path = dotted(node.func)
         return f"{path}()" if path else ""
     return dotted(node)
 
 
-def _only_cancels(loop: cst.For, statement: cst.CSTNode) -> bool:
+def _only_cancels(loop: syntax.For, statement: syntax.Node) -> bool:
     """Tell whether the loop does nothing but to cancel, on condition or not."""
     body = body_of(loop)
     if loop.orelse is not None or len(body) != 1:
         return False
     inner = body[0]
-    if isinstance(inner, cst.If) and inner.orelse is None:
+    if isinstance(inner, syntax.If) and inner.orelse is None:
         inside = body_of(inner)
         return len(inside) == 1 and inside[0] is statement
     return inner is statement and statement_expression(inner) is not None

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import libcst as cst
-
-from flake8_task_refs.analysis.tree import last_name
+from flake8_task_refs.analysis import syntax
+from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.source import dotted, last_part, statement_expression
 from flake8_task_refs.fix.spawned import task_name
@@ -44,7 +43,7 @@ class _Store:
     statement: Statement
     container: str
     method: str = ""
-    key: cst.BaseExpression | None = None
+    key: syntax.BaseExpression | None = None
 
 
 class GrowingContainers:
@@ -75,28 +74,28 @@ class GrowingContainers:
                 found.fixed.append(site.finding)
         return found
 
-    def _store(self, node: cst.CSTNode) -> _Store | None:
+    def _store(self, node: syntax.Node) -> _Store | None:
         """Return what stores ``node``, a task, if that is all that its statement does."""
         file = self._context.file
         statement = file.statement(node)
         small = statement_expression(statement) if statement is not None else None
         if statement is None or small is None:
             return None
-        if isinstance(small, cst.Expr):
+        if isinstance(small, syntax.Expr):
             call = small.value
-            if not isinstance(call, cst.Call) or not isinstance(call.func, cst.Attribute):
+            if not isinstance(call, syntax.Call) or not isinstance(call.func, syntax.Attribute):
                 return None
             method, container = last_name(call.func), dotted(call.func.value)
             if method in _DISCARDS and container and [arg.value for arg in call.args] == [node]:
                 return _Store(statement, container, method=method)
             return None
-        if not isinstance(small, cst.Assign) or len(small.targets) != 1:
+        if not isinstance(small, syntax.Assign) or len(small.targets) != 1:
             return None
         target = small.targets[0].target
-        if not isinstance(target, cst.Subscript) or len(target.slice) != 1:
+        if not isinstance(target, syntax.Subscript) or len(target.slice) != 1:
             return None
         index, container = target.slice[0].slice, dotted(target.value)
-        if not container or not isinstance(index, cst.Index):
+        if not container or not isinstance(index, syntax.Index):
             return None
         if small.value is node:
             return _Store(statement, container, key=index.value)
@@ -109,7 +108,7 @@ class GrowingContainers:
         file = self._context.file
         after = file.span(site.call).end
         for node in self._context.tree.walk(site.function):
-            if isinstance(node, cst.Name) and node.value == site.target:
+            if isinstance(node, syntax.Name) and node.value == site.target:
                 store = self._store(node)
                 if store is not None and file.span(node).start > after:
                     return store
@@ -127,18 +126,18 @@ class GrowingContainers:
             mentioned = False
             called: set[str] = set()
             for node in file.inside(function.body):
-                mentioned |= isinstance(node, cst.Name) and node.value == name
-                if isinstance(node, cst.Call):
+                mentioned |= isinstance(node, syntax.Name) and node.value == name
+                if isinstance(node, syntax.Call):
                     called.add(last_name(node.func))
             looks = called & _RESULTS or ("done" in called and "cancel" not in called)
             if mentioned and looks:
                 return True
         return False
 
-    def _is_bound_anew(self, site: Site, key: cst.BaseExpression) -> bool:
+    def _is_bound_anew(self, site: Site, key: syntax.BaseExpression) -> bool:
         """Tell whether a name in ``key`` may mean something else by the time the task is done."""
         tree = self._context.tree
-        names = [node for node in tree.walk(key) if isinstance(node, cst.Name)]
+        names = [node for node in tree.walk(key) if isinstance(node, syntax.Name)]
         if names and self._context.judge.ownership.flow.loops(site.call):
             return True
         for node in names:
@@ -159,7 +158,7 @@ class GrowingContainers:
             task = task_name(self._context, site)
             made = writer.layout.best(f"{task} = {writer.with_name(site)}", indent, comment)
         key, bound = file.code(store.key) if store.key is not None else "", list[str]()
-        if store.key is not None and not isinstance(store.key, (cst.Name, cst.SimpleString)):
+        if store.key is not None and not isinstance(store.key, (syntax.Name, syntax.SimpleString)):
             # What is computed is computed once.
             local = self._context.locals.free("key", site.call)
             bound = writer.layout.best(f"{local} = {key}", indent)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import libcst as cst
-
+from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.helpers import likely_function
 from flake8_task_refs.analysis.sites import is_scheduler
-from flake8_task_refs.analysis.tree import last_name
+from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit
 from flake8_task_refs.fix.source import dotted
@@ -52,7 +51,11 @@ class HandedOver:
         if at < 0 or at + 2 != len(args) or args[-1].star:
             return []
         maker, given = args[at].value, args[-1].value
-        if isinstance(given, cst.Call) and not given.args and self._is_the_same_later(site, given):
+        if (
+            isinstance(given, syntax.Call)
+            and not given.args
+            and self._is_the_same_later(site, given)
+        ):
             # Each time it is called, it makes a coroutine of its own.
             if not is_scheduler(site.call.func) or len(args) != len(site.call.args):
                 return []
@@ -66,7 +69,7 @@ class HandedOver:
         context.additions.defined_before(site.call)
         return [Edit(*file.span(maker), context.additions.spawn())]
 
-    def _is_the_same_later(self, site: Site, given: cst.Call) -> bool:
+    def _is_the_same_later(self, site: Site, given: syntax.Call) -> bool:
         """Tell whether ``given`` may as well be called when the loop comes to it.
 
         What handles a signal must be: it can come twice. Else it must be a coroutine function of
@@ -75,7 +78,7 @@ class HandedOver:
         if last_name(site.call.func) == "add_signal_handler":
             return bool(dotted(given.func))
         tree, function = self._context.tree, given.func
-        if not isinstance(function, cst.Name):
+        if not isinstance(function, syntax.Name):
             return False
         scope = tree.scope[function].owner(function.value)
         stores = scope.stores.get(function.value, ()) if scope is not None else ()
@@ -83,30 +86,32 @@ class HandedOver:
             return False
         made = tree.parent[stores[0]]
         return (
-            isinstance(made, cst.FunctionDef)
-            and made.asynchronous is not None
+            isinstance(made, syntax.FunctionDef)
+            and made.asynchronous
             and not made.decorators
             and not any(function.value in other.elsewhere for other in tree.inner.values())
         )
 
-    def _gives_a_future(self, call: cst.Call) -> bool:
+    def _gives_a_future(self, call: syntax.Call) -> bool:
         """Tell whether ``call`` may give what is a future already."""
         path = self._context.names.canonical(call.func)
         if path.startswith("asyncio.") or last_name(call.func) == "run_in_executor":
             return True
         function = likely_function(self._context.tree, call)
-        return function is not None and function.asynchronous is None
+        return function is not None and not function.asynchronous
 
     def _makes_tasks_of_coroutines(
-        self, site: Site, maker: cst.BaseExpression, given: cst.BaseExpression
+        self, site: Site, maker: syntax.BaseExpression, given: syntax.BaseExpression
     ) -> bool:
         """Tell whether ``asyncio.create_task`` in the loop's callback does what ``maker`` does."""
         path = site.made.path if site.made is not None else ""
         if path == "asyncio.ensure_future":
-            return isinstance(given, cst.Call) and not self._gives_a_future(given)
+            return isinstance(given, syntax.Call) and not self._gives_a_future(given)
         if path == "loop.create_task":
             scheduler = site.call.func
-            if not isinstance(scheduler, cst.Attribute) or not isinstance(maker, cst.Attribute):
+            if not isinstance(scheduler, syntax.Attribute) or not isinstance(
+                maker, syntax.Attribute
+            ):
                 return False
             return dotted(scheduler.value) == dotted(maker.value) != ""
         return path == "asyncio.create_task"

@@ -6,9 +6,8 @@ import re
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
-import libcst as cst
-
-from flake8_task_refs.analysis.tree import last_name
+from flake8_task_refs.analysis import syntax
+from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.analysis.workers import runs_for_ever
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit, Place
@@ -16,7 +15,13 @@ from flake8_task_refs.fix.free_names import fresh, names_in
 from flake8_task_refs.fix.homes.lifespan import first_statement
 from flake8_task_refs.fix.registration import Registry
 from flake8_task_refs.fix.shutdown import CONFLICT, GRACEFUL, Cancellation, events, place
-from flake8_task_refs.fix.source import body_of, dotted, last_part, statement_expression
+from flake8_task_refs.fix.source import (
+    body_of,
+    dotted,
+    has_docstring,
+    last_part,
+    statement_expression,
+)
 from flake8_task_refs.fix.spawned import task_name, unstoppable, used_names, worker_of
 
 if TYPE_CHECKING:
@@ -65,7 +70,7 @@ class Instances:
 
     def plan(self, sites: Sequence[Site]) -> Plan:
         """Keep the tasks of ``sites`` in their instances."""
-        owners: dict[cst.ClassDef, list[Site]] = defaultdict(list)
+        owners: dict[syntax.ClassDef, list[Site]] = defaultdict(list)
         for site in sites:
             owner = _owner_of(self._context, site)
             if owner is not None:
@@ -76,7 +81,7 @@ class Instances:
         return found
 
 
-def _owner_of(context: Context, site: Site) -> cst.ClassDef | None:
+def _owner_of(context: Context, site: Site) -> syntax.ClassDef | None:
     """Return the class whose instance can hold the task of ``site``, None if it had better not.
 
     An instance that nobody holds, its set and the tasks in it are collected together. So either
@@ -84,7 +89,7 @@ def _owner_of(context: Context, site: Site) -> cst.ClassDef | None:
     itself is not for a close method to cut short.
     """
     for outer in context.tree.ancestors(site.call):
-        if isinstance(outer, cst.FunctionDef):
+        if isinstance(outer, syntax.FunctionDef):
             owner = context.file.method_class(outer)
             if owner is None:
                 continue
@@ -97,63 +102,67 @@ def _owner_of(context: Context, site: Site) -> cst.ClassDef | None:
                 return None
             lives = _close(owner) is None and _is_held_by_module(context, owner)
             return owner if lives or _is_ended(context, owner, site) else None
-        if isinstance(outer, (cst.Lambda, cst.ClassDef)):
+        if isinstance(outer, (syntax.Lambda, syntax.ClassDef)):
             return None
     return None
 
 
-def _is_held_by_module(context: Context, owner: cst.ClassDef) -> bool:
+def _is_held_by_module(context: Context, owner: syntax.ClassDef) -> bool:
     """Tell whether each ``owner()`` of the file is bound at top level, once and for all.
 
     The tasks of any other instance would be held by nothing but what they run in.
     """
     tree, name = context.tree, owner.name.value
-    calls = context.file.all(cst.Call)
+    calls = context.file.all(syntax.Call)
     made = [call for call in calls if dotted(call.func) == name]
     if any(_is_of_own_class(call) and context.file.within(call, owner) for call in calls):
         return False
     # Whoever else names the class, may make instances of it, or of classes below it.
     if any(
         node.value == name and not _only_names_the_class(context, node)
-        for node in context.file.all(cst.Name)
+        for node in context.file.all(syntax.Name)
     ):
         return False
     return bool(made) and all(_is_bound_for_good(tree, call) for call in made)
 
 
-def _only_names_the_class(context: Context, node: cst.Name) -> bool:
+def _only_names_the_class(context: Context, node: syntax.Name) -> bool:
     """Tell whether ``node`` calls a class, defines it, or asks or says that something is of it."""
     outer = context.tree.parent.get(node)
-    if isinstance(outer, cst.Call) and outer.func is node:
+    if isinstance(outer, syntax.Call) and outer.func is node:
         return True
-    if isinstance(outer, cst.ClassDef) and outer.name is node:
+    if isinstance(outer, syntax.ClassDef) and outer.name is node:
         return True
-    call = context.tree.parent.get(outer) if isinstance(outer, cst.Arg) else None
-    if isinstance(call, cst.Call) and last_name(call.func) in {"isinstance", "issubclass", "super"}:
+    call = context.tree.parent.get(outer) if isinstance(outer, syntax.Arg) else None
+    if isinstance(call, syntax.Call) and last_name(call.func) in {
+        "isinstance",
+        "issubclass",
+        "super",
+    }:
         return True
-    return any(isinstance(at, cst.Annotation) for at in context.tree.ancestors(node))
+    return any(isinstance(at, syntax.Annotation) for at in context.tree.ancestors(node))
 
 
-def _is_of_own_class(call: cst.Call) -> bool:
+def _is_of_own_class(call: syntax.Call) -> bool:
     """Tell whether a method makes an instance of its own class: ``cls()``, ``type(self)()``."""
-    if isinstance(call.func, cst.Call):
+    if isinstance(call.func, syntax.Call):
         return dotted(call.func.func) == "type"
     return dotted(call.func) in {"cls", "self.__class__"}
 
 
-def _is_bound_for_good(tree: Tree, call: cst.Call) -> bool:
+def _is_bound_for_good(tree: Tree, call: syntax.Call) -> bool:
     """Tell whether a statement of the module itself binds ``call`` to a name that has no other."""
     assign = tree.parent[call]
     if tree.parent.get(tree.statement_of(call)) is not tree.module:
         return False
     target = (
         assign.targets[0].target
-        if isinstance(assign, cst.Assign) and len(assign.targets) == 1
+        if isinstance(assign, syntax.Assign) and len(assign.targets) == 1
         else assign.target
-        if isinstance(assign, cst.AnnAssign)
+        if isinstance(assign, syntax.AnnAssign)
         else None
     )
-    if not isinstance(target, cst.Name):
+    if not isinstance(target, syntax.Name):
         return False
     name = target.value
     return len(tree.scope[target].stores[name]) == 1 and not any(
@@ -161,7 +170,7 @@ def _is_bound_for_good(tree: Tree, call: cst.Call) -> bool:
     )
 
 
-def _is_ended(context: Context, owner: cst.ClassDef, site: Site) -> bool:
+def _is_ended(context: Context, owner: syntax.ClassDef, site: Site) -> bool:
     """Tell whether the close method of ``owner`` is surely the end of the task of ``site``.
 
     The task runs for ever, or waits for the close method to let it finish.
@@ -170,7 +179,7 @@ def _is_ended(context: Context, owner: cst.ClassDef, site: Site) -> bool:
     if close is None or context.file.within(site.call, close):
         return False
     if any(
-        isinstance(node, cst.Call) and last_name(node.func) == "cancel"
+        isinstance(node, syntax.Call) and last_name(node.func) == "cancel"
         for node in context.file.inside(owner)
     ):
         return False
@@ -189,21 +198,23 @@ def _is_ended(context: Context, owner: cst.ClassDef, site: Site) -> bool:
     return place(kinds) is not None and (finishes or runs_for_ever(context.tree, worker))
 
 
-def _ends_less(context: Context, owner: cst.ClassDef, close: cst.FunctionDef, site: Site) -> bool:
+def _ends_less(
+    context: Context, owner: syntax.ClassDef, close: syntax.FunctionDef, site: Site
+) -> bool:
     """Tell whether ``close`` may be called while its object goes on."""
     name = close.name.value
     if name in _SMALLER:
         # What starts it anew, is ended with what was started first.
-        started = dotted(site.coroutine.func) if isinstance(site.coroutine, cst.Call) else ""
+        started = dotted(site.coroutine.func) if isinstance(site.coroutine, syntax.Call) else ""
         if not started or not any(
-            isinstance(node, cst.Call) and dotted(node.func) == started
+            isinstance(node, syntax.Call) and dotted(node.func) == started
             for method in _methods(owner)
             if _STARTS.match(method.name.value)
             for node in context.file.inside(method.body)
         ):
             return True
     return any(
-        isinstance(node, cst.Call) and dotted(node.func) == f"self.{name}"
+        isinstance(node, syntax.Call) and dotted(node.func) == f"self.{name}"
         for method in _methods(owner)
         if method.name.value not in {*_CLOSES, "__del__"}
         for node in context.file.inside(method.body)
@@ -211,7 +222,7 @@ def _ends_less(context: Context, owner: cst.ClassDef, close: cst.FunctionDef, si
 
 
 def _is_only_told(
-    context: Context, close: cst.FunctionDef, site: Site, worker: cst.FunctionDef
+    context: Context, close: syntax.FunctionDef, site: Site, worker: syntax.FunctionDef
 ) -> bool:
     """Tell whether ``close`` lets the worker finish, but does not wait until it has.
 
@@ -222,39 +233,39 @@ def _is_only_told(
         *(
             names_in(context.file, node.test)
             for node in context.file.inside(worker.body)
-            if isinstance(node, (cst.While, cst.If, cst.IfExp))
+            if isinstance(node, (syntax.While, syntax.If, syntax.IfExp))
         )
     )
     told = False
     for node in context.file.inside(close.body):
-        if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute):
+        if isinstance(node, syntax.Call) and isinstance(node.func, syntax.Attribute):
             if last_name(node.func) in _WAITS:
                 return False
             told |= last_name(node.func) in _TELLS and last_name(node.func.value) in used
-        elif isinstance(node, cst.Assign) and dotted(node.value) in {"True", "False"}:
+        elif isinstance(node, syntax.Assign) and dotted(node.value) in {"True", "False"}:
             told |= any(last_name(target.target) in asked for target in node.targets)
     return told
 
 
-def _events(context: Context, close: cst.FunctionDef, sites: Sequence[Site]) -> list[list[str]]:
+def _events(context: Context, close: syntax.FunctionDef, sites: Sequence[Site]) -> list[list[str]]:
     """Return what each statement of ``close`` does with the workers of ``sites``."""
     used = frozenset[str]().union(*(used_names(context, site) for site in sites))
     return [list(events(context.file, used, statement)) for statement in body_of(close)]
 
 
-def _self(function: cst.FunctionDef) -> str:
+def _self(function: syntax.FunctionDef) -> str:
     params = [*function.params.posonly_params, *function.params.params]
     return params[0].name.value if params else ""
 
 
-def _rebinds_self(context: Context, method: cst.FunctionDef, site: Site) -> bool:
+def _rebinds_self(context: Context, method: syntax.FunctionDef, site: Site) -> bool:
     return site.function is not method and any(
-        isinstance(node, cst.Param) and node.name.value == "self"
+        isinstance(node, syntax.Param) and node.name.value == "self"
         for node in context.file.inside(method.body)
     )
 
 
-def _is_plain(context: Context, owner: cst.ClassDef) -> bool:
+def _is_plain(context: Context, owner: syntax.ClassDef) -> bool:
     """Tell whether an attribute more does no harm to ``owner``: nothing copies or lists them."""
     imports = context.names.imports
     return (
@@ -269,31 +280,31 @@ def _is_plain(context: Context, owner: cst.ClassDef) -> bool:
     )
 
 
-def _is_listed(context: Context, owner: cst.ClassDef) -> bool:
+def _is_listed(context: Context, owner: syntax.ClassDef) -> bool:
     """Tell whether a method of ``owner`` looks at all attributes: ``vars(self)``."""
     return any(
-        (isinstance(node, cst.Attribute) and node.attr.value == "__dict__")
-        or (isinstance(node, cst.Call) and last_name(node.func) == "vars")
+        (isinstance(node, syntax.Attribute) and node.attr.value == "__dict__")
+        or (isinstance(node, syntax.Call) and last_name(node.func) == "vars")
         for node in context.file.inside(owner)
     )
 
 
-def _calls_base(context: Context, below: cst.ClassDef) -> bool:
+def _calls_base(context: Context, below: syntax.ClassDef) -> bool:
     """Tell whether a class leaves it to its base to make an instance, or has it done first."""
     for method in _methods(below):
         if method.name.value == "__init__":
             body = list(body_of(method))
-            first = body[1 if method.get_docstring() is not None else 0 :][:1]
+            first = body[1 if has_docstring(method) else 0 :][:1]
             return any(
-                isinstance(node, cst.Call) and last_name(node.func) == "__init__"
+                isinstance(node, syntax.Call) and last_name(node.func) == "__init__"
                 for item in first
                 for node in context.file.inside(item)
             )
     return True
 
 
-def _is_plain_base(context: Context, base: cst.BaseExpression) -> bool:
-    if isinstance(base, cst.Subscript):
+def _is_plain_base(context: Context, base: syntax.BaseExpression) -> bool:
+    if isinstance(base, syntax.Subscript):
         base = base.value
     if context.names.canonical(base) in _PLAIN_BASES:
         return True
@@ -301,7 +312,7 @@ def _is_plain_base(context: Context, base: cst.BaseExpression) -> bool:
     local = [
         node
         for node in context.file.module.body
-        if isinstance(node, cst.ClassDef) and node.name.value == name
+        if isinstance(node, syntax.ClassDef) and node.name.value == name
     ]
     return len(local) == 1 and all(
         not local[0].decorators
@@ -312,24 +323,24 @@ def _is_plain_base(context: Context, base: cst.BaseExpression) -> bool:
     )
 
 
-def _names_of_body(context: Context, owner: cst.ClassDef) -> set[str]:
+def _names_of_body(context: Context, owner: syntax.ClassDef) -> set[str]:
     return {
-        node.value if isinstance(node, cst.Name) else node.name.value
+        node.value if isinstance(node, syntax.Name) else node.name.value
         for statement in body_of(owner)
         for node in (
             [statement]
-            if isinstance(statement, cst.FunctionDef)
+            if isinstance(statement, syntax.FunctionDef)
             else context.file.inside(statement, into_scopes=False)
         )
-        if isinstance(node, (cst.Name, cst.FunctionDef))
+        if isinstance(node, (syntax.Name, syntax.FunctionDef))
     }
 
 
-def _methods(owner: cst.ClassDef) -> Iterator[cst.FunctionDef]:
-    return (item for item in body_of(owner) if isinstance(item, cst.FunctionDef))
+def _methods(owner: syntax.ClassDef) -> Iterator[syntax.FunctionDef]:
+    return (item for item in body_of(owner) if isinstance(item, syntax.FunctionDef))
 
 
-def _init(owner: cst.ClassDef) -> cst.FunctionDef | None:
+def _init(owner: syntax.ClassDef) -> syntax.FunctionDef | None:
     for method in _methods(owner):
         if method.name.value == "__init__":
             plain = not method.decorators and _self(method) == "self" and body_of(method)
@@ -338,7 +349,10 @@ def _init(owner: cst.ClassDef) -> cst.FunctionDef | None:
 
 
 def _plan(
-    context: Context, owner: cst.ClassDef, sites: Sequence[Site], others: Sequence[cst.ClassDef]
+    context: Context,
+    owner: syntax.ClassDef,
+    sites: Sequence[Site],
+    others: Sequence[syntax.ClassDef],
 ) -> Plan:
     """Keep the tasks of ``sites`` in a set of each instance of ``owner``.
 
@@ -364,12 +378,12 @@ def _plan(
     return found
 
 
-def _attribute(context: Context, owner: cst.ClassDef, others: Sequence[cst.ClassDef]) -> str:
+def _attribute(context: Context, owner: syntax.ClassDef, others: Sequence[syntax.ClassDef]) -> str:
     """Return a name that neither ``owner`` nor a class above or below it uses."""
     file, wanted = context.file, f"_{context.registry_name}"
     name = owner.name.value
     above, below = file.lineage(name), file.subclasses(name)
-    related = [one for one in file.all(cst.ClassDef) if one.name.value in above or one in below]
+    related = [one for one in file.all(syntax.ClassDef) if one.name.value in above or one in below]
     taken = {name for one in related for name in names_in(file, one)}
     earlier = sum(1 for one in others[: list(others).index(owner)] if one in related)
     for _ in range(earlier):
@@ -377,43 +391,43 @@ def _attribute(context: Context, owner: cst.ClassDef, others: Sequence[cst.Class
     return fresh(wanted, taken)
 
 
-def _declaration(context: Context, init: cst.FunctionDef, attribute: str) -> Edit:
+def _declaration(context: Context, init: syntax.FunctionDef, attribute: str) -> Edit:
     """Make the set first, or after ``super().__init__()`` if that is first and runs nothing."""
     file, writer = context.file, context.writer
     asyncio = context.additions.module("asyncio")
     line = f"{attribute}: set[{asyncio}.Task[object]] = set()"
     owner = file.method_class(init)
-    own = {node.name.value for node in file.all(cst.ClassDef)}
+    own = {node.name.value for node in file.all(syntax.ClassDef)}
     # The base may call what starts the task.
     has_bases = owner is not None and len(file.lineage(owner.name.value) & own) > 1
-    begin = 1 if init.get_docstring() is not None else 0
+    begin = 1 if has_docstring(init) else 0
     for statement in () if has_bases else body_of(init)[begin : begin + 1]:
         small = statement_expression(statement)
         if (
-            isinstance(small, cst.Expr)
-            and isinstance(small.value, cst.Call)
+            isinstance(small, syntax.Expr)
+            and isinstance(small.value, syntax.Call)
             and last_name(small.value.func) == "__init__"
         ):
             lines = writer.layout.best(line, file.indent(statement))
             return writer.insert_after(statement, lines)
     first = first_statement(init)
-    if body_of(init) and first is body_of(init)[0] and init.get_docstring() is not None:
+    if body_of(init) and first is body_of(init)[0] and has_docstring(init):
         return writer.insert_after(first, writer.layout.best(line, file.indent(first)))
     lines = writer.layout.best(line, file.indent(first))
     where = file.first_line_with_comments(first)
     return writer.insert_at(where, lines, Place.AFTER_STATEMENT)
 
 
-def _close(owner: cst.ClassDef) -> cst.FunctionDef | None:
+def _close(owner: syntax.ClassDef) -> syntax.FunctionDef | None:
     methods = {method.name.value: method for method in _methods(owner)}
     for name in _CLOSES:
         method = methods.get(name)
-        if method is not None and method.asynchronous is not None and not method.decorators:
+        if method is not None and method.asynchronous and not method.decorators:
             return method
     return None
 
 
-def _cancellation(context: Context, close: cst.FunctionDef, number: int, attribute: str) -> Edit:
+def _cancellation(context: Context, close: syntax.FunctionDef, number: int, attribute: str) -> Edit:
     file, writer = context.file, context.writer
     body = body_of(close)
     asyncio = context.additions.module("asyncio")
@@ -427,7 +441,7 @@ def _cancellation(context: Context, close: cst.FunctionDef, number: int, attribu
         timeout=context.settings.shutdown_timeout,
         taken=frozenset(context.locals.taken(close)),
     )
-    number = max(number, int(close.get_docstring() is not None))
+    number = max(number, int(has_docstring(close)))
     lines = cancellation.lines(file.indent(body[0]), writer.layout)
     if number < len(body):
         where = file.first_line_with_comments(body[number])

@@ -9,9 +9,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import libcst as cst
-
-from flake8_task_refs.analysis.tree import last_name
+from flake8_task_refs.analysis import syntax
+from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.app_key import AIOHTTP, app_key
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit, Place
@@ -19,7 +18,7 @@ from flake8_task_refs.fix.free_names import fresh
 from flake8_task_refs.fix.registration import Registry
 from flake8_task_refs.fix.repair_sites import by_statement
 from flake8_task_refs.fix.shutdown import CLOSE, CONFLICT, GRACEFUL, Cancellation, events, place
-from flake8_task_refs.fix.source import Statement, body_of, dotted, last_part
+from flake8_task_refs.fix.source import Statement, body_of, dotted, has_docstring, last_part
 from flake8_task_refs.fix.spawned import task_name, unstoppable, used_names
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ class Lifespans:
 
     def plan(self, sites: Sequence[Site]) -> Plan:
         """Keep the tasks of ``sites`` until their lifespan ends, and end them then."""
-        groups: dict[cst.FunctionDef, list[Site]] = defaultdict(list)
+        groups: dict[syntax.FunctionDef, list[Site]] = defaultdict(list)
         for site in sites:
             function = lifespan_around(self._context, site)
             if function is not None:
@@ -78,19 +77,19 @@ class Lifespans:
         return found
 
 
-def lifespan_around(context: Context, site: Site) -> cst.FunctionDef | None:
+def lifespan_around(context: Context, site: Site) -> syntax.FunctionDef | None:
     """Return the lifespan that ``site`` stands in, directly or in a nested function."""
     for outer in context.tree.ancestors(site.call):
-        if isinstance(outer, cst.Lambda):
+        if isinstance(outer, syntax.Lambda):
             return None
-        if isinstance(outer, cst.FunctionDef) and outer.asynchronous is not None:
+        if isinstance(outer, syntax.FunctionDef) and outer.asynchronous:
             application = context.judge.application(outer)
             if application is not None and application.yields:
                 return outer
     return None
 
 
-def _plan(context: Context, function: cst.FunctionDef, sites: Sequence[Site]) -> Plan:
+def _plan(context: Context, function: syntax.FunctionDef, sites: Sequence[Site]) -> Plan:
     found = Plan()
     good = []
     for site in sites:
@@ -107,35 +106,35 @@ def _plan(context: Context, function: cst.FunctionDef, sites: Sequence[Site]) ->
     return found
 
 
-def refusal(context: Context, function: cst.FunctionDef, site: Site) -> str:
+def refusal(context: Context, function: syntax.FunctionDef, site: Site) -> str:
     """Return why the end of ``function`` cannot end the task of ``site``, ``""`` if it can."""
     reason = unstoppable(context, site)
     return reason or (AFTER_YIELD if _is_after_yield(context, function, site) else "")
 
 
-def _starts_at(context: Context, function: cst.FunctionDef, site: Site) -> cst.CSTNode:
+def _starts_at(context: Context, function: syntax.FunctionDef, site: Site) -> syntax.Node:
     """Return what ``function`` itself runs when ``site`` is reached, or the nested function."""
-    outermost: cst.CSTNode = site.call
+    outermost: syntax.Node = site.call
     for outer in context.tree.ancestors(site.call):
         if outer is function:
             break
-        if isinstance(outer, (cst.FunctionDef, cst.ClassDef)):
+        if isinstance(outer, (syntax.FunctionDef, syntax.ClassDef)):
             outermost = outer
     return outermost
 
 
-def _yields_of(context: Context, function: cst.FunctionDef) -> list[cst.Yield]:
+def _yields_of(context: Context, function: syntax.FunctionDef) -> list[syntax.Yield]:
     """Return the ``yield`` expressions of ``function`` itself."""
-    return [node for node in context.tree.walk(function.body) if isinstance(node, cst.Yield)]
+    return [node for node in context.tree.walk(function.body) if isinstance(node, syntax.Yield)]
 
 
-def _is_after_yield(context: Context, function: cst.FunctionDef, site: Site) -> bool:
+def _is_after_yield(context: Context, function: syntax.FunctionDef, site: Site) -> bool:
     """Tell whether ``site`` follows every ``yield`` and is not in a loop around one."""
     where = context.file.span(_starts_at(context, function, site)).start
     return all(context.file.span(node).end < where for node in _yields_of(context, function))
 
 
-def _shape(context: Context, function: cst.FunctionDef, sites: Sequence[Site]) -> _Shape | None:
+def _shape(context: Context, function: syntax.FunctionDef, sites: Sequence[Site]) -> _Shape | None:
     """Choose the place of the cancellation by the order rule. ``None`` if no place is right."""
     file = context.file
     yields = _yields_of(context, function)
@@ -178,7 +177,7 @@ def _inside(
     context: Context,
     used: frozenset[str],
     last: Statement,
-    yields: Sequence[cst.Yield],
+    yields: Sequence[syntax.Yield],
     *,
     unsafe: bool,
 ) -> _Shape | None:
@@ -206,11 +205,11 @@ def _inside(
 
 
 def _innermost_block(
-    context: Context, outer: cst.CSTNode, nodes: Sequence[cst.CSTNode]
+    context: Context, outer: syntax.Node, nodes: Sequence[syntax.Node]
 ) -> Sequence[Statement]:
     """Return the innermost statement list inside ``outer`` that holds all of ``nodes``."""
     for around in context.file.ancestors(nodes[0]):
-        if isinstance(around, cst.IndentedBlock) and all(
+        if isinstance(around, syntax.IndentedBlock) and all(
             context.file.within(node, around) for node in nodes
         ):
             return body_of(around)
@@ -220,14 +219,14 @@ def _innermost_block(
 
 
 def _finally_around(
-    context: Context, outer: cst.CSTNode, block: Sequence[Statement]
+    context: Context, outer: syntax.Node, block: Sequence[Statement]
 ) -> Sequence[Statement] | None:
     """Return the statements of the ``finally`` whose ``try`` body ``block`` is in, if any."""
     file = context.file
-    inner: cst.CSTNode = block[0]
+    inner: syntax.Node = block[0]
     for around in file.ancestors(block[0]):
         if (
-            isinstance(around, cst.Try)
+            isinstance(around, syntax.Try)
             and around.finalbody is not None
             and file.within(inner, around.body)
         ):
@@ -239,17 +238,17 @@ def _finally_around(
 
 
 def _after_last_yield(
-    context: Context, used: frozenset[str], statement: Statement, yields: Sequence[cst.Yield]
+    context: Context, used: frozenset[str], statement: Statement, yields: Sequence[syntax.Yield]
 ) -> list[str]:
     """Return the events inside ``statement`` that come after its last ``yield``."""
     file = context.file
     end = max(file.span(node).end for node in yields if file.within(node, statement))
     found: list[str] = []
     for node in file.inside(statement, into_scopes=False):
-        if isinstance(node, cst.Call) and file.span(node).start > end:
+        if isinstance(node, syntax.Call) and file.span(node).start > end:
             # Only the outermost: its own arguments are looked at with it.
             if any(
-                isinstance(outer, cst.Call) and file.span(outer).start > end
+                isinstance(outer, syntax.Call) and file.span(outer).start > end
                 for outer in file.ancestors(node)
             ):
                 continue
@@ -258,7 +257,7 @@ def _after_last_yield(
 
 
 def _graceful_later(
-    context: Context, function: cst.FunctionDef, block: Sequence[Statement], used: frozenset[str]
+    context: Context, function: syntax.FunctionDef, block: Sequence[Statement], used: frozenset[str]
 ) -> bool:
     """Tell whether the worker is waited for only after ``block`` has been left."""
     file = context.file
@@ -266,7 +265,7 @@ def _graceful_later(
     return any(
         GRACEFUL in events(file, used, node)
         for node in file.inside(function.body, into_scopes=False)
-        if isinstance(node, cst.Call) and file.span(node).start > end
+        if isinstance(node, syntax.Call) and file.span(node).start > end
     )
 
 
@@ -282,14 +281,14 @@ def _is_passed_as_lifespan(context: Context, name: str) -> bool:
             if arg.keyword is None or arg.keyword.value != "lifespan":
                 continue
             values = [arg.value]
-            if isinstance(arg.value, (cst.List, cst.Tuple)):
+            if isinstance(arg.value, (syntax.List, syntax.Tuple)):
                 values = [element.value for element in arg.value.elements]
             if any(last_part(dotted(value)) == name for value in values):
                 return True
     return False
 
 
-def _parameter_of(context: Context, function: cst.FunctionDef) -> cst.Param | None:
+def _parameter_of(context: Context, function: syntax.FunctionDef) -> syntax.Param | None:
     """Return the first parameter after ``self``."""
     params = [*function.params.posonly_params, *function.params.params]
     if context.file.method_class(function) is not None and params:
@@ -297,20 +296,20 @@ def _parameter_of(context: Context, function: cst.FunctionDef) -> cst.Param | No
     return params[0] if params else None
 
 
-def _application(context: Context, function: cst.FunctionDef) -> str:
+def _application(context: Context, function: syntax.FunctionDef) -> str:
     """Return the kind of application that the parameter is annotated with, or ``""``."""
     parameter = _parameter_of(context, function)
     if parameter is None or parameter.annotation is None:
         return ""
     annotation = parameter.annotation.annotation
-    if isinstance(annotation, cst.SimpleString):
-        name = last_part(str(annotation.raw_value))
+    if isinstance(annotation, syntax.SimpleString):
+        name = last_part(str(annotation.evaluated_value))
     else:
         name = last_part(context.names.canonical(annotation))
     return name if name in _HAVE_STATE else ""
 
 
-def _has_state(context: Context, function: cst.FunctionDef) -> bool:
+def _has_state(context: Context, function: syntax.FunctionDef) -> bool:
     """Tell whether the parameter is an application that has a ``.state``."""
     parameter = _parameter_of(context, function)
     if parameter is None or parameter.name.value.strip("_") == "":
@@ -320,7 +319,7 @@ def _has_state(context: Context, function: cst.FunctionDef) -> bool:
     return _is_passed_as_lifespan(context, function.name.value)
 
 
-def _is_mapping(context: Context, parameter: cst.Param) -> bool:
+def _is_mapping(context: Context, parameter: syntax.Param) -> bool:
     """Tell whether the parameter is an application of aiohttp's."""
     if parameter.annotation is None or not context.names.module_alias(AIOHTTP):
         return False
@@ -333,7 +332,7 @@ def _is_mapping(context: Context, parameter: cst.Param) -> bool:
 
 def _write(
     context: Context,
-    function: cst.FunctionDef,
+    function: syntax.FunctionDef,
     shape: _Shape,
     sites: Sequence[Site],
     found: Plan,
@@ -367,16 +366,16 @@ def _write(
     found.fixed += [site.finding for site in sites]
 
 
-def first_statement(function: cst.FunctionDef) -> Statement:
+def first_statement(function: syntax.FunctionDef) -> Statement:
     """Return the first statement after the docstring and what says whose the names are."""
     body = body_of(function)
-    rest = body[1:] if function.get_docstring() is not None and len(body) > 1 else body
-    declares = (cst.Global, cst.Nonlocal)
+    rest = body[1:] if has_docstring(function) and len(body) > 1 else body
+    declares = (syntax.Global, syntax.Nonlocal)
     return next(
         (
             statement
             for statement in rest
-            if not isinstance(statement, cst.SimpleStatementLine)
+            if not isinstance(statement, syntax.SimpleStatementLine)
             or not all(isinstance(part, declares) for part in statement.body)
         ),
         rest[0],
@@ -385,7 +384,7 @@ def first_statement(function: cst.FunctionDef) -> Statement:
 
 def _registry_edit(
     context: Context,
-    function: cst.FunctionDef,
+    function: syntax.FunctionDef,
     first: Statement,
     names: tuple[str, str],
     *,
@@ -399,7 +398,9 @@ def _registry_edit(
     parameter = _parameter_of(context, function)
     if parameter is not None and _has_state(context, function):
         used = {
-            node.attr.value for node in file.all(cst.Attribute) if last_name(node.value) == "state"
+            node.attr.value
+            for node in file.all(syntax.Attribute)
+            if last_name(node.value) == "state"
         }
         attribute = fresh(context.registry_name, used)
         lines.append(f"{indent}{parameter.name.value}.state.{attribute} = {name}")
@@ -408,14 +409,14 @@ def _registry_edit(
             f"{parameter.name.value}[{app_key(context)}] = {name}", indent
         )
     line = file.first_line_with_comments(first)
-    if not opens and not isinstance(first, cst.FunctionDef):
+    if not opens and not isinstance(first, syntax.FunctionDef):
         lines.append("")
     return context.writer.insert_at(line, lines, Place.AFTER_STATEMENT)
 
 
 def _shutdown_edits(
     context: Context,
-    function: cst.FunctionDef,
+    function: syntax.FunctionDef,
     shape: _Shape,
     name: str,
     edits: Sequence[Edit],

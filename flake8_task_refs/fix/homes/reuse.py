@@ -7,11 +7,10 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import libcst as cst
-
+from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.helpers import likely_function
 from flake8_task_refs.analysis.sites import CREATORS
-from flake8_task_refs.analysis.tree import last_name
+from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.fates import Fates
 from flake8_task_refs.fix.homes.lifespan import lifespan_around, refusal
@@ -45,7 +44,7 @@ class Helper:
 class _Registration:
     """``container.add(task)`` and ``task.add_done_callback(container.discard)`` in one function."""
 
-    function: cst.FunctionDef
+    function: syntax.FunctionDef
     container: str
     discard: str
     task: str
@@ -119,14 +118,16 @@ class Existing:
         self._fates = Fates(context.file, context.judge)
 
     def _find(self) -> Iterator[_Registration]:
-        for node in self._file.all(cst.Call):
+        for node in self._file.all(syntax.Call):
             if last_name(node.func) != "add_done_callback":
                 continue
             function = self._file.function(node)
-            if not node.args or not isinstance(function, cst.FunctionDef):
+            if not node.args or not isinstance(function, syntax.FunctionDef):
                 continue
             discard = node.args[0].value
-            if not isinstance(discard, cst.Attribute) or not isinstance(node.func, cst.Attribute):
+            if not isinstance(discard, syntax.Attribute) or not isinstance(
+                node.func, syntax.Attribute
+            ):
                 continue
             container, task = dotted(discard.value), dotted(node.func.value)
             add = _PAIRS.get(discard.attr.value)
@@ -139,7 +140,7 @@ class Existing:
                 logs = self._calls(function, f"{task}.add_done_callback", LOG_FAILED)
                 yield _Registration(function, container, discard.attr.value, task, logs)
 
-    def _is_task(self, function: cst.FunctionDef, name: str) -> bool:
+    def _is_task(self, function: syntax.FunctionDef, name: str) -> bool:
         """Tell whether ``name`` is a task in ``function``: made, annotated or named like one."""
         params = function.params
         for param in (*params.posonly_params, *params.params, *params.kwonly_params):
@@ -147,16 +148,18 @@ class Existing:
                 note = self._file.code(param.annotation.annotation) if param.annotation else name
                 return "task" in note.lower()
         for node in self._file.inside(function):
-            if not isinstance(node, (cst.Assign, cst.AnnAssign)) or name not in _targets(node):
+            if not isinstance(node, (syntax.Assign, syntax.AnnAssign)) or name not in _targets(
+                node
+            ):
                 continue
-            if isinstance(node.value, cst.Call):
+            if isinstance(node.value, syntax.Call):
                 made = last_name(node.value.func)
                 return made in _CREATORS or made.endswith("task") or made == "Task"
         return "task" in name.lower()
 
-    def _calls(self, function: cst.FunctionDef, callee: str, argument: str) -> bool:
+    def _calls(self, function: syntax.FunctionDef, callee: str, argument: str) -> bool:
         return any(
-            isinstance(node, cst.Call)
+            isinstance(node, syntax.Call)
             and dotted(node.func) == callee
             and bool(node.args)
             and dotted(node.args[0].value) == argument
@@ -199,23 +202,23 @@ class Existing:
 
     def _is_shadowed(self, name: str, site: Site) -> bool:
         """Tell whether a function around ``site`` has a variable of its own called ``name``."""
-        return isinstance(site.function, cst.FunctionDef) and (
+        return isinstance(site.function, syntax.FunctionDef) and (
             self._local_holder(site.function, name) is not None
         )
 
-    def _returns(self, function: cst.FunctionDef) -> bool:
+    def _returns(self, function: syntax.FunctionDef) -> bool:
         return any(
-            isinstance(node, cst.Return) and node.value is not None
+            isinstance(node, syntax.Return) and node.value is not None
             for node in self._file.inside(function, into_scopes=False)
         )
 
-    def _spawned_by(self, found: _Registration, parameter: str) -> cst.Call | None:
+    def _spawned_by(self, found: _Registration, parameter: str) -> syntax.Call | None:
         """Return the call by which the helper makes its task of its parameter, a coroutine."""
         for node in self._file.inside(found.function):
             if (
-                isinstance(node, cst.Assign)
+                isinstance(node, syntax.Assign)
                 and dotted(node.targets[0].target) == found.task
-                and isinstance(node.value, cst.Call)
+                and isinstance(node.value, syntax.Call)
                 and last_name(node.value.func) in _CREATORS
                 and bool(node.value.args)
                 and dotted(node.value.args[0].value) == parameter
@@ -223,7 +226,7 @@ class Existing:
                 return node.value
         return None
 
-    def _makes_the_same(self, creator: cst.Call, site: Site) -> bool:
+    def _makes_the_same(self, creator: syntax.Call, site: Site) -> bool:
         """Tell whether a helper that calls ``creator`` makes the task that ``site`` makes.
 
         On the same loop, that is, of a coroutine that is given by position.
@@ -249,7 +252,7 @@ class Existing:
             return False
         notes = [
             self._file.code(node.annotation.annotation)
-            for node in self._file.all(cst.AnnAssign)
+            for node in self._file.all(syntax.AnnAssign)
             if dotted(node.target) == found.container
         ]
         params = [*found.function.params.posonly_params, *found.function.params.params]
@@ -260,7 +263,9 @@ class Existing:
         """Tell whether annotations of tasks and coroutines allow for what ``site`` runs."""
         coroutine = site.coroutine
         worker = (
-            likely_function(self._file.tree, coroutine) if isinstance(coroutine, cst.Call) else None
+            likely_function(self._file.tree, coroutine)
+            if isinstance(coroutine, syntax.Call)
+            else None
         )
         if worker is None or worker.returns is None:
             return True
@@ -277,7 +282,7 @@ class Existing:
             if self._file.method_class(found.function) is not None
         )
 
-    def _exists_at(self, container: str, owner: cst.ClassDef, site: Site) -> bool:
+    def _exists_at(self, container: str, owner: syntax.ClassDef, site: Site) -> bool:
         """Tell whether an instance of ``owner`` surely has its ``container`` when ``site`` runs."""
         made = [
             node
@@ -286,7 +291,7 @@ class Existing:
         ]
         for node in made:
             method = self._file.function(node)
-            if not isinstance(method, cst.FunctionDef) or method.name.value != "__init__":
+            if not isinstance(method, syntax.FunctionDef) or method.name.value != "__init__":
                 return False  # it may be made later, or anew
             if dotted(node.value) == "None" if node.value is not None else True:
                 return False
@@ -303,14 +308,14 @@ class Existing:
         for statement in self._file.module.body:
             if self._file.within(site.call, statement):
                 return False
-            if isinstance(statement, cst.FunctionDef) and statement.name.value == name:
+            if isinstance(statement, syntax.FunctionDef) and statement.name.value == name:
                 return True
         return False
 
-    def _self_name(self, site: Site, owner: cst.ClassDef | None) -> str:
+    def _self_name(self, site: Site, owner: syntax.ClassDef | None) -> str:
         """Return what a method of ``owner`` around ``site`` calls its instance, or ``""``."""
         for outer in self._file.ancestors(site.call):
-            if isinstance(outer, cst.FunctionDef) and self._file.method_class(outer) is not None:
+            if isinstance(outer, syntax.FunctionDef) and self._file.method_class(outer) is not None:
                 if self._file.method_class(outer) is not owner or outer.decorators:
                     return ""
                 params = [*outer.params.posonly_params, *outer.params.params]
@@ -346,10 +351,10 @@ class Existing:
         for statement in self._file.module.body:
             if self._file.within(site.call, statement):
                 return False
-            if isinstance(statement, cst.SimpleStatementLine) and any(
+            if isinstance(statement, syntax.SimpleStatementLine) and any(
                 name in _targets(node)
                 for node in statement.body
-                if isinstance(node, (cst.Assign, cst.AnnAssign))
+                if isinstance(node, (syntax.Assign, syntax.AnnAssign))
             ):
                 return True
         return False
@@ -361,7 +366,7 @@ class Existing:
             if holder is not None:
                 # A local set keeps nothing after its function, except in one that yields.
                 return self._file.within(site.call, holder) and any(
-                    isinstance(node, cst.Yield)
+                    isinstance(node, syntax.Yield)
                     for node in self._file.inside(holder.body, into_scopes=False)
                 )
             return self._is_defined_before(head, site) and not self._is_shadowed(head, site)
@@ -370,11 +375,11 @@ class Existing:
         owner = self._file.method_class(found.function)
         return owner is not None and self._self_name(site, owner) == "self"
 
-    def _local_holder(self, function: cst.FunctionDef, name: str) -> cst.FunctionDef | None:
+    def _local_holder(self, function: syntax.FunctionDef, name: str) -> syntax.FunctionDef | None:
         """Return the function, from ``function`` outwards, that has ``name`` as a local."""
         around = [
             function,
-            *(a for a in self._file.ancestors(function) if isinstance(a, cst.FunctionDef)),
+            *(a for a in self._file.ancestors(function) if isinstance(a, syntax.FunctionDef)),
         ]
         for outer in around:
             params = outer.params
@@ -384,16 +389,16 @@ class Existing:
             ):
                 return outer
             for node in self._file.inside(outer.body, into_scopes=False):
-                if isinstance(node, cst.Assign):
+                if isinstance(node, syntax.Assign):
                     if any(dotted(target.target) == name for target in node.targets):
                         return outer
-                elif isinstance(node, cst.AnnAssign) and dotted(node.target) == name:
+                elif isinstance(node, syntax.AnnAssign) and dotted(node.target) == name:
                     return outer
         return None
 
     def _is_weak(self, container: str) -> bool:
         return any(
-            isinstance(node.value, cst.Call)
+            isinstance(node.value, syntax.Call)
             and "Weak" in last_part(self._names.canonical(node.value.func))
             and container in _targets(node)
             for node in self._file.assignments()
@@ -402,28 +407,30 @@ class Existing:
     def _empty_sets(self) -> Iterator[str]:
         """Yield the module's empty sets of tasks that nothing reads."""
         for statement in self._file.module.body:
-            if not isinstance(statement, cst.SimpleStatementLine):
+            if not isinstance(statement, syntax.SimpleStatementLine):
                 continue
             for node in statement.body:
-                if not isinstance(node, cst.AnnAssign) or not isinstance(node.target, cst.Name):
+                if not isinstance(node, syntax.AnnAssign) or not isinstance(
+                    node.target, syntax.Name
+                ):
                     continue
                 annotation = self._file.code(node.annotation.annotation)
                 if not annotation.lower().startswith("set[") or "Task" not in annotation:
                     continue
-                empty = isinstance(node.value, cst.Call) and dotted(node.value.func) == "set"
+                empty = isinstance(node.value, syntax.Call) and dotted(node.value.func) == "set"
                 name = node.target.value
-                uses = sum(other.value == name for other in self._file.all(cst.Name))
+                uses = sum(other.value == name for other in self._file.all(syntax.Name))
                 if empty and uses == 1:
                     yield node.target.value
 
 
-def _targets(node: cst.Assign | cst.AnnAssign) -> list[str]:
-    if isinstance(node, cst.AnnAssign):
+def _targets(node: syntax.Assign | syntax.AnnAssign) -> list[str]:
+    if isinstance(node, syntax.AnnAssign):
         return [dotted(node.target)]
     return [dotted(target.target) for target in node.targets]
 
 
-def _takes_one(function: cst.FunctionDef, params: Sequence[cst.Param]) -> bool:
+def _takes_one(function: syntax.FunctionDef, params: Sequence[syntax.Param]) -> bool:
     """Tell whether ``function`` can be called with one positional argument."""
     if not params or params[0].default is not None:
         return False

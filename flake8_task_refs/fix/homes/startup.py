@@ -9,8 +9,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import libcst as cst
-
+from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.hooks import (
     ARGUMENT,
     DECORATOR,
@@ -20,7 +19,7 @@ from flake8_task_refs.analysis.hooks import (
     Hook,
     made_by,
 )
-from flake8_task_refs.analysis.tree import last_name
+from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.app_key import AIOHTTP, app_key
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit, Place
@@ -29,7 +28,7 @@ from flake8_task_refs.fix.homes.lifespan import first_statement
 from flake8_task_refs.fix.registration import Registry
 from flake8_task_refs.fix.repair_sites import by_statement
 from flake8_task_refs.fix.shutdown import CONFLICT, GRACEFUL, Cancellation, events, place
-from flake8_task_refs.fix.source import body_of, last_part
+from flake8_task_refs.fix.source import body_of, has_docstring, last_part
 from flake8_task_refs.fix.spawned import task_name, unstoppable, used_names
 
 if TYPE_CHECKING:
@@ -94,7 +93,7 @@ def is_started_by_application(context: Context, site: Site) -> bool:
 
 def _application(context: Context, site: Site) -> _Application | None:
     function, tree = site.function, context.tree
-    if not isinstance(function, cst.FunctionDef):
+    if not isinstance(function, syntax.FunctionDef):
         return None
     hook = next(
         (h for h in context.file.hooks if h.event == STARTUP and h.function is function), None
@@ -148,7 +147,7 @@ def _is_aiohttp(context: Context, hook: Hook) -> bool:
     return made is None or made[1] == f"{AIOHTTP}.Application"
 
 
-def _first_parameter(function: cst.FunctionDef) -> str:
+def _first_parameter(function: syntax.FunctionDef) -> str:
     """Return the name by which a handler of aiohttp's knows the application, or ``""``."""
     params = [*function.params.posonly_params, *function.params.params]
     name = params[0].name.value if params else ""
@@ -182,7 +181,7 @@ class _Startup:
         log_failed = context.additions.log_failed_task(
             min((site.call for site in good), key=lambda call: context.file.span(call).start)
         )
-        names: dict[cst.FunctionDef, str] = {}
+        names: dict[syntax.FunctionDef, str] = {}
         for group in by_statement(sorted(good, key=self._order)):
             function = self._handler(group[0])
             if function not in names:
@@ -203,26 +202,26 @@ class _Startup:
         return functions.index(self._handler(site))
 
     @staticmethod
-    def _handler(site: Site) -> cst.FunctionDef:
-        if not isinstance(site.function, cst.FunctionDef):
+    def _handler(site: Site) -> syntax.FunctionDef:
+        if not isinstance(site.function, syntax.FunctionDef):
             raise TypeError("a lambda is no handler")
         return site.function
 
-    def _stored(self, function: cst.FunctionDef) -> str:
+    def _stored(self, function: syntax.FunctionDef) -> str:
         """Return the expression in ``function`` for where the set is kept."""
         context = self._context
         if not self._app.is_mapping:
             if not self._attribute:
                 used = {
                     node.attr.value
-                    for node in context.file.all(cst.Attribute)
+                    for node in context.file.all(syntax.Attribute)
                     if last_name(node.value) == "state"
                 }
                 self._attribute = fresh(context.registry_name, used)
             return f"{self._app.name}.state.{self._attribute}"
         return f"{_first_parameter(function)}[{app_key(context)}]"
 
-    def _registry(self, function: cst.FunctionDef, name: str, *, first: bool) -> Edit:
+    def _registry(self, function: syntax.FunctionDef, name: str, *, first: bool) -> Edit:
         """Make the set in the handler that runs first; the others take it from the application."""
         file, layout = self._context.file, self._context.writer.layout
         asyncio = self._context.additions.module("asyncio")
@@ -256,7 +255,7 @@ class _Startup:
                 return None
             before = max(i for i, (_, _, found) in enumerate(kinds) if GRACEFUL in found) + 1
         if before == 0:
-            handler, number = handlers[0], int(handlers[0].get_docstring() is not None)
+            handler, number = handlers[0], int(has_docstring(handlers[0]))
         else:
             handler, number = kinds[before - 1][0], kinds[before - 1][1] + 1
         return self._into_handler(handler, number)
@@ -264,12 +263,12 @@ class _Startup:
     def _ends_synchronously(self) -> bool:
         """Tell whether all shutdown handlers are plain functions."""
         handlers = [hook.function for hook in self._app.stops if hook.function is not None]
-        return bool(handlers) and all(handler.asynchronous is None for handler in handlers)
+        return bool(handlers) and all(not handler.asynchronous for handler in handlers)
 
-    def _into_handler(self, handler: cst.FunctionDef, number: int) -> list[Edit] | None:
+    def _into_handler(self, handler: syntax.FunctionDef, number: int) -> list[Edit] | None:
         file, writer = self._context.file, self._context.writer
         body = body_of(handler)
-        if handler.asynchronous is None or not body:
+        if not handler.asynchronous or not body:
             return None
         lines = self._cancellation(handler).lines(file.indent(body[0]), writer.layout)
         if number < len(body):
@@ -277,7 +276,7 @@ class _Startup:
             return [writer.insert_at(line, lines, Place.BEFORE_STATEMENT)]
         return [writer.insert_after(body[-1], lines, Place.END_OF_BLOCK)]
 
-    def _new_handler(self, startup: cst.FunctionDef) -> list[Edit]:
+    def _new_handler(self, startup: syntax.FunctionDef) -> list[Edit]:
         """Add a shutdown handler after ``startup``, and have it registered."""
         context, file, writer = self._context, self._context.file, self._context.writer
         hook = next(hook for hook in self._app.starts if hook.function is startup)
@@ -306,7 +305,7 @@ class _Startup:
             return []
         if hook.how == ARGUMENT:
             call = file.parent(hook.node)
-            if not isinstance(hook.node, cst.Arg) or not isinstance(call, cst.Call):
+            if not isinstance(hook.node, syntax.Arg) or not isinstance(call, syntax.Call):
                 return []
             added = writer.added_argument(call, hook.node, f"on_shutdown=[{name}]")
             return writer.laid_out(statement, added)
@@ -315,7 +314,7 @@ class _Startup:
             line = f"{self._app.name}.on_cleanup.append({name})"
         return [writer.insert_after(statement, writer.layout.best(line, file.indent(statement)))]
 
-    def _cancellation(self, function: cst.FunctionDef) -> Cancellation:
+    def _cancellation(self, function: syntax.FunctionDef) -> Cancellation:
         context = self._context
         logger, percent = context.additions.logger()
         asyncio = context.additions.module("asyncio")
