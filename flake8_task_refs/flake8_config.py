@@ -92,7 +92,13 @@ class LintConfig:
 
     def codes(self, name: str) -> tuple[str, ...]:
         """Return our codes that flake8 would print for the file ``name``, sorted."""
-        guide = self.guides.style_guide_for(self.display_name(name))
+        guides = self.guides
+        # Without per-file-ignores, one guide speaks of all files; flake8 would look for it anew.
+        guide = (
+            guides.default_style_guide
+            if len(guides.style_guides) == 1
+            else guides.style_guide_for(self.display_name(name))
+        )
         codes = self._codes.get(guide)
         if codes is None:
             codes = self._codes[guide] = tuple(

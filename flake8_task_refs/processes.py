@@ -36,6 +36,8 @@ _CHUNK: Final = 64
 _COLLECT_EVERY: Final = (10_000, 10, 100)
 # What is raised where a system has no processes, or no more of them.
 _NO_PROCESSES: Final = (ImportError, NotImplementedError, OSError)
+# The outcome of most items: no result, and no reason why there is none.
+_NOTHING: Final = (None, "")
 # Where, in the memory that all share, the parent says that it is time to end.
 _STOP: Final = 0
 
@@ -205,15 +207,16 @@ class _Worker:
         with contextlib.suppress(OSError):
             self.pipe.send([(index, items[index]) for index in chosen])
 
-    def news(self) -> list[tuple[int, Any, str]]:
-        """Return what it has told: (index, result, reason). Raises ``EOFError`` if it is dead."""
+    def news(self) -> dict[int, tuple[Any, str]]:
+        """Return what it has done: indexes to (result, reason). Raises ``EOFError`` if dead."""
         try:
-            told: list[tuple[int, Any, str]] = self.pipe.recv()
+            # How many items it has done, in their order, and what there is to tell of them.
+            count, told = self.pipe.recv()
         except OSError:
             raise EOFError from None
-        for index, _, _ in told:
-            self.pending.remove(index)
-        return told
+        done = dict.fromkeys([self.pending.popleft() for _ in range(count)], _NOTHING)
+        done.update(told)
+        return done
 
     @property
     def at(self) -> int:
@@ -315,8 +318,7 @@ class _Pool(Generic[_In, _Out]):
         except EOFError:
             self._bury(worker)
             return
-        for index, result, reason in told:
-            self._results[index] = (result, reason)
+        self._results.update(told)
         if not worker.pending:
             worker.only = None
 
@@ -366,7 +368,8 @@ def _serve(
     gc.set_threshold(*_COLLECT_EVERY)
     # What came with the process lives as long as it does; what an item makes is soon let go of.
     gc.freeze()
-    done: list[tuple[int, Any, str]] = []
+    count = 0
+    told: dict[int, tuple[Any, str]] = {}  # most items have no result worth sending
     with contextlib.suppress(EOFError, OSError):
         while (batch := pipe.recv()) is not None:
             for index, item in batch:
@@ -374,16 +377,19 @@ def _serve(
                     return
                 progress[slot] = index
                 began = time.monotonic()
+                count += 1
                 try:
-                    done.append((index, work(item), ""))
+                    result = work(item)
+                    if result is not None:
+                        told[index] = (result, "")
                 except Exception as error:  # noqa: BLE001 (the parent says which item it was)
-                    done.append((index, None, f"{type(error).__name__} in a worker process"))
+                    told[index] = (None, f"{type(error).__name__} in a worker process")
                 if time.monotonic() - began > _QUICK:
-                    pipe.send(done)
-                    done = []
-            if done:
-                pipe.send(done)
-                done = []
+                    pipe.send((count, told))
+                    count, told = 0, {}
+            if count:
+                pipe.send((count, told))
+                count, told = 0, {}
 
 
 def _bound_memory() -> None:

@@ -182,21 +182,14 @@ def scan_text(settings: Settings, name: str, source: SourceText, codes: tuple[st
     """Check ``source``, read from the file ``name``, for ``codes``. Raises nothing."""
     if not codes:
         return Scanned(name)
-    from flake8_task_refs.analysis.check import check_source  # noqa: PLC0415
-    from flake8_task_refs.analysis.python_parser import syntax_error  # noqa: PLC0415
+    from flake8_task_refs.analysis.check import check_file  # noqa: PLC0415
 
     try:
-        found = check_source(source.text, settings)
+        return Scanned(name, tuple(check_file(source.text, settings, codes)))
     except SourceError as error:
         return Scanned(name, error=describe(error, source.text))
     except Exception as error:  # noqa: BLE001 (one file must not end the run for all others)
         return Scanned(name, error=internal_error(error))
-    findings = tuple(finding for finding in found if finding.code in codes)
-    # The analysis reads no more of a file than it needs; flake8 checks no file that is not Python.
-    broken = syntax_error(source.text) if findings else None
-    if broken:
-        return Scanned(name, error=describe(broken, source.text))
-    return Scanned(name, findings)
 
 
 def internal_error(error: Exception) -> str:

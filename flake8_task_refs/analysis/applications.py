@@ -60,7 +60,7 @@ def application_of(tree: Tree, names: Names, function: syntax.FunctionDef) -> Ap
     if not outline.mentions(_MENTIONED):
         return None
     starts = _is_registered(tree, function, _STARTS, _START_LISTS) or _is_made(tree, function)
-    if not starts and not function.decorators and "cleanup_ctx" not in outline.code:
+    if not starts and not function.decorators and not outline.mentions(("cleanup_ctx",)):
         return None  # Neither a handler nor a lifespan, whether it yields or not.
     if any(isinstance(node, syntax.Yield) for node in tree.jumps(function.body)):
         if _is_lifespan(tree, names, function):

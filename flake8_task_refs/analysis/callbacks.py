@@ -238,7 +238,9 @@ class Callbacks:
         if not params or not isinstance(body, syntax.IndentedBlock):
             return False
         name = params[-1].name.value
-        if not re.search(r"\.\s*result\b", home.outline.code[home.region.start : home.region.end]):
+        if not re.search(
+            r"\.\s*result\b", home.outline.blanked(home.region.start, home.region.end)
+        ):
             return False
         home.whole()
         raises = False

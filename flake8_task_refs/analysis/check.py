@@ -16,12 +16,13 @@ from flake8_task_refs.analysis.excerpt import Detail, Excerpt, RegionLines, Unse
 from flake8_task_refs.analysis.finding import TOO_COMPLEX, Finding, SourceError
 from flake8_task_refs.analysis.micropython import is_micropython
 from flake8_task_refs.analysis.outline import Region, normalise_newlines, skim
+from flake8_task_refs.analysis.python_parser import is_surely_python, syntax_error
 from flake8_task_refs.analysis.sieve import mentions, word_offsets
 from flake8_task_refs.options import Settings
 from flake8_task_refs.rules import BY_CODE, RULES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Container, Iterable
 
     from flake8_task_refs.analysis.sites import CreationSite
     from flake8_task_refs.analysis.syntax import Node
@@ -58,15 +59,42 @@ def check_source(source: str, settings: Settings | None = None) -> list[Finding]
         raise SourceError(TOO_COMPLEX) from None
 
 
+def check_file(source: str, settings: Settings, codes: Container[str]) -> list[Finding]:
+    """Return the findings of ``source`` that have one of ``codes``, as ``check_source`` does.
+
+    If there are any, ``SourceError`` is raised as well where any other part of ``source`` is not
+    valid Python: flake8 checks no such file.
+    """
+    text = normalise_newlines(source)
+    try:
+        module, found = _checked(text, settings)
+    except RecursionError:
+        raise SourceError(TOO_COMPLEX) from None
+    findings = [finding for finding in found if finding.code in codes]
+    if findings and module is not None and not is_surely_python(module.outline.bare()):
+        broken = syntax_error(text)
+        if broken is not None:
+            raise broken
+    return findings
+
+
 def check_regions(text: str, settings: Settings, *, whole_file: bool = False) -> list[Finding]:
     """Check ``text`` (newlines normalised) region by region, or as one region."""
+    return _checked(text, settings, whole_file=whole_file)[1]
+
+
+def _checked(
+    text: str, settings: Settings, *, whole_file: bool = False
+) -> tuple[Module | None, list[Finding]]:
+    """Return what was made of ``text``, if anything, and its findings."""
     from flake8_task_refs.analysis.noqa import unsilenced  # noqa: PLC0415
 
-    offsets = mentions(text, settings)
+    offsets, may_rename = mentions(text, settings)
     if not offsets:
-        return []
-    findings = Module(text, settings, whole_file=whole_file).findings(offsets)
-    return findings if settings.disable_noqa else unsilenced(findings, text)
+        return None, []
+    module = Module(text, settings, whole_file=whole_file, may_rename=may_rename)
+    findings = module.findings(offsets)
+    return module, findings if settings.disable_noqa else unsilenced(findings, text)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,11 +121,12 @@ def judge_source(text: str, settings: Settings) -> Judged | None:
     """
     from flake8_task_refs.analysis.noqa import unsilenced  # noqa: PLC0415
 
-    offsets = mentions(text, settings)
+    offsets, may_rename = mentions(text, settings)
     if not offsets:
         return None
     try:
-        judged = Module(text, settings, whole_file=True).judged(offsets)
+        module = Module(text, settings, whole_file=True, may_rename=may_rename)
+        judged = module.judged(offsets)
     except RecursionError:
         raise SourceError(TOO_COMPLEX) from None
     if judged is None or settings.disable_noqa:
@@ -113,8 +142,13 @@ class Module:
     enough, it is put again to a tree that shows more. Whoever asks for trees gets complete ones.
     """
 
-    def __init__(self, text: str, settings: Settings, *, whole_file: bool = False) -> None:
-        """Take the source, newlines normalised. Its methods raise ``SourceError``."""
+    def __init__(
+        self, text: str, settings: Settings, *, whole_file: bool = False, may_rename: bool = True
+    ) -> None:
+        """Take the source, newlines normalised, and what ``sieve.mentions`` says of renaming.
+
+        Its methods raise ``SourceError``.
+        """
         # Imported here, not by whoever imports check_source: most files never get here.
         from flake8_task_refs.analysis.names import Names  # noqa: PLC0415
         from flake8_task_refs.analysis.sites import Sites  # noqa: PLC0415
@@ -122,7 +156,7 @@ class Module:
         self.settings = settings
         self.outline = skim(text)
         self.names = Names(self.outline, settings)
-        self.sites = Sites(self.names)
+        self.sites = Sites(self.names, may_rename=may_rename)
         self._whole = Region(0, len(text)) if whole_file else None
         self._in_excerpts = True
         self._marks: dict[Region, set[int]] = {}

@@ -157,6 +157,7 @@ class RegionLines:
 def _nest(lines: list[_Line]) -> None:
     """Fill in what each line is indented under."""
     open_: list[int] = []
+    around: dict[int, int] = {}  # a header's index to the definition that is around its block
     for index, line in enumerate(lines):
         before = -1
         while open_ and lines[open_[-1]].indent >= line.indent:
@@ -166,8 +167,10 @@ def _nest(lines: list[_Line]) -> None:
         sibling = before >= 0 and lines[before].indent == line.indent
         line.root = lines[before].root if sibling and _CLAUSE.match(line.code) else index
         if parent >= 0:
-            is_definition = _DEFINITION.match(lines[parent].code) is not None
-            line.definition = parent if is_definition else lines[parent].definition
+            if parent not in around:
+                is_definition = _DEFINITION.match(lines[parent].code) is not None
+                around[parent] = parent if is_definition else lines[parent].definition
+            line.definition = around[parent]
         open_.append(index)
 
 

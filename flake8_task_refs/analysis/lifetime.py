@@ -63,7 +63,7 @@ def _runs_the_loop(tree: Tree, function: syntax.FunctionDef, start: syntax.Node)
     """Tell whether a plain function runs the loop itself: its locals outlive what runs in there."""
     if function.asynchronous:
         return False
-    if not _LOOP_RUNNER.search(tree.outline.code, tree.region.start, tree.region.end):
+    if not _LOOP_RUNNER.search(tree.outline.blanked(tree.region.start, tree.region.end)):
         return False
     after = tree.order[start]
     nested = _is_made_in_a_running_loop(tree, start)

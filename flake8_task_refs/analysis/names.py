@@ -286,16 +286,20 @@ class Names:
     def _attribute_holds_loop(self, attribute: str) -> bool:
         if self._returns_loop(attribute):
             return True
-        code = self.outline.code
-        found = word_offsets(code, attribute)
+        outline = self.outline
+        found = [
+            (at, outline.rest_of_line(at + len(attribute)))
+            for at in word_offsets(outline.source, attribute)
+            if outline.is_plain(at)
+        ]
         bound = [
             (match[1] or "", match[2])
-            for at in found
-            if code[at - 1 : at] == "." and (match := _BOUND.match(code, at + len(attribute)))
+            for at, rest in found
+            if outline.source[at - 1 : at] == "." and (match := _BOUND.match(rest))
         ]
         if any("AbstractEventLoop" in note or _LOOP_SOURCE.match(value) for note, value in bound):
             return True
-        if any(_ANNOTATED_LOOP.match(code, at + len(attribute)) for at in found):
+        if any(_ANNOTATED_LOOP.match(rest) for _, rest in found):
             return True
         foreign = bound and all(
             _OTHER_LOOP.match(value) or _foreign_class(value) for _, value in bound

@@ -23,8 +23,7 @@ _STRING_BODY = (
     r'"(?:""[^"\\]*(?:(?:\\.|"(?!""))[^"\\]*)*"""|[^"\\\n]*(?:\\.[^"\\\n]*)*")'
     r"|'(?:''[^'\\]*(?:(?:\\.|'(?!''))[^'\\]*)*'''|[^'\\\n]*(?:\\.[^'\\\n]*)*')"
 )
-# Every alternative begins with one of three characters, which is what makes the search fast.
-_BLANK = re.compile(rf"\#[^\n]*|{_STRING_BODY}", re.DOTALL)
+_STRING = re.compile(_STRING_BODY, re.DOTALL)
 _FSTRING_PREFIXES = ("f", "t", "fr", "rf", "tr", "rt")
 # The indentation is looked at first and then taken as a whole, so that no part of it is tried.
 _LINE_BODY = (
@@ -57,6 +56,9 @@ _SEPARATOR = re.compile(r"[,;=\n(){}\[\]]")
 # The annotation of a variable, if there is one: in a line of data, each colon would be the
 # beginning of one that goes on to the line's end.
 ANNOTATION = r"(?::[^=\n]{1,500})?"
+# Positions in one file for which it pays to know where all of its lines begin.
+_OFTEN = 50
+_SHORT_STRING = 8
 _MAX_NESTING = 200
 _MAX_BLOCKS = 100
 _FAR_RIGHT = re.compile(rf"\n[ \t]{{{_MAX_BLOCKS}}}")
@@ -68,7 +70,6 @@ _CASE = re.compile(r"^[ \t]*case\b", re.MULTILINE)
 _MAX_CODE = 500_000
 # The innermost code of an f-string's replacement fields.
 _FIELD = re.compile(r"\{([^{}]*)")
-_PLAIN_STRING = re.compile(_STRING_BODY, re.DOTALL)
 
 
 def normalise_newlines(source: str) -> str:
@@ -140,6 +141,9 @@ class Outline:
     blanks: list[tuple[int, int, str]] = field(default_factory=list)
     # Answers to (question, subject) that hold for the whole source, so that each is found once.
     answers: dict[tuple[str, str], bool] = field(default_factory=dict, repr=False)
+    # How many positions were asked for, and the last of them: its offset and line.
+    _asked: int = field(default=0, repr=False)
+    _last: tuple[int, int] = field(default=(0, 1), repr=False)
 
     @cached_property
     def _line_starts(self) -> list[int]:
@@ -148,6 +152,16 @@ class Outline:
 
     def position(self, offset: int) -> tuple[int, int]:
         """Return the 1-based line and column (in characters) of ``offset``."""
+        self._asked += 1
+        if self._asked < _OFTEN:
+            # For a few findings, to count lines is faster than to note where all of them begin.
+            known, line = self._last
+            if offset >= known:
+                line += self.source.count("\n", known, offset)
+            else:
+                line -= self.source.count("\n", offset, known)
+            self._last = offset, line
+            return line, offset - self.source.rfind("\n", 0, offset)
         line = bisect_right(self._line_starts, offset)
         return line, offset - self._line_starts[line - 1] + 1
 
@@ -167,6 +181,34 @@ class Outline:
         first = bisect_right(self._blank_starts, start) - 1
         after = bisect_left(self._blank_starts, end)
         return _blanked(self.source, self.blanks[max(0, first) : after], start, end)
+
+    def bare(self) -> str:
+        """Return the source without its comments, and with short strings.
+
+        It is as valid, or not, as the source is, and shorter to parse.
+        """
+        source, parts, last = self.source, list[str](), 0
+        for start, end, kind in self.blanks:
+            if kind == "comment":
+                parts.append(source[last : start + 1])
+            elif (
+                kind == "string"
+                and end - start > _SHORT_STRING
+                and not source[start - 1 : start].isalpha()
+                and source.find("\\", start, end) < 0
+            ):
+                # Not empty: two quotes beside a third would open another string.
+                parts.append(f"{source[last:start]}{source[start]}x{source[start]}")
+            else:
+                continue
+            last = end
+        parts.append(source[last:])
+        return "".join(parts)
+
+    def rest_of_line(self, start: int) -> str:
+        """Return ``code`` from ``start`` to the end of the line."""
+        end = self.source.find("\n", start)
+        return self.blanked(start, len(self.source) if end < 0 else end)
 
     def has(self, pattern: str) -> bool:
         """Tell whether ``pattern`` is found in the code; ``^`` and ``$`` match at lines.
@@ -334,7 +376,7 @@ def _is_deep(code: str) -> bool:
 
 def _has_deep_pattern(code: str) -> bool:
     """Tell whether a pattern of a ``case`` is nested so deeply that libcst would take seconds."""
-    for case in _CASE.finditer(code):
+    for case in _CASE.finditer(code) if "case" in code else ():
         depth, end = 0, case.end()
         for match in _BRACKETS.finditer(code, end):
             if depth <= 0 and "\n" in code[end : match.start()]:
@@ -385,7 +427,7 @@ def _fstring_end(source: str, quote_at: int) -> int:
     Quotes nested in a replacement field (PEP 701) do not end it; in a format spec they do not
     open a string.
     """
-    plain = _PLAIN_STRING.match(source, quote_at)
+    plain = _STRING.match(source, quote_at)
     if plain is not None and plain[0].count("{") == plain[0].count("}"):
         return plain.end()
     quote = source[quote_at : quote_at + 3]
@@ -418,7 +460,7 @@ def _fstring_end(source: str, quote_at: int) -> int:
                     fields.pop()
             at += 1
         elif not literal and char in "\"'":
-            nested = _PLAIN_STRING.match(source, at)
+            nested = _STRING.match(source, at)
             at = nested.end() if nested else at + 1
         else:
             if not literal:
@@ -452,6 +494,7 @@ def skim(source: str) -> Outline:
     outline.blanks = _blanks(source)
     lines = _lines(source, outline.blanks)
     open_: list[Definition] = []
+    widths: list[int] = []  # of their margins
     decorated: tuple[int, str] | None = None
     statements = outline.statements
     for match in lines:
@@ -468,12 +511,10 @@ def skim(source: str) -> Outline:
             if not margin and begin == start:
                 statements.append(start)
             word = "class" if match["definition"] == "class" else "def"
-            width = len(margin.expandtabs())
-            while open_ and (
-                open_[-1].statement != len(statements)
-                or len(open_[-1].margin.expandtabs()) >= width
-            ):
+            width = len(margin.expandtabs()) if "\t" in margin else len(margin)
+            while open_ and (open_[-1].statement != len(statements) or widths[-1] >= width):
                 open_.pop()
+                widths.pop()
             definition = Definition(
                 word,
                 match["name"],
@@ -486,6 +527,7 @@ def skim(source: str) -> Outline:
             )
             outline.definitions.append(definition)
             open_.append(definition)
+            widths.append(width)
             decorated = None
         else:
             if kind == "import":
@@ -497,25 +539,43 @@ def skim(source: str) -> Outline:
 
 
 def _blanks(source: str) -> list[tuple[int, int, str]]:
-    """Return (start, end, kind) of every comment, string and f-string, in order."""
+    """Return (start, end, kind) of every comment, string and f-string, in order.
+
+    Where the next of each sign stands is looked up: twice as fast as one pattern for all of them.
+    """
     found: list[tuple[int, int, str]] = []
-    at = 0
+    find, size, end = source.find, len(source), 0
+    sharp = single = double = -1
     while True:
-        for match in _BLANK.finditer(source, at):
-            start, end = match.span()
-            if source[start] == "#":
-                found.append((start, end, "comment"))
-                continue
-            prefix = start and source[start - 1].isalpha() and _fstring_prefix(source, start)
-            if not prefix:
-                found.append((start, end, "string"))
-                continue
-            at = _fstring_end(source, start)
-            found.append((start - prefix, at, "fstring"))
-            if at != end:
-                break
-        else:
+        # A sign that is nowhere stands at the end.
+        if sharp < end:
+            sharp = find("#", end)
+            sharp = size if sharp < 0 else sharp
+        if single < end:
+            single = find("'", end)
+            single = size if single < 0 else single
+        if double < end:
+            double = find('"', end)
+            double = size if double < 0 else double
+        if sharp < single and sharp < double:
+            end = find("\n", sharp)
+            end = size if end < 0 else end
+            found.append((sharp, end, "comment"))
+            continue
+        start = min(double, single)
+        if start == size:
             return found
+        match = _STRING.match(source, start)
+        if match is None:
+            end = start + 1  # a quote that opens nothing
+            continue
+        end = match.end()
+        prefix = start and source[start - 1].isalpha() and _fstring_prefix(source, start)
+        if prefix:
+            end = _fstring_end(source, start)
+            found.append((start - prefix, end, "fstring"))
+        else:
+            found.append((start, end, "string"))
 
 
 def _blanked(source: str, blanks: Sequence[tuple[int, int, str]], start: int, end: int) -> str:

@@ -573,7 +573,7 @@ class Ownership:
 
     def _is_weak(self, name: str, weak: frozenset[str], *, attribute: bool) -> bool:
         """Tell whether the module's ``name``, or an attribute of that name, is made by ``weak``."""
-        if "Weak" not in self.tree.outline.code:
+        if not self.tree.outline.mentions(("Weak",)):
             return False
         before = r"\." if attribute else r"^"
         makers = "|".join(sorted(path.removeprefix("weakref.") for path in weak))

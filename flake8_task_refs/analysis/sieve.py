@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import string
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from flake8_task_refs.options import Settings
 
@@ -28,21 +28,28 @@ _AGGREGATE_WORDS: Final = (
 )  # fmt: skip
 # All that speaks only in a file that mentions asyncio at all: the rest may be a loop's method.
 _ASYNCIO_WORDS: Final = (
-    "ensure_future", _CALLBACK, "gather", "wait_for", "shield", "run_coroutine_threadsafe",
-    *(f"{word}{after}" for word in ("Task", "wait") for after in ("(", " (", " as ")),
+    "gather", "wait_for", "wait(", _CALLBACK, "ensure_future", "run_coroutine_threadsafe", "shield",
+    "Task(", "wait (", "Task (",
 )  # fmt: skip
 _ASYNCIO_BYTES: Final = tuple(word.encode() for word in _ASYNCIO_WORDS)
+# What imports an aggregate by another name, if the file imports from asyncio.
+_FROM_ASYNCIO: Final = "from asyncio"
+_RENAMED_WORDS: Final = ("wait as ", "Task as ")
+_FROM_ASYNCIO_BYTES: Final = _FROM_ASYNCIO.encode()
+_RENAMED_BYTES: Final = tuple(word.encode() for word in _RENAMED_WORDS)
 _WORD_BYTES: Final = frozenset(
     letter.encode() for letter in f"_{string.ascii_letters}{string.digits}"
 )
 # `await asyncio.gather(...)` is the usual and the right use; it need not be parsed.
 _AWAITED: Final = ("await ", "await asyncio.")
 # What follows the module's name where it, or a part of it, gets another, or where one of its
-# functions is called.
-_ASYNCIO: Final = re.compile(
-    r"asyncio(?:(?:\.\w+)?[\s\\]+as\s+(?P<alias>\w+)"
+# functions is called or named.
+_AFTER_ASYNCIO: Final = re.compile(
+    r"(?:\.\w+)?[\s\\]+as\s+(?P<alias>\w+)"
     r"|(?P<given>)(?=[ \t]*(?:$|[#;]))"
-    rf"|\s*\.\s*(?:(?:tasks|futures)\s*\.\s*)?(?P<called>{'|'.join(_AGGREGATE_WORDS)})[\s\\]*\()",
+    r"|\s*\.\s*(?:(?:tasks|futures)\s*\.\s*)?"
+    rf"(?:(?P<called>{'|'.join(_AGGREGATE_WORDS)})[\s\\]*\("
+    rf"|(?P<named>{'|'.join(_AGGREGATE_WORDS)})\b)",
     re.MULTILINE,
 )
 _PART_ALIAS: Final = re.compile(r"\s+as\s+(\w+)")
@@ -60,10 +67,6 @@ _PARTS: Final = ("", "asyncio", *_SUBMODULES)
 NO_LOOPS: Final = ("self", "cls", "tg", "hass", "group", "task_group", "nursery")
 _LOOP_SOURCES: Final = ("loop", "Loop", "LOOP")
 # A creator that gets another name: `import create_task as spawn`, `spawn = asyncio.create_task`.
-_ALIASED: Final = re.compile(r"asyncio(?:\.\w+)?\s+as\b")
-_ATTRIBUTE: Final = re.compile(
-    rf"asyncio\s*\.\s*(?:(?:tasks|futures)\s*\.\s*)?(?:{'|'.join(_AGGREGATE_WORDS)})\b"
-)
 _RENAMED: Final = re.compile(r"\s+as\b|[ \t]*(?:$|[#,)\]])", re.MULTILINE)
 
 
@@ -90,6 +93,7 @@ def may_create_tasks(source: str | bytes, settings: Settings | None = None) -> b
             for word in _ASYNCIO_WORDS:
                 if word in source:
                     return True
+            return _FROM_ASYNCIO in source and any(word in source for word in _RENAMED_WORDS)
         return False
     for data in _creator_bytes(settings):
         at = source.find(data)
@@ -103,23 +107,35 @@ def may_create_tasks(source: str | bytes, settings: Settings | None = None) -> b
         for data in _ASYNCIO_BYTES:
             if data in source:
                 return True
+        return _FROM_ASYNCIO_BYTES in source and any(data in source for data in _RENAMED_BYTES)
     return False
 
 
-def mentions(source: str, settings: Settings) -> list[int]:
-    """Return where ``source`` may hold a creation site, as ascending offsets.
+class Mentions(NamedTuple):
+    """Where a source may hold a creation site, as ascending offsets.
+
+    ``may_rename`` tells whether it may give a creator or an aggregate another name.
+    """
+
+    offsets: list[int]
+    may_rename: bool
+
+
+def mentions(source: str, settings: Settings) -> Mentions:
+    """Return what ``source`` mentions.
 
     Comments and strings are not told apart here; the outline does that.
     """
     # Each look through the source counts: those that answer for few files come last.
     speaks_of_asyncio = "asyncio" in source
-    aliases, called = _of_asyncio(source) if speaks_of_asyncio else (set(), [])
+    aliases, called, may_rename = _of_asyncio(source) if speaks_of_asyncio else (set(), [], False)
     modules = aliases.union(_PARTS)
     found = []
     unclear = []
     for word in CREATOR_WORDS if speaks_of_asyncio else (_METHOD,):
         for at in word_offsets(source, word):
             base = _base(source, at)
+            may_rename = may_rename or _RENAMED.match(source, at + len(word)) is not None
             if base in modules or "loop" in base.lower():
                 found.append(at)
             elif base not in NO_LOOPS:
@@ -130,64 +146,58 @@ def mentions(source: str, settings: Settings) -> list[int]:
         found += word_offsets(source, path.rsplit(".", 1)[-1])
     if "TSK202" in settings.enabled_codes and may_create_tasks(source, settings):
         found += _calls(source, "cancel")
-    if aliases or "from asyncio" in source:
+    if aliases or _FROM_ASYNCIO in source:
         for word in _AGGREGATE_WORDS:
             for at in word_offsets(source, word):
                 end = at + len(word)
                 if _CALLED.match(source, end):
                     base = _base(source, at)
-                    known = base in modules if base else "from asyncio" in source
+                    known = base in modules if base else _FROM_ASYNCIO in source
                     if known and not source.endswith(_AWAITED, 0, at):
                         found.append(at)
-                elif _OTHER_NAME.match(source, end):
-                    found.append(at)
+                elif _RENAMED.match(source, end):
+                    may_rename = True
+                    if _OTHER_NAME.match(source, end):
+                        found.append(at)
     else:
         found += called
     if found or speaks_of_asyncio:
         found += _calls(source, _CALLBACK)
-    return sorted(set(found))
+    return Mentions(sorted(set(found)), may_rename)
 
 
-def _of_asyncio(source: str) -> tuple[set[str], list[int]]:
+def _of_asyncio(source: str) -> tuple[set[str], list[int], bool]:
     """Return what ``source`` calls the module asyncio, and where it calls ``asyncio.gather(``...
 
-    What is awaited where it is called is left out.
+    What is awaited where it is called is left out. Last comes whether such a function may get
+    another name.
     """
     aliases: set[str] = set()
     called: list[int] = []
-    for match in _ASYNCIO.finditer(source):
-        start, kind = match.start(), match.lastgroup
-        if _continues(source, start - 1):
+    may_rename = False
+    for start in word_offsets(source, "asyncio"):
+        match = _AFTER_ASYNCIO.match(source, start + len("asyncio"))
+        if match is None:
             continue
-        line = source.rfind("\n", 0, start) + 1
+        kind = match.lastgroup
         if kind == "alias":
-            if not _OTHER_AS.match(source, line, start):
+            if not _OTHER_AS.match(source, source.rfind("\n", 0, start) + 1, start):
                 aliases.add(match["alias"])
         elif kind == "given":
-            given = _GIVEN.search(source, line, start)
+            given = _GIVEN.search(source, source.rfind("\n", 0, start) + 1, start)
             if given:
                 aliases.add(given[1])
+        elif kind == "named":
+            may_rename = may_rename or _RENAMED.match(source, match.end()) is not None
         else:
             at = match.start("called")
             if not source.endswith(_AWAITED, 0, at):
                 called.append(at)
-    if "from asyncio" in source:
+    if _FROM_ASYNCIO in source:
         ends = (at for part in _SUBMODULES for at in _ends_of(source, part))
         given_names = (_PART_ALIAS.match(source, at) for at in ends)
         aliases.update(match[1] for match in given_names if match)
-    return aliases, called
-
-
-def may_rename(source: str) -> bool:
-    """Tell whether ``source`` may give a creator or an aggregate another name."""
-    found = (at for word in CREATOR_WORDS for at in _ends_of(source, word))
-    if any(_RENAMED.match(source, at) for at in found):
-        return True
-    if "from asyncio" in source or _ALIASED.search(source):
-        found = (at for word in _AGGREGATE_WORDS for at in _ends_of(source, word))
-    else:
-        found = (match.end() for match in _ATTRIBUTE.finditer(source))
-    return any(_RENAMED.match(source, at) for at in found)
+    return aliases, called, may_rename
 
 
 def _ends_of(source: str, word: str) -> Iterator[int]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.names import assigned_value
-from flake8_task_refs.analysis.sieve import NO_LOOPS, may_rename
+from flake8_task_refs.analysis.sieve import NO_LOOPS
 from flake8_task_refs.analysis.syntax import dotted_text, last_name
 
 if TYPE_CHECKING:
@@ -63,15 +63,19 @@ class CreationSite:
 class Sites:
     """Finds the creation sites of parsed regions. ``wrappers`` are the file's own spawners."""
 
-    def __init__(self, names: Names) -> None:
-        """Use ``names`` to tell asyncio's functions from the user's."""
+    def __init__(self, names: Names, *, may_rename: bool = True) -> None:
+        """Use ``names`` to tell asyncio's functions from the user's.
+
+        ``may_rename`` tells whether the file may give any of them another name.
+        """
         self.names = names
+        self._may_rename = may_rename
         self.wrappers: set[tuple[str, str]] = set()  # (defined_in its scope, its name)
 
     @cached_property
     def aliases(self) -> list[str]:
         """The module's own names for creators and aggregates: ``spawn`` of ``as spawn``."""
-        if not self.names.settings.task_factories and not may_rename(self.names.outline.source):
+        if not self.names.settings.task_factories and not self._may_rename:
             return []
         known = CREATORS | AGGREGATES | set(self.names.settings.task_factories)
         return [

@@ -61,7 +61,6 @@ _SIGNATURE_PART: Final = re.compile(r"->|[=!<>]=|[()\[\]{},:=]")
 # A value with one of these in it does more than to be there.
 _NOT_SPARED: Final = re.compile(rf":=|;|\b(?:lambda|await)\b|{STEERING.pattern}")
 WORD: Final = re.compile(r"\w+")
-_LAST_WORD: Final = re.compile(r"\w+\Z")
 # Characters.
 _WORTH_CUTTING: Final = 12
 _MAX_NAME: Final = 100
@@ -126,9 +125,11 @@ def parts_to_spare(code: str) -> list[Cut]:
 
 def _last_word(code: str, end: int) -> str:
     """Return the name that ends at ``end``, blanks passed over; ``""`` if none does."""
-    before = code[:end].rstrip()
-    match = _LAST_WORD.search(before, max(0, len(before) - _MAX_NAME))
-    return match[0] if match else ""
+    before = code[:end].rstrip()[-_MAX_NAME:]
+    start = len(before)
+    while start and (before[start - 1].isalnum() or before[start - 1] == "_"):
+        start -= 1
+    return before[start:]
 
 
 def names_beside(code: str, marks: list[int]) -> tuple[set[str], set[str]]:

@@ -58,7 +58,7 @@ def survey_source(source: str, settings: Settings | None = None) -> Survey:
 
 
 def _survey(text: str, settings: Settings) -> Survey:
-    offsets = mentions(text, settings) if may_create_tasks(text, settings) else []
+    offsets = mentions(text, settings).offsets if may_create_tasks(text, settings) else []
     others = groups.may_start(text) + _spawner_mentions(text, settings)
     if not offsets and not others:
         return Survey()

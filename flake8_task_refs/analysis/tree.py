@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.code import code_of
@@ -103,25 +103,40 @@ _DISPLAYS: Final = frozenset(
 _BODIES: Final = (syntax.FunctionDef, syntax.Lambda, syntax.ClassDef)
 
 
-# The walk's own table: (field, what a name does in it, whether it lies outside the new scope), in
-# the order in which they are put on a stack.
-_PLANS: dict[type[syntax.Node], tuple[tuple[str, int, bool], ...]] = {
-    # Their names are no variables of their own; `_note` takes them.
-    syntax.Import: (),
-    syntax.ImportFrom: (),
-}
+class _Plan(NamedTuple):
+    """What the walk does with the nodes of one class.
+
+    ``steps`` are (field, what a name does in it, whether it lies outside the new scope), in the
+    order in which they are put on a stack.
+    """
+
+    is_noted: bool
+    scope: str
+    passes_on: bool
+    steps: tuple[tuple[str, int, bool], ...]
 
 
-def _plan(cls: type[syntax.Node]) -> tuple[tuple[str, int, bool], ...]:
-    plan: list[tuple[str, int, bool]] = []
-    for name in reversed(child_fields(cls)):
-        does = _LOAD
-        if name in _TARGETS.get(cls, ()):
-            does = _WALRUS if cls is syntax.NamedExpr else _STORE
-        elif (cls, name) in _NOT_A_VARIABLE:
-            does = _NO_VARIABLE
-        plan.append((name, does, cls in _SCOPES and not _runs_inside(cls, name)))
-    return tuple(plan)
+class _Plans(dict[type[syntax.Node], _Plan]):
+    """The walk's own table: each class is looked at once."""
+
+    def __missing__(self, cls: type[syntax.Node]) -> _Plan:
+        steps: list[tuple[str, int, bool]] = []
+        # The names of an import are no variables of their own; `_note` takes them.
+        is_import = cls in (syntax.Import, syntax.ImportFrom)
+        for name in () if is_import else reversed(child_fields(cls)):
+            does = _LOAD
+            if name in _TARGETS.get(cls, ()):
+                does = _WALRUS if cls is syntax.NamedExpr else _STORE
+            elif (cls, name) in _NOT_A_VARIABLE:
+                does = _NO_VARIABLE
+            steps.append((name, does, cls in _SCOPES and not _runs_inside(cls, name)))
+        plan = self[cls] = _Plan(
+            cls in _NOTED, _SCOPES.get(cls, ""), cls in _TARGET_PARTS, tuple(steps)
+        )
+        return plan
+
+
+_PLANS: Final = _Plans()
 
 
 @dataclass(eq=False)
@@ -304,7 +319,6 @@ class Tree:
         self._calls: list[syntax.Call] = []
         # (new name, last name of what it is another name for) of assignments and imports
         self.renamings: list[tuple[str, str]] = []
-        self._names: list[syntax.Name] = []
         self._jumps: dict[syntax.Node, list[syntax.Node]] = {}
         self._blocks: dict[syntax.Node, list[tuple[syntax.Node, syntax.Node]]] = {}
         self._codes: dict[syntax.Node, str] = {}
@@ -327,21 +341,16 @@ class Tree:
 
     def _walk(self) -> None:
         root = self._new_scope("module", self.module, None)
-        parent, scope_of = self.parent, self.scope
-        plans = _PLANS
-        # (node, its parent, its scope, what a name does there, whether the skim sees its names)
-        stack: list[tuple[syntax.Node, syntax.Node | None, Scope, int, bool]] = [
-            (self.module, None, root, _LOAD, True)
-        ]
+        parent, scope_of, plans = self.parent, self.scope, _PLANS
+        # (node, its parent, its scope, what a name does there)
+        stack: list[tuple[syntax.Node, syntax.Node, Scope, int]]
+        stack = [(self.module, self.module, root, _LOAD)]
         pop, push = stack.pop, stack.append
         while stack:
-            node, holder, scope, role, visible = pop()
-            if holder is not None:
-                parent[node] = holder
+            node, holder, scope, role = pop()
+            parent[node] = holder
             scope_of[node] = scope
-            if type(node) is syntax.Name:
-                if visible:
-                    self._names.append(node)
+            if isinstance(node, syntax.Name):
                 if role == _LOAD:
                     scope.loads.setdefault(node.value, []).append(node)
                 elif role != _NO_VARIABLE:
@@ -349,29 +358,23 @@ class Tree:
                     target = scope.function if role == _WALRUS else scope
                     target.stores.setdefault(node.value, []).append(node)
                 continue
-            cls = type(node)
-            if cls in _NOTED:
+            is_noted, kind, passes_on, steps = plans[type(node)]
+            if is_noted:
                 self._note(node, scope)
-            plan = plans.get(cls)
-            if plan is None:
-                plan = plans[cls] = _plan(cls)
-            inner = scope
-            if cls in _SCOPES:
-                inner = self._new_scope(_SCOPES[cls], node, scope)
-            if cls in _UNSEEN:
-                visible = False
-            passed_on = role if cls in _TARGET_PARTS else _LOAD
-            for name, does, outside in plan:
+            inner = self._new_scope(kind, node, scope) if kind else scope
+            if not passes_on:
+                role = _LOAD
+            for name, does, outside in steps:
                 value = getattr(node, name)
                 if value is None:
                     continue
-                child_role = passed_on if does == _LOAD else does
-                child_scope = scope if outside else inner
+                there = scope if outside else inner
                 if type(value) is list:
                     for item in reversed(value):
-                        push((item, node, child_scope, child_role, visible))
+                        push((item, node, there, does or role))
                 else:
-                    push((value, node, child_scope, child_role, visible))
+                    push((value, node, there, does or role))
+        del parent[self.module]
 
     def _new_scope(self, kind: str, node: syntax.Node, outer: Scope | None) -> Scope:
         excerpt = self.excerpt
@@ -409,12 +412,10 @@ class Tree:
             self.renamings += [(at.value, known) for at in names if isinstance(at, syntax.Name)]
 
     def _take_names(self, node: syntax.Node, scope: Scope) -> None:
-        """Put the names of an import into the name order; they are no variables of their own."""
+        """Put the nodes of an import into the order; its names are no variables of their own."""
         for _, child in children(node):
             self.parent[child] = node
             self.scope[child] = scope
-            if isinstance(child, syntax.Name):
-                self._names.append(child)
             self._take_names(child, scope)
 
     def _note_import(self, node: syntax.Import | syntax.ImportFrom, scope: Scope) -> None:
@@ -580,7 +581,7 @@ class Tree:
         call = self._light_calls.get(node)
         if call is not None:
             # Before 3.12, CPython does not know where in an f-string it is.
-            if any(type(outer) in _UNSEEN for outer in self.ancestors(node)):
+            if self._is_unseen(node):
                 return self._exact(node)
             return self._placed(call.lineno, call.col_offset)
         offsets = self._offsets
@@ -608,6 +609,10 @@ class Tree:
             return self._exact(node)  # brackets of a comment
         return self.outline.position(self._source_offset(at))
 
+    def _is_unseen(self, node: syntax.Node) -> bool:
+        """Tell whether ``node`` stands in a string, where the skim does not see it."""
+        return any(type(outer) in _UNSEEN for outer in self.ancestors(node))
+
     def _source_offset(self, at: int) -> int:
         """Return where in the source the character at ``at`` of the text stands."""
         if self.excerpt is not None:
@@ -618,7 +623,9 @@ class Tree:
         """Match the tree's names with the text's words: both stand in source order."""
         found: dict[syntax.Node, int] = {}
         words = lexemes(self.text)
-        for node in self._names:
+        for node in self.order:
+            if not isinstance(node, syntax.Name) or self._is_unseen(node):
+                continue
             for offset, word in words:
                 if word == node.value:
                     found[node] = offset

@@ -7,7 +7,7 @@ import math
 import sys
 from collections import Counter, deque
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from flake8_task_refs.command_line import (
     EXIT_CLEAN,
@@ -20,6 +20,7 @@ from flake8_task_refs.command_line import (
     did_you_mean,
     gracefully,
     items_of,
+    leave,
     refuse_unknown_codes,
     tell_error,
 )
@@ -345,5 +346,10 @@ def _report(
     return EXIT_FOUND if check and (changed or declined) else EXIT_CLEAN
 
 
+def run() -> NoReturn:
+    """Run the command line, and end this process with its exit status."""
+    leave(main())
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

@@ -8,7 +8,7 @@ import shutil
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from flake8_task_refs.command_line import (
     EXIT_CLEAN,
@@ -19,6 +19,7 @@ from flake8_task_refs.command_line import (
     counted,
     gracefully,
     items_of,
+    leave,
     refuse_unknown_codes,
     tell_error,
 )
@@ -177,5 +178,10 @@ def _write(text: str, output: str | None, terminal: Terminal) -> bool:
     return True
 
 
+def run() -> NoReturn:
+    """Run the command line, and end this process with its exit status."""
+    leave(main())
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

@@ -7,7 +7,6 @@ aside) and the coroutine keep theirs. Line numbers are no part of it.
 from __future__ import annotations
 
 import ast
-import hashlib
 import io
 import os
 import re
@@ -49,6 +48,8 @@ class Identity:
     @property
     def fingerprint(self) -> str:
         """32 hexadecimal digits that stand for this identity in other tools' files."""
+        import hashlib  # noqa: PLC0415 (few formats need it, and it takes a while)
+
         spelled = "\0".join(map(str, astuple(self)))
         return hashlib.sha256(spelled.encode("utf-8", "backslashreplace")).hexdigest()[:32]
 

@@ -74,7 +74,7 @@ def _pieces(text: str) -> list[str]:
 def _parts(text: str) -> list[str]:
     """Return the functions of ``text`` that mention a task, each as a module of its own."""
     text = normalise_newlines(text)
-    offsets = mentions(text, Settings())
+    offsets = mentions(text, Settings()).offsets
     if not offsets:
         return []
     outline = skim(text)
