@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import posixpath
 import re
 import sys
 from itertools import islice
@@ -25,6 +26,7 @@ STDIN: Final = "-"
 # Files that keep several processes busy for longer than it takes to start them.
 MANY: Final = 1000
 _DEFAULT_STDIN_NAME: Final = "stdin"
+_PLAIN_NAME: Final = re.compile(r"[^/\\*?\[]*")
 _ENVIRONMENT: Final = "pyvenv.cfg"
 
 
@@ -69,7 +71,10 @@ class _Walk:
         self._given = {os.path.normpath(path) for path in paths}
         self._stdin_display_name = stdin_display_name
         self._is_wanted = _matcher(filename_patterns) if filename_patterns else _always
-        self._is_excluded = _matcher(exclude) if exclude else _never
+        self._excludes_name = _matcher(exclude) if exclude else _never
+        # No plain name, such as `.git`, is a path from the root.
+        of_paths = [p for p in exclude if not _PLAIN_NAME.fullmatch(p)]
+        self._excludes_path = _matcher(of_paths) if of_paths else _never
 
     def below(self, path: str) -> Iterator[Found]:
         """Yield (name, real path) of the files that ``path``, given by the user, stands for."""
@@ -85,13 +90,15 @@ class _Walk:
 
     def _leaves_out(self, path: str) -> bool:
         basename = os.path.basename(path)
-        return (basename not in {".", ".."} and self._is_excluded(basename)) or self._is_excluded(
-            os.path.abspath(path)
+        return bool(
+            (basename not in {".", ".."} and self._excludes_name(basename))
+            or self._excludes_path(os.path.abspath(path))
         )
 
     def _files(self, top: str) -> Iterator[Found]:
         """Yield the files below the directory ``top``. Links to directories are not followed."""
-        excluded, wanted = self._is_excluded, self._is_wanted
+        wanted, excludes_name = self._is_wanted, self._excludes_name
+        excludes_path = self._excludes_path
         # A name as flake8 builds it, its absolute form, and where it really is.
         stack = [(top, os.path.abspath(top), os.path.realpath(top))]
         while stack:
@@ -103,9 +110,13 @@ class _Walk:
             for name, entry in entries.items():
                 joined = root + name
                 if _is_directory(entry):
-                    if not (excluded(name) or excluded(absolute + name) or _is_link(entry)):
+                    if not (
+                        excludes_name(name) or excludes_path(absolute + name) or _is_link(entry)
+                    ):
                         stack.append((joined, absolute + name, real + name))
-                elif wanted(joined) and not excluded(name) and not excluded(absolute + name):
+                elif not (
+                    not wanted(joined) or excludes_name(name) or excludes_path(absolute + name)
+                ):
                     yield joined, os.path.realpath(joined) if _is_link(entry) else real + name
 
 
@@ -133,10 +144,12 @@ def _is_link(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _matcher(patterns: Sequence[str]) -> Callable[[str], bool]:
+def _matcher(patterns: Sequence[str]) -> Callable[[str], object]:
     """Return a test for paths that one of the shell ``patterns`` matches, as fnmatch matches."""
     together = re.compile("|".join(fnmatch.translate(os.path.normcase(p)) for p in patterns)).match
-    return lambda path: together(os.path.normcase(path)) is not None
+    if os.path is posixpath:
+        return together  # where a path's case is never changed
+    return lambda path: together(os.path.normcase(path))
 
 
 def _never(path: str) -> bool:

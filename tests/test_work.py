@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 from parses import note_parses
 from test_agreement import PROGRAMS, module
+from test_nodes import REAL_FILES
 
 from flake8_task_refs.analysis import check
 from flake8_task_refs.analysis.check import check_regions, check_source
 from flake8_task_refs.analysis.excerpt import Detail, Excerpt, RegionLines, Unseen
 from flake8_task_refs.analysis.outline import normalise_newlines, skim
-from flake8_task_refs.analysis.sieve import may_create_tasks
+from flake8_task_refs.analysis.sieve import may_create_tasks, mentions
 from flake8_task_refs.analysis.statement_text import parts_to_spare
 from flake8_task_refs.options import Settings
 
@@ -372,9 +373,31 @@ def test_what_may_matter_is_seen_wherever_it_stands(body: str, code: str | None)
         ("from asyncio import gather as together", "together(x())", "TSK003"),
         ("from asyncio import sleep, shield as sh", "sh(x())", "TSK003"),
         ("import asyncio", "asyncio.tasks.gather(x())", "TSK003"),
+        ("import asyncio", "asyncio . gather (x())", "TSK003"),
+        ("import asyncio", "asyncio.\\\n        gather(x())", "TSK003"),
+        ("import asyncio\naio =asyncio  # short", "aio.gather(x())", "TSK003"),
+        ("import asyncio.tasks as at", "at.gather(x())", "TSK003"),
+        ("import asyncio", "await asyncio.sleep(1); asyncio.gather(x())", "TSK003"),
     ],
 )
 def test_the_sieve_knows_every_name_of_asyncio(imports: str, call: str, code: str) -> None:
     source = f"{imports}\n\n\nasync def f(x):\n    {call}\n"
     assert may_create_tasks(source.encode())
+    assert may_create_tasks(source.replace("\n", "\r").encode())
     assert [finding.code for finding in check_source(source)] == [code]
+
+
+@pytest.mark.parametrize("path", REAL_FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_the_sieve_of_bytes_lets_pass_what_a_text_mentions(path: Path) -> None:
+    source = path.read_text("utf-8-sig")
+    mentioned = mentions(normalise_newlines(source), Settings())
+    assert may_create_tasks(path.read_bytes()) or not mentioned.offsets
+    assert may_create_tasks(source) or not mentioned.offsets
+
+
+@pytest.mark.parametrize(
+    "call", ["await asyncio.gather(x())", "await self.wait()", "hass.async_create_task(x())"]
+)
+def test_what_is_right_on_the_face_of_it_is_not_even_decoded(call: str) -> None:
+    source = f"import asyncio\n\n\nasync def f(self, x, hass):\n    {call}\n"
+    assert not may_create_tasks(source.encode())

@@ -31,12 +31,13 @@ _ASYNCIO_WORDS: Final = (
     "gather", "wait_for", "wait(", _CALLBACK, "ensure_future", "run_coroutine_threadsafe", "shield",
     "Task(", "wait (", "Task (",
 )  # fmt: skip
-_ASYNCIO_BYTES: Final = tuple(word.encode() for word in _ASYNCIO_WORDS)
+_CALLBACK_BYTES: Final = _CALLBACK.encode()
 # What imports an aggregate by another name, if the file imports from asyncio.
 _FROM_ASYNCIO: Final = "from asyncio"
 _RENAMED_WORDS: Final = ("wait as ", "Task as ")
 _FROM_ASYNCIO_BYTES: Final = _FROM_ASYNCIO.encode()
-_RENAMED_BYTES: Final = tuple(word.encode() for word in _RENAMED_WORDS)
+# Each word is looked for in full; `wait` alone would be found in each `await`.
+_AGGREGATE_BYTES: Final = tuple(word.encode() for word in (*_ASYNCIO_WORDS, *_RENAMED_WORDS))
 _WORD_BYTES: Final = frozenset(
     letter.encode() for letter in f"_{string.ascii_letters}{string.digits}"
 )
@@ -47,11 +48,22 @@ _AWAITED: Final = ("await ", "await asyncio.")
 _AFTER_ASYNCIO: Final = re.compile(
     r"(?:\.\w+)?[\s\\]+as\s+(?P<alias>\w+)"
     r"|(?P<given>)(?=[ \t]*(?:$|[#;]))"
-    r"|\s*\.\s*(?:(?:tasks|futures)\s*\.\s*)?"
+    r"|[\s\\]*\.[\s\\]*(?:(?:tasks|futures)\s*\.\s*)?"
     rf"(?:(?P<called>{'|'.join(_AGGREGATE_WORDS)})[\s\\]*\("
     rf"|(?P<named>{'|'.join(_AGGREGATE_WORDS)})\b)",
     re.MULTILINE,
 )
+# The same in bytes, and in fewer words: is it called without an await, or may it get another name?
+_USE_OF_ASYNCIO: Final = re.compile(
+    rb"(?P<alias>(?:\.\w+)?[\s\\]+as\b)|[ \t]*(?:$|[#;\r])"
+    rb"|[\s\\]*\.[\s\\]*(?:(?:tasks|futures)\s*\.\s*)?(?P<called>"
+    + "|".join(_AGGREGATE_WORDS).encode()
+    + rb")[\s\\]*\(",
+    re.MULTILINE,
+)
+_IS_GIVEN: Final = re.compile(rb"=[ \t]*\Z")
+_NEAR: Final = 20
+_AWAITED_BYTES: Final = tuple(text.encode() for text in _AWAITED)
 _PART_ALIAS: Final = re.compile(r"\s+as\s+(\w+)")
 # `except asyncio.TimeoutError as error` gives the module no name; `aio = asyncio` does.
 _OTHER_AS: Final = re.compile(r"[ \t]*(?:except|case|with|async)\b")
@@ -103,12 +115,33 @@ def may_create_tasks(source: str | bytes, settings: Settings | None = None) -> b
             if source[at - 1 : at] not in _WORD_BYTES and source[end : end + 1] not in _WORD_BYTES:
                 return True
             at = source.find(data, end)
-    if b"asyncio" in source:
-        for data in _ASYNCIO_BYTES:
-            if data in source:
+    if b"asyncio" not in source:
+        return False
+    if "TSK202" in settings.enabled_codes:
+        # It speaks of other tasks than those that the file makes.
+        return any(word in source for word in _AGGREGATE_BYTES)
+    return _may_use_asyncio(source)
+
+
+def _may_use_asyncio(source: bytes) -> bool:
+    """Tell whether a file that mentions asyncio, and no task creator, may hold anything else."""
+    if b"ensure_future" in source or _CALLBACK_BYTES in source:
+        return True
+    at = source.find(b"asyncio")
+    while at >= 0:
+        end = at + len(b"asyncio")
+        match = _USE_OF_ASYNCIO.match(source, end)
+        if match is not None:
+            called = match.start("called")
+            if called < 0:
+                # Does the module, or a part of it, get another name?
+                renames = match["alias"] or _IS_GIVEN.search(source, max(0, at - _NEAR), at)
+                if renames and any(word in source for word in _AGGREGATE_BYTES):
+                    return True
+            elif not source.endswith(_AWAITED_BYTES, 0, called):
                 return True
-        return _FROM_ASYNCIO_BYTES in source and any(data in source for data in _RENAMED_BYTES)
-    return False
+        at = source.find(b"asyncio", end)
+    return _FROM_ASYNCIO_BYTES in source and any(word in source for word in _AGGREGATE_BYTES)
 
 
 class Mentions(NamedTuple):
