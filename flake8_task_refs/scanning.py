@@ -136,23 +136,18 @@ def is_surely_text(data: bytes) -> bool:
     return data.isascii() and b"\0" not in data
 
 
-def scan_file(settings: Settings, item: tuple[str, tuple[str, ...]]) -> Scanned:
-    """Check one file; ``item`` is its name and the codes that may speak of it. Raises nothing."""
+def scan_quietly(settings: Settings, item: tuple[str, tuple[str, ...]]) -> Scanned | None:
+    """Check one file; ``item`` is its name and the codes that may speak of it. Raises nothing.
+
+    Returns None if there is nothing to tell of it: that is so for most files, and costs less on the
+    way from process to process.
+    """
     name, codes = item
     try:
         data = read_bytes(name)
     except FileError as error:
         return Scanned(name, error=str(error))
-    return scan_bytes(settings, name, data, codes)
-
-
-def scan_quietly(settings: Settings, item: tuple[str, tuple[str, ...]]) -> Scanned | None:
-    """Check one file as ``scan_file`` does; return None if there is nothing to tell of it.
-
-    That is so for most files, and costs less on the way from process to process.
-    """
-    scanned = scan_file(settings, item)
-    return scanned if scanned.findings or scanned.error else None
+    return _told(settings, name, data, codes)
 
 
 def named(
@@ -165,17 +160,23 @@ def named(
 
 def scan_bytes(settings: Settings, name: str, data: bytes, codes: tuple[str, ...]) -> Scanned:
     """Check ``data``, the content of the file ``name``, for ``codes``. Raises nothing."""
+    return _told(settings, name, data, codes) or Scanned(name)
+
+
+def _told(settings: Settings, name: str, data: bytes, codes: tuple[str, ...]) -> Scanned | None:
+    """Check ``data`` as ``scan_bytes`` does; None if there is nothing to tell."""
     # Most files end here, before anything is decoded.
     mentioned = may_create_tasks(data, settings)
     if not codes or (not mentioned and is_surely_text(data)):
-        return Scanned(name)
+        return None
     try:
         source = decode(data)
     except FileError as error:
         return Scanned(name, error=str(error))
     if not mentioned and source.encoding in _LIKE_ASCII:
-        return Scanned(name)
-    return scan_text(settings, name, source, codes)
+        return None
+    scanned = scan_text(settings, name, source, codes)
+    return scanned if scanned.findings or scanned.error else None
 
 
 def scan_text(settings: Settings, name: str, source: SourceText, codes: tuple[str, ...]) -> Scanned:
