@@ -22,6 +22,17 @@ _MAKES_GROUP: Final = rf"[\w.]*\b(?:{'|'.join(_GROUPS)})\("
 _STARTERS: Final = ("create_task", "start_soon")
 
 
+_GROUP_BYTES: Final = tuple(word.encode() for word in _GROUPS)
+_STARTER_BYTES: Final = tuple(word.encode() for word in _STARTERS)
+
+
+def may_hold_groups(data: bytes) -> bool:
+    """Tell whether a file may start a task in a group."""
+    return any(word in data for word in _STARTER_BYTES) and any(
+        word in data for word in _GROUP_BYTES
+    )
+
+
 def may_start(source: str) -> list[int]:
     """Return where ``source`` may start a task in a group, as offsets."""
     if not any(word in source for word in _GROUPS):

@@ -186,6 +186,10 @@ def _told(findings: tuple[Finding, ...], codes: tuple[str, ...]) -> tuple[Findin
 
 
 def _may_spawn(data: bytes, settings: Settings) -> bool:
-    """Tell whether a file mentions one of the managed spawners, which the rules pass over."""
+    """Tell whether a file mentions a group or a managed spawner, which the rules pass over."""
+    from flake8_task_refs.analysis.groups import may_hold_groups  # noqa: PLC0415
+
+    if may_hold_groups(data):
+        return True
     names = (glob.rpartition(".")[2] for glob in settings.managed_spawners)
     return any(name.encode() in data for name in names if name.isidentifier())

@@ -47,6 +47,15 @@ def rows(tasks: TaskMap) -> list[str]:
     ]
 
 
+def test_a_file_with_nothing_but_a_group_is_mapped(tmp_path: Path) -> None:
+    (tmp_path / "feed.py").write_text(
+        "import anyio\n\n\nasync def feed(work):\n"
+        "    async with anyio.create_task_group() as group:\n        group.start_soon(work)\n"
+    )
+    (file,) = task_map([str(tmp_path)], ["--isolated"]).files
+    assert [task.creator for task in file.tasks] == ["group.start_soon"]
+
+
 @pytest.mark.usefixtures("shop")
 def test_the_sample_is_told_as_it_is() -> None:
     assert (
