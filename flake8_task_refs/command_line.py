@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from flake8_task_refs.discovery import Found
     from flake8_task_refs.flake8_config import LintConfig
     from flake8_task_refs.reports.terminal import Terminal
+    from flake8_task_refs.scanning import Item
 
 EXIT_CLEAN: Final = 0
 EXIT_FOUND: Final = 1
@@ -125,13 +126,17 @@ def refuse_unknown_codes(parser: argparse.ArgumentParser, given: Iterable[str]) 
 def items_of(
     config: LintConfig,
     terminal: Terminal,
-    on_many: Callable[[Iterable[Found]], Iterable[Found]],
-) -> list[tuple[str, tuple[str, ...]]]:
+    start: Callable[[Iterable[Found], Sequence[Item]], Iterable[Found]],
+) -> list[Item]:
     """Return the files to read, and the codes that may speak of each.
 
-    ``on_many`` is that of ``discovery.find_files``.
+    ``start`` is that of ``processes.Crew``: it is called where there are many files.
     """
-    items = [(name, config.codes(name)) for name in config.files(on_many)]
+
+    def with_codes(names: Iterable[str]) -> list[Item]:
+        return [(name, config.codes(name)) for name in names]
+
+    items = with_codes(config.files(lambda first, rest: start(rest, with_codes(first))))
     if not items:
         paths = ", ".join(config.options.filenames) or "."
         terminal.tell(f"no file to read in {paths}: there is none, or it is excluded")

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # A file: its name, and where it really is.
 Found: TypeAlias = tuple[str, str]
+# Takes the names of the first files, and what finds the others; returns what yields these.
+OnMany: TypeAlias = "Callable[[Sequence[str], Iterable[Found]], Iterable[Found]]"
 
 STDIN: Final = "-"
 # Files that keep several processes busy for longer than it takes to start them.
@@ -36,20 +38,20 @@ def find_files(
     stdin_display_name: str,
     filename_patterns: Sequence[str],
     exclude: Sequence[str],
-    on_many: Callable[[Iterable[Found]], Iterable[Found]] | None = None,
+    on_many: OnMany | None = None,
 ) -> list[str]:
     """Return the names of the files to read, sorted; ``-`` stands for standard input.
 
     ``paths`` are files, directories or ``-``; without any, the current directory is meant.
     ``filename_patterns`` and ``exclude`` are flake8's, its paths absolute. ``on_many`` is called
-    once, as soon as it is clear that there are more than ``MANY`` files, with what finds the rest;
-    what it returns must yield the same.
+    once, as soon as it is clear that there are more than ``MANY`` files, with the names of those
+    and with what finds the rest; what it returns must yield the same as that.
     """
     walk = _Walk(paths, stdin_display_name, filename_patterns, exclude)
     found: Iterable[Found] = (pair for path in paths or ["."] for pair in walk.below(path))
     targets = dict(islice(found, MANY + 1))
     if on_many is not None and len(targets) > MANY:
-        found = on_many(found)
+        found = on_many(list(targets), found)
     targets.update(found)
     by_target: dict[str, str] = {}
     for name in sorted(targets):

@@ -31,9 +31,9 @@ from flake8_task_refs.rules import RULES
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Sequence
 
-    from flake8_task_refs.discovery import Found
+    from flake8_task_refs.discovery import OnMany
     from flake8_task_refs.options import Settings
 
 # Where the plugins live that we have flake8 load: ours, and Flake8-pyproject.
@@ -70,9 +70,7 @@ class LintConfig:
         given: int | None = self.options.max_line_length
         return given
 
-    def files(
-        self, on_many: Callable[[Iterable[Found]], Iterable[Found]] | None = None
-    ) -> list[str]:
+    def files(self, on_many: OnMany | None = None) -> list[str]:
         """Return the names of the files to read, sorted; ``-`` stands for standard input.
 
         A file that two names lead to is there once, by the first of them. ``on_many`` is that

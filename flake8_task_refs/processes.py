@@ -98,11 +98,14 @@ class Crew(Generic[_In, _Out]):
             self._pool.end()
             self._pool = None
 
-    def start(self, meanwhile: Iterable[_Thing] = ()) -> Iterable[_Thing]:
+    def start(
+        self, meanwhile: Iterable[_Thing] = (), first: Sequence[_In] = ()
+    ) -> Iterable[_Thing]:
         """Let the processes start and prepare already: there will be many items.
 
         ``meanwhile`` is how the caller finds them; what is returned yields the same, from a process
-        of its own where one can be made that knows what this one does.
+        of its own where one can be made that knows what this one does. The ``first`` items, which
+        are hashable, are worked on at once: most of them will be among those of ``each``.
         """
         if self._jobs > 1 and self._pool is None:
             # Without processes on this system, or no more of them, `each` does without as well.
@@ -114,6 +117,7 @@ class Crew(Generic[_In, _Out]):
                     prepare()
                     prepare = None
                 self._pool = _Pool(self._work, self._jobs, prepare)
+                self._pool.begin(first)
         return meanwhile
 
     def each(self, items: Sequence[_In]) -> Iterator[_Out]:
@@ -255,7 +259,8 @@ class _Pool(Generic[_In, _Out]):
         prepare: Callable[[], None] | None = None,
     ) -> None:
         self._work = work
-        self._items: Sequence[_In] = ()
+        self._items: list[_In] = []
+        self._begun: dict[_In, int] = {}  # items that are worked on before they are asked for
         self._waiting: deque[int] = deque()
         self._suspects: deque[int] = deque()
         self._results: dict[int, tuple[Any, str]] = {}
@@ -279,12 +284,27 @@ class _Pool(Generic[_In, _Out]):
             worker.process.join(max(0.0, until - time.monotonic()))
             worker.end()
 
+    def begin(self, items: Sequence[_In]) -> None:
+        """Let the workers begin with ``items``; some of which ``outcomes`` will be asked for."""
+        self._begun = {item: index for index, item in enumerate(items, len(self._items))}
+        self._waiting.extend(self._begun.values())
+        self._items += items
+        for worker in self._workers:
+            # Enough for as long as nobody listens to them.
+            self._feed(worker, 4 * _CHUNK)
+
     def outcomes(self, items: Sequence[_In]) -> Iterator[tuple[Any, str]]:
         """Yield (result, "") or (None, reason) for each of ``items``, in order."""
-        self._items = items
-        self._waiting.extend(range(len(items)))
+        indices: list[int] = []
+        for item in items:
+            begun = self._begun.pop(item, None) if self._begun else None
+            if begun is None:
+                begun = len(self._items)
+                self._items.append(item)
+                self._waiting.append(begun)
+            indices.append(begun)
         looked = time.monotonic()
-        for index in range(len(items)):
+        for index in indices:
             while index not in self._results:
                 for worker in self._workers:
                     self._feed(worker)
@@ -301,14 +321,14 @@ class _Pool(Generic[_In, _Out]):
                         self._kill(worker)
             yield self._results.pop(index)
 
-    def _feed(self, worker: _Worker) -> None:
-        """Give ``worker`` more to do before it has nothing left."""
+    def _feed(self, worker: _Worker, most: int = _CHUNK) -> None:
+        """Give ``worker`` up to ``most`` items more to do before it has nothing left."""
         if self._suspects and not worker.pending:
             worker.only = self._suspects.popleft()
             worker.give([worker.only], self._items)
         elif worker.only is None and self._waiting:
             # Less and less towards the end, so that none has much left when the others are done.
-            count = max(1, min(_CHUNK, len(self._waiting) // (len(self._workers) * 4)))
+            count = max(1, min(most, len(self._waiting) // (len(self._workers) * 4)))
             if len(worker.pending) <= count // 2:
                 worker.give([self._waiting.popleft() for _ in range(count)], self._items)
 

@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from flake8_task_refs.analysis.finding import SourceError
 from flake8_task_refs.analysis.sieve import may_create_tasks
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from flake8_task_refs.files import SourceText
     from flake8_task_refs.options import Settings
 
+# A file's name, and the codes that may speak of it.
+Item: TypeAlias = tuple[str, tuple[str, ...]]
 # Files that an executor may have, read and not yet answered for.
 _UNDER_WAY: Final = 256
 # Encodings in which a word of ASCII letters has its own bytes and no others.
@@ -59,16 +61,20 @@ def scan(
     config = load(options, paths)
     work = partial(scan_quietly, config.settings)
     with Crew(work, jobs or config.jobs, lost=unscanned, prepare=prepare) as crew:
-        names = config.files(crew.start if executor is None else None)
-        items = [(name, config.codes(name)) for name in names if name != STDIN]
+
+        def with_codes(names: Iterable[str]) -> list[Item]:
+            return [(name, config.codes(name)) for name in names if name != STDIN]
+
         if executor is None:
+            files = config.files(lambda first, rest: crew.start(rest, with_codes(first)))
+            items = with_codes(files)
             yield from named(items, crew.each(items))
         else:
-            yield from _scan_through(executor, config.settings, items)
+            yield from _scan_through(executor, config.settings, with_codes(config.files()))
 
 
 def _scan_through(
-    executor: Executor, settings: Settings, items: Iterable[tuple[str, tuple[str, ...]]]
+    executor: Executor, settings: Settings, items: Iterable[Item]
 ) -> Iterator[Scanned]:
     """Read files here and have them checked by ``executor``; yield in the order of ``items``."""
     waiting: deque[Scanned | Future[Scanned]] = deque()
@@ -109,7 +115,7 @@ def prepare() -> None:
     importlib.import_module("flake8_task_refs.analysis.verdict")
 
 
-def unscanned(item: tuple[str, tuple[str, ...]], reason: str) -> Scanned:
+def unscanned(item: Item, reason: str) -> Scanned:
     """Return the result for a file whose process did not live to tell one."""
     return Scanned(item[0], error=reason)
 
@@ -136,7 +142,7 @@ def is_surely_text(data: bytes) -> bool:
     return data.isascii() and b"\0" not in data
 
 
-def scan_quietly(settings: Settings, item: tuple[str, tuple[str, ...]]) -> Scanned | None:
+def scan_quietly(settings: Settings, item: Item) -> Scanned | None:
     """Check one file; ``item`` is its name and the codes that may speak of it. Raises nothing.
 
     Returns None if there is nothing to tell of it: that is so for most files, and costs less on the
@@ -150,9 +156,7 @@ def scan_quietly(settings: Settings, item: tuple[str, tuple[str, ...]]) -> Scann
     return _told(settings, name, data, codes)
 
 
-def named(
-    items: Iterable[tuple[str, tuple[str, ...]]], results: Iterable[Scanned | None]
-) -> Iterator[Scanned]:
+def named(items: Iterable[Item], results: Iterable[Scanned | None]) -> Iterator[Scanned]:
     """Yield the results of ``scan_quietly`` for ``items``, each with the name of its file."""
     for (name, _), scanned in zip(items, results, strict=True):
         yield scanned or Scanned(name)

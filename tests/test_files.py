@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import stat
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -310,6 +312,22 @@ def test_what_is_to_be_done_meanwhile_is_done_elsewhere(monkeypatch: pytest.Monk
     monkeypatch.setattr("flake8_task_refs.processes._send_all", lambda *_: os._exit(1))
     with Crew(_square, 2, prepare=print) as crew:
         assert list(crew.start(_processes())) == [os.getpid()] * 3
+    assert multiprocessing.active_children() == []
+
+
+def _kills_itself_at_7(number: int) -> int:
+    if number == 7:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no such signal")
+def test_what_is_begun_early_is_told_when_it_is_asked_for() -> None:
+    with Crew(_kills_itself_at_7, 2, lost=lambda number, _: -number) as crew:
+        crew.start(first=[30, 7, 3, 4, 99])  # nobody will ask for the last
+        time.sleep(0.1)
+        assert list(crew.each(range(40))) == [n if n != 7 else -7 for n in range(40)]
+        assert list(crew.each([1, 7])) == [1, -7]
     assert multiprocessing.active_children() == []
 
 

@@ -290,7 +290,8 @@ def _repair(arguments: argparse.Namespace, config: LintConfig, terminal: Termina
         return tell([_repair_stdin(job, config)])
     work = partial(repair_file, job)
     with Crew(work, config.jobs, lost=unrepaired, prepare=prepare) as crew:
-        items = items_of(config, terminal, crew.start)
+        # Nothing is repaired before it is known by which of its names a file goes.
+        items = items_of(config, terminal, lambda rest, _: crew.start(rest))
         return tell(terminal.watch(crew.each(items), len(items)))
 
 
