@@ -3,7 +3,7 @@
 Public functions: ``check_source`` (source text to findings), ``fix_source`` (source text to
 repaired text, under ``FixSettings``), ``scan`` (paths to findings) and ``task_map`` (paths to every
 task, with who holds it, who ends it and who hears its errors). They are imported on first use, so
-that flake8 can load the plugin without paying for libcst.
+that flake8 can load the plugin without paying for the analysis.
 """
 
 from __future__ import annotations

@@ -498,9 +498,14 @@ def skim(source: str) -> Outline:
     decorated: tuple[int, str] | None = None
     statements = outline.statements
     for match in lines:
-        start = match.start() + (match[0][0] == "\n")
+        start = match.start()
+        start += source[start] == "\n"
         kind = match.lastgroup
-        margin = match["indent"] or ""
+        if kind == "start":
+            statements.append(start)
+            decorated = None
+            continue
+        margin = match["indent"]
         if kind == "decorator":
             if decorated is None or decorated[1] != margin:
                 decorated = (start, margin)
@@ -530,8 +535,7 @@ def skim(source: str) -> Outline:
             widths.append(width)
             decorated = None
         else:
-            if kind == "import":
-                outline.imports.append(start + len(margin))
+            outline.imports.append(start + len(margin))
             if not margin:
                 statements.append(start)
             decorated = None
