@@ -14,6 +14,7 @@ from fixture_reader import Fixture, fixtures
 from parses import parsed_texts
 
 import flake8_task_refs
+from flake8_task_refs import fix_source
 from flake8_task_refs.analysis import check
 from flake8_task_refs.analysis.check import check_regions, check_source
 from flake8_task_refs.analysis.finding import SourceError
@@ -191,3 +192,9 @@ def test_findings_do_not_depend_on_unrelated_definitions() -> None:
     found = [(f.line + 4, f.column, f.message) for f in check_source(alone)]
     assert found == [(f.line, f.column, f.message) for f in check_source(more)]
     assert len(found) == 1
+
+
+def test_a_broken_file_for_micropython_is_passed_over_by_all() -> None:
+    source = "import asyncio\nfrom machine import Pin\nasyncio.create_task(blink(\n"
+    assert check_source(source) == []
+    assert fix_source(source).text == source
