@@ -262,6 +262,19 @@ def test_layout_and_comments_tell_the_rules_nothing(body: str) -> None:
     assert found == check_regions(source, settings, whole_file=True)
 
 
+@pytest.mark.parametrize(
+    ("text", "is_light"),
+    [
+        ("f()  # …, ½ and ²\n", True),
+        ("f('…', 'ü', ü)\n", True),
+        ("ﬁ()\n", False),
+        ("e\N{COMBINING ACUTE ACCENT}()\n", False),
+    ],
+)
+def test_only_a_name_in_unusual_letters_needs_libcst(text: str, is_light: bool) -> None:
+    assert Tree(skim(text), Region(0, len(text)), light=True).is_light == is_light
+
+
 def test_a_chain_too_long_for_the_translator_is_no_fault() -> None:
     source = f"import asyncio\nasyncio.create_task(f({' + '.join('a' * 990)}))\n"
     limit = sys.getrecursionlimit()

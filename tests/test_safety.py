@@ -190,6 +190,7 @@ def test_the_plugin_says_what_it_cannot_check(tmp_path: Path) -> None:
 
 UNREADABLE = {
     "null byte": (FAULT.encode() + b"x = '\0'\n", "not valid Python: "),
+    "null byte in a comment": (FAULT.encode() + b"# \0\n", "not valid Python: "),
     "invalid utf-8": (b"# \xe9\n" + FAULT.encode(), "cannot decode: "),
     "invalid utf-8 far below": (FAULT.encode() + b"\n" * 2000 + b"# \xe9\n", "cannot decode: "),
     "another encoding than the mark's": (

@@ -18,7 +18,7 @@ from test_nodes import REAL_FILES
 from flake8_task_refs.analysis import check
 from flake8_task_refs.analysis.check import check_regions, check_source
 from flake8_task_refs.analysis.excerpt import Detail, Excerpt, RegionLines, Unseen
-from flake8_task_refs.analysis.outline import normalise_newlines, skim
+from flake8_task_refs.analysis.outline import Outline, normalise_newlines, skim
 from flake8_task_refs.analysis.sieve import may_create_tasks, mentions
 from flake8_task_refs.analysis.statement_text import parts_to_spare
 from flake8_task_refs.options import Settings
@@ -31,6 +31,16 @@ import speed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+LOOP_OF_AN_ATTRIBUTE = """\
+import asyncio
+
+
+class A:
+    def f(self):
+        self._ioloop.create_task(work())
+
+
+"""
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 FUNCTION = """\
 import asyncio
@@ -303,6 +313,23 @@ def test_a_mere_use_binds_nothing(statement: str) -> None:
     excerpt(source, "create_task").shows_bindings("x")
 
 
+@pytest.mark.parametrize("separator", [", ", ", 'x', ", "\n"])
+def test_a_line_that_names_an_attribute_often_is_read_once(
+    separator: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = f"{LOOP_OF_AN_ATTRIBUTE}x = [{separator.join(['a._ioloop'] * 2_000)}]\n"
+    sizes: list[int] = []
+    blanked = Outline.blanked
+
+    def noted(self: Outline, start: int, end: int) -> str:
+        sizes.append(end - start)
+        return blanked(self, start, end)
+
+    monkeypatch.setattr(Outline, "blanked", noted)
+    check_source(source)
+    assert sum(sizes) < 10 * len(source)
+
+
 def test_no_other_plugin_is_imported_for_its_options() -> None:
     program = (
         "import sys; from flake8_task_refs.flake8_config import load; "
@@ -376,6 +403,8 @@ def test_what_may_matter_is_seen_wherever_it_stands(body: str, code: str | None)
         ("import asyncio", "asyncio . gather (x())", "TSK003"),
         ("import asyncio", "asyncio.\\\n        gather(x())", "TSK003"),
         ("import asyncio\naio =asyncio  # short", "aio.gather(x())", "TSK003"),
+        ("import asyncio\naio = " + " " * 40 + "asyncio", "aio.gather(x())", "TSK003"),
+        ("from asyncio import Task", "Task\\\n        (x())", "TSK001"),
         ("import asyncio.tasks as at", "at.gather(x())", "TSK003"),
         ("import asyncio", "await asyncio.sleep(1); asyncio.gather(x())", "TSK003"),
     ],

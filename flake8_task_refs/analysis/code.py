@@ -1,6 +1,7 @@
 """Nodes as Python code, for rules that look for words in it: one form, whatever the source's.
 
-Brackets that only group, comments and blank lines are not in the nodes, so they are not here.
+Brackets that only group, comments and blank lines are not in the nodes, so they are not here:
+``(a or b).c`` reads ``a or b.c``. It is to be searched, not to be run.
 """
 
 from __future__ import annotations

@@ -85,15 +85,15 @@ class Layout:
         while stack:
             at = stack.pop()
             order.append(at)
-            for name in _plan(type(at)).children:
+            for name in _recipe(type(at)).children:
                 value = getattr(at, name)
                 items = value if isinstance(value, (list, tuple)) else (value,)
                 stack += [item for item in items if _KNOWN[type(item)]]
         made: dict[int, syntax.Node] = {}
         for at in reversed(order):
-            plan = _plan(type(at))
-            node = made[id(at)] = plan.cls(
-                *[make(getattr(at, name), made) for name, make in plan.fields]
+            recipe = _recipe(type(at))
+            node = made[id(at)] = recipe.cls(
+                *[make(getattr(at, name), made) for name, make in recipe.fields]
             )
             self._originals[node] = at
         root = made[id(self.module)]
@@ -107,7 +107,7 @@ def positions(module: cst.Module) -> Mapping[cst.CSTNode, CodeRange]:
     return MetadataWrapper(module, unsafe_skip_copy=True).resolve(PositionProvider)
 
 
-class _Plan(NamedTuple):
+class _Recipe(NamedTuple):
     """How a node is made of one of libcst's."""
 
     cls: type[syntax.Node]
@@ -115,26 +115,26 @@ class _Plan(NamedTuple):
     fields: tuple[tuple[str, Callable[[Any, dict[int, syntax.Node]], object]], ...]
 
 
-_PLANS: Final[dict[type[cst.CSTNode], _Plan]] = {}
+_RECIPES: Final[dict[type[cst.CSTNode], _Recipe]] = {}
 
 
-def _plan(cls: type[cst.CSTNode]) -> _Plan:
-    known = _PLANS.get(cls)
+def _recipe(cls: type[cst.CSTNode]) -> _Recipe:
+    known = _RECIPES.get(cls)
     if known is None:
-        known = _PLANS[cls] = _new_plan(cls)
+        known = _RECIPES[cls] = _new_recipe(cls)
     return known
 
 
-def _new_plan(cls: type[cst.CSTNode]) -> _Plan:
+def _new_recipe(cls: type[cst.CSTNode]) -> _Recipe:
     ours = _ours(cls)
     if ours is None or not dataclasses.is_dataclass(ours):
         raise TypeError(f"unknown node {cls.__name__}")
     children = syntax.child_fields(ours)
     makers: list[tuple[str, Callable[[Any, dict[int, syntax.Node]], object]]] = [
-        (_OTHER_NAMES.get(name, name), _nodes if name in children else _SPECIAL.get(name, _as_is))
+        (_THEIR_FIELDS.get(name, name), _nodes if name in children else _SPECIAL.get(name, _as_is))
         for name in (item.name for item in dataclasses.fields(ours))
     ]
-    return _Plan(ours, children, tuple(makers))
+    return _Recipe(ours, children, tuple(makers))
 
 
 class _Known(dict[type[object], bool]):
@@ -150,7 +150,7 @@ _KNOWN: Final = _Known()
 
 def _ours(cls: type[object]) -> type[syntax.Node] | None:
     """Return the class of ours that has the name of ``cls``."""
-    name = _OTHER_CLASSES.get(cls.__name__, cls.__name__)
+    name = _OUR_CLASSES.get(cls.__name__, cls.__name__)
     found = getattr(syntax, name, None) if issubclass(cls, cst.CSTNode) else None
     return found if isinstance(found, type) and issubclass(found, syntax.Node) else None
 
@@ -181,8 +181,8 @@ def _count(value: Sequence[object], _: object) -> int:
     return len(value)
 
 
-_OTHER_CLASSES: Final = {"MatchList": "MatchSequence", "MatchTuple": "MatchSequence"}
-_OTHER_NAMES: Final = {"level": "relative"}
+_OUR_CLASSES: Final = {"MatchList": "MatchSequence", "MatchTuple": "MatchSequence"}
+_THEIR_FIELDS: Final = {"level": "relative"}
 _SPECIAL: Final[dict[str, Callable[[Any, dict[int, syntax.Node]], object]]] = {
     "operator": _operator,
     "asynchronous": _is_there,

@@ -50,11 +50,20 @@ def light_module(tree: ast.Module, text: str) -> tuple[syntax.Module, dict[synta
     Raises ``UntranslatableError`` for what is rarely seen (template strings, numbers of thousands
     of digits, letters that Unicode replaces by others in names), and ``RecursionError``.
     """
-    if not text.isascii() and not unicodedata.is_normalized("NFKC", text):
+    if not text.isascii() and not _has_normal_names(text):
         # CPython tells names in their normal form only.
         raise UntranslatableError("a name, or a string, in unusual letters")
     translator = _Translator(text)
     return syntax.Module(translator.statements(tree.body)), translator.calls
+
+
+def _has_normal_names(text: str) -> bool:
+    """Tell whether Unicode's normal form of all that may be in a name is the text's own."""
+    if unicodedata.is_normalized("NFKC", text):
+        return True
+    # An ellipsis in a comment is none of a name's letters.
+    strange = {char for char in text if not char.isascii() and not f"a{char}".isidentifier()}
+    return unicodedata.is_normalized("NFKC", text.translate(dict.fromkeys(map(ord, strange), " ")))
 
 
 def expression_of(code: str) -> syntax.BaseExpression:
@@ -463,7 +472,7 @@ class _Translator:
         )
 
     def boolean(self, node: ast.BoolOp) -> Any:
-        """Translate ``a and b and c``, which is two operations to libcst."""
+        """Translate ``a and b and c``, which is two operations here."""
         operator = _BOOLEAN[type(node.op)]
         found, *others = (self.expression(value) for value in node.values)
         for other in others:

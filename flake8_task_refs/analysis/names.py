@@ -287,19 +287,18 @@ class Names:
         if self._returns_loop(attribute):
             return True
         outline = self.outline
-        found = [
-            (at, outline.rest_of_line(at + len(attribute)))
-            for at in word_offsets(outline.source, attribute)
-            if outline.is_plain(at)
-        ]
-        bound = [
-            (match[1] or "", match[2])
-            for at, rest in found
-            if outline.source[at - 1 : at] == "." and (match := _BOUND.match(rest))
-        ]
+        bound: list[tuple[str, str]] = []
+        for at in word_offsets(outline.source, attribute):
+            if not outline.is_plain(at):
+                continue
+            line, begin = outline.line_of_code(at)
+            after = at - begin + len(attribute)
+            if _ANNOTATED_LOOP.match(line, after):
+                return True
+            match = _BOUND.match(line, after)
+            if match and outline.source[at - 1 : at] == ".":
+                bound.append((match[1] or "", match[2]))
         if any("AbstractEventLoop" in note or _LOOP_SOURCE.match(value) for note, value in bound):
-            return True
-        if any(_ANNOTATED_LOOP.match(rest) for _, rest in found):
             return True
         foreign = bound and all(
             _OTHER_LOOP.match(value) or _foreign_class(value) for _, value in bound

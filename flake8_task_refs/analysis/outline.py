@@ -1,7 +1,7 @@
 """A lexical skim of a module: where its statements, strings, comments and definitions lie.
 
 It costs a few regular-expression steps a line and needs no parser, so a large file can be cut
-into the few regions that mention a task before libcst sees any of it. The skim knows strings
+into the few regions that mention a task before a parser sees any of it. The skim knows strings
 (f-strings with their nested quotes too) and comments; where it is fooled by invalid code, the
 region does not parse, and the caller falls back to the whole file.
 """
@@ -63,6 +63,7 @@ _MAX_NESTING = 200
 _MAX_BLOCKS = 100
 _FAR_RIGHT = re.compile(rf"\n[ \t]{{{_MAX_BLOCKS}}}")
 _MAX_CHAIN = 1000
+# These hold for all texts, whoever parses them, so that linter and fixer refuse the same.
 # Each further level of a pattern takes libcst four times as long: eight take 0.2 seconds.
 _MAX_PATTERN = 8
 _CASE = re.compile(r"^[ \t]*case\b", re.MULTILINE)
@@ -77,6 +78,13 @@ def normalise_newlines(source: str) -> str:
     if "\r" not in source:
         return source
     return source.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _is_encodable(source: str) -> bool:
+    try:
+        return source.isascii() or bool(source.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 @dataclass(eq=False)
@@ -144,6 +152,7 @@ class Outline:
     # How many positions were asked for, and the last of them: its offset and line.
     _asked: int = field(default=0, repr=False)
     _last: tuple[int, int] = field(default=(0, 1), repr=False)
+    _line: tuple[int, str] = field(default=(0, ""), repr=False)  # the last line of code, its start
 
     @cached_property
     def _line_starts(self) -> list[int]:
@@ -188,6 +197,8 @@ class Outline:
         It is as valid, or not, as the source is, and shorter to parse.
         """
         source, parts, last = self.source, list[str](), 0
+        if "\0" in source or not _is_encodable(source):
+            return source  # what Python takes nowhere, not even in a comment
         for start, end, kind in self.blanks:
             if kind == "comment":
                 parts.append(source[last : start + 1])
@@ -205,10 +216,15 @@ class Outline:
         parts.append(source[last:])
         return "".join(parts)
 
-    def rest_of_line(self, start: int) -> str:
-        """Return ``code`` from ``start`` to the end of the line."""
-        end = self.source.find("\n", start)
-        return self.blanked(start, len(self.source) if end < 0 else end)
+    def line_of_code(self, offset: int) -> tuple[str, int]:
+        """Return the line of ``code`` that ``offset`` lies in, and where it begins."""
+        begin, line = self._line
+        if not begin <= offset <= begin + len(line):
+            begin = self.source.rfind("\n", 0, offset) + 1
+            end = self.source.find("\n", offset)
+            line = self.blanked(begin, len(self.source) if end < 0 else end)
+            self._line = begin, line
+        return line, begin
 
     def has(self, pattern: str) -> bool:
         """Tell whether ``pattern`` is found in the code; ``^`` and ``$`` match at lines.

@@ -58,7 +58,8 @@ def is_surely_python(text: str) -> bool:
 def syntax_error(text: str) -> SourceError | None:
     """Return what this Python cannot parse in ``text``, ``None`` if it can.
 
-    libcst takes the whole process down over brackets nested a thousand deep; Python allows 200.
+    It is asked before libcst is, which takes the whole process down over brackets nested a thousand
+    deep; Python allows 200.
     """
     if is_surely_python(text):
         return None

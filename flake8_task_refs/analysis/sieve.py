@@ -1,7 +1,7 @@
 """The first stage: can this source hold a finding at all? Standard library only.
 
-Two questions, the cheaper first. ``may_create_tasks`` looks for plain words in the undecoded
-bytes, which costs little more than reading them; ``mentions`` then finds the places in a source
+Two questions, the cheaper first. ``may_create_tasks`` looks for words in the undecoded bytes,
+which costs little more than reading them; ``mentions`` then finds the places in a source
 that passed. The words are those of RULES: the task creators, asyncio's aggregates, the
 done-callback, and what the settings add.
 """
@@ -26,18 +26,17 @@ _CALLBACK: Final = "add_done_callback"
 _AGGREGATE_WORDS: Final = (
     "Task", "gather", "shield", "run_coroutine_threadsafe", "wait", "wait_for",
 )  # fmt: skip
-# All that speaks only in a file that mentions asyncio at all: the rest may be a loop's method.
-_ASYNCIO_WORDS: Final = (
-    "gather", "wait_for", "wait(", _CALLBACK, "ensure_future", "run_coroutine_threadsafe", "shield",
-    "Task(", "wait (", "Task (",
-)  # fmt: skip
-_CALLBACK_BYTES: Final = _CALLBACK.encode()
-# What imports an aggregate by another name, if the file imports from asyncio.
+# What speaks only in a file that mentions asyncio at all: the rest may be a loop's method.
+_ASYNCIO_BYTES: Final = (b"ensure_future", _CALLBACK.encode())
+_AGGREGATE_BYTES: Final = tuple(word.encode() for word in _AGGREGATE_WORDS)
+# Of these, what a file calls that TSK202 reads: `wait` alone would be found in each `await`.
+_CALLED_BYTES: Final = tuple(
+    word + after
+    for word in _AGGREGATE_BYTES
+    for after in ((b"(", b" (") if word in (b"wait", b"Task") else (b"",))
+)
 _FROM_ASYNCIO: Final = "from asyncio"
-_RENAMED_WORDS: Final = ("wait as ", "Task as ")
 _FROM_ASYNCIO_BYTES: Final = _FROM_ASYNCIO.encode()
-# Each word is looked for in full; `wait` alone would be found in each `await`.
-_AGGREGATE_BYTES: Final = tuple(word.encode() for word in (*_ASYNCIO_WORDS, *_RENAMED_WORDS))
 _WORD_BYTES: Final = frozenset(
     letter.encode() for letter in f"_{string.ascii_letters}{string.digits}"
 )
@@ -53,7 +52,8 @@ _AFTER_ASYNCIO: Final = re.compile(
     rf"|(?P<named>{'|'.join(_AGGREGATE_WORDS)})\b)",
     re.MULTILINE,
 )
-# The same in bytes, and in fewer words: is it called without an await, or may it get another name?
+# The same in bytes, and less exactly: is it called without an await, or may it get another name?
+# What this lets pass, `mentions` looks at again; what it does not, nobody does.
 _USE_OF_ASYNCIO: Final = re.compile(
     rb"(?P<alias>(?:\.\w+)?[\s\\]+as\b)|[ \t]*(?:$|[#;\r])"
     rb"|[\s\\]*\.[\s\\]*(?:(?:tasks|futures)\s*\.\s*)?(?P<called>"
@@ -61,8 +61,6 @@ _USE_OF_ASYNCIO: Final = re.compile(
     + rb")[\s\\]*\(",
     re.MULTILINE,
 )
-_IS_GIVEN: Final = re.compile(rb"=[ \t]*\Z")
-_NEAR: Final = 20
 _AWAITED_BYTES: Final = tuple(text.encode() for text in _AWAITED)
 _PART_ALIAS: Final = re.compile(r"\s+as\s+(\w+)")
 # `except asyncio.TimeoutError as error` gives the module no name; `aio = asyncio` does.
@@ -83,30 +81,20 @@ _RENAMED: Final = re.compile(r"\s+as\b|[ \t]*(?:$|[#,)\]])", re.MULTILINE)
 
 
 @lru_cache(maxsize=32)
-def _creators(settings: Settings) -> tuple[str, ...]:
-    """Return the words that create a task in a file that need not mention asyncio."""
-    return (_METHOD, *(path.rsplit(".", 1)[-1] for path in settings.task_factories))
-
-
-@lru_cache(maxsize=32)
 def _creator_bytes(settings: Settings) -> tuple[bytes, ...]:
-    return tuple(word.encode() for word in _creators(settings))
+    """Return the words that create a task in a file that need not mention asyncio."""
+    return tuple(
+        word.encode()
+        for word in (_METHOD, *(path.rsplit(".", 1)[-1] for path in settings.task_factories))
+    )
 
 
 def may_create_tasks(source: str | bytes, settings: Settings | None = None) -> bool:
     """Tell whether ``source`` (text, or a file's bytes) mentions anything a rule speaks of."""
     settings = settings or Settings()
-    # Loops and no generator expressions: this is asked of every file there is.
     if isinstance(source, str):
-        for word in _creators(settings):
-            if word in source:
-                return True
-        if "asyncio" in source:
-            for word in _ASYNCIO_WORDS:
-                if word in source:
-                    return True
-            return _FROM_ASYNCIO in source and any(word in source for word in _RENAMED_WORDS)
-        return False
+        source = source.encode("utf-8", "surrogatepass")
+    # Loops and no generator expressions: this is asked of every file there is.
     for data in _creator_bytes(settings):
         at = source.find(data)
         while at >= 0:
@@ -119,14 +107,22 @@ def may_create_tasks(source: str | bytes, settings: Settings | None = None) -> b
         return False
     if "TSK202" in settings.enabled_codes:
         # It speaks of other tasks than those that the file makes.
-        return any(word in source for word in _AGGREGATE_BYTES)
+        return any(word in source for word in (*_ASYNCIO_BYTES, *_CALLED_BYTES))
     return _may_use_asyncio(source)
+
+
+def _is_given(source: bytes, at: int) -> bool:
+    """Tell whether an equals sign stands before ``at``, blanks passed over."""
+    while source[at - 1 : at] in (b" ", b"\t"):
+        at -= 1
+    return source[at - 1 : at] == b"="
 
 
 def _may_use_asyncio(source: bytes) -> bool:
     """Tell whether a file that mentions asyncio, and no task creator, may hold anything else."""
-    if b"ensure_future" in source or _CALLBACK_BYTES in source:
-        return True
+    for word in _ASYNCIO_BYTES:
+        if word in source:
+            return True
     at = source.find(b"asyncio")
     while at >= 0:
         end = at + len(b"asyncio")
@@ -135,8 +131,9 @@ def _may_use_asyncio(source: bytes) -> bool:
             called = match.start("called")
             if called < 0:
                 # Does the module, or a part of it, get another name?
-                renames = match["alias"] or _IS_GIVEN.search(source, max(0, at - _NEAR), at)
-                if renames and any(word in source for word in _AGGREGATE_BYTES):
+                if (match["alias"] or _is_given(source, at)) and any(
+                    word in source for word in _AGGREGATE_BYTES
+                ):
                     return True
             elif not source.endswith(_AWAITED_BYTES, 0, called):
                 return True

@@ -1,6 +1,6 @@
 """Where each node of a tree begins and ends in the source, found only for what is asked about.
 
-libcst's trees hold no positions, and to compute those of a whole file takes three times as long
+libcst's nodes hold no positions, and to compute those of a whole file takes three times as long
 as its parse. Python's own parser tells in a tenth of that where statements stand; the nodes in
 one statement get their places when somebody asks for the first of them, by writing out that
 statement alone.

@@ -1,10 +1,11 @@
 """The nodes that the rules see: what a text says, without its layout.
 
-They have the names, fields and shapes of libcst's nodes, which CONTRIBUTING and libcst's own
-reference explain; but blanks, brackets and comments are none of their business, an operator is
-its text, and an absent part is None. ``from_python`` makes them of CPython's tree, which takes a
-tenth of the time that libcst does; ``from_libcst`` of libcst's, where somebody has to know the
-layout, or what CPython of this version cannot read. Either way, the rules see the same.
+They have the names and shapes of libcst's nodes, whose reference explains them; but blanks,
+brackets and comments are none of their business, an operator is its text, and an absent part is
+None. ``from_python`` makes them of CPython's tree, which takes a tenth of the time that libcst
+does; ``from_libcst`` of libcst's, where somebody has to know the layout, or what CPython of this
+version cannot read. Either way they are the same, but for strings: how one is written, and that
+several in a row are several, only libcst tells, and no rule may ask.
 """
 
 from __future__ import annotations

@@ -103,7 +103,7 @@ _DISPLAYS: Final = frozenset(
 _BODIES: Final = (syntax.FunctionDef, syntax.Lambda, syntax.ClassDef)
 
 
-class _Plan(NamedTuple):
+class _Visit(NamedTuple):
     """What the walk does with the nodes of one class.
 
     ``steps`` are (field, what a name does in it, whether it lies outside the new scope), in the
@@ -116,10 +116,10 @@ class _Plan(NamedTuple):
     steps: tuple[tuple[str, int, bool], ...]
 
 
-class _Plans(dict[type[syntax.Node], _Plan]):
+class _Visits(dict[type[syntax.Node], _Visit]):
     """The walk's own table: each class is looked at once."""
 
-    def __missing__(self, cls: type[syntax.Node]) -> _Plan:
+    def __missing__(self, cls: type[syntax.Node]) -> _Visit:
         steps: list[tuple[str, int, bool]] = []
         # The names of an import are no variables of their own; `_note` takes them.
         is_import = cls in (syntax.Import, syntax.ImportFrom)
@@ -130,13 +130,13 @@ class _Plans(dict[type[syntax.Node], _Plan]):
             elif (cls, name) in _NOT_A_VARIABLE:
                 does = _NO_VARIABLE
             steps.append((name, does, cls in _SCOPES and not _runs_inside(cls, name)))
-        plan = self[cls] = _Plan(
+        visit = self[cls] = _Visit(
             cls in _NOTED, _SCOPES.get(cls, ""), cls in _TARGET_PARTS, tuple(steps)
         )
-        return plan
+        return visit
 
 
-_PLANS: Final = _Plans()
+_VISITS: Final = _Visits()
 
 
 @dataclass(eq=False)
@@ -341,7 +341,7 @@ class Tree:
 
     def _walk(self) -> None:
         root = self._new_scope("module", self.module, None)
-        parent, scope_of, plans = self.parent, self.scope, _PLANS
+        parent, scope_of, visits = self.parent, self.scope, _VISITS
         # (node, its parent, its scope, what a name does there)
         stack: list[tuple[syntax.Node, syntax.Node, Scope, int]]
         stack = [(self.module, self.module, root, _LOAD)]
@@ -358,7 +358,7 @@ class Tree:
                     target = scope.function if role == _WALRUS else scope
                     target.stores.setdefault(node.value, []).append(node)
                 continue
-            is_noted, kind, passes_on, steps = plans[type(node)]
+            is_noted, kind, passes_on, steps = visits[type(node)]
             if is_noted:
                 self._note(node, scope)
             inner = self._new_scope(kind, node, scope) if kind else scope
