@@ -157,6 +157,7 @@ class Module:
         self.outline = skim(text)
         self.names = Names(self.outline, settings)
         self.sites = Sites(self.names, may_rename=may_rename)
+        self._is_one = whole_file  # somebody asked for all of the file as one region
         self._whole = Region(0, len(text)) if whole_file else None
         self._in_excerpts = True
         self._marks: dict[Region, set[int]] = {}
@@ -290,6 +291,10 @@ class Module:
         from flake8_task_refs.analysis.tree import Tree  # noqa: PLC0415
 
         if region is self._whole:
+            if self._in_excerpts and not self._is_one:
+                # The skim was fooled: nothing but that speaks for libcst's parser.
+                with contextlib.suppress(SourceError):
+                    return Tree(self.outline, region, light=True)
             return Tree(self.outline, region)
         detail = self._details.get(region, Detail())
         if self._in_excerpts and not detail.everything:
@@ -308,7 +313,7 @@ class Module:
         try:
             return Tree(self.outline, region, light=self._in_excerpts)
         except SourceError:
-            # The skim was fooled, or the file is not Python: the whole file tells which.
+            # The skim was fooled, or the file is not Python, or of a newer one: all of it tells.
             self._whole = Region(0, len(self.outline.source))
             return self._tree(self._whole)
 

@@ -257,10 +257,19 @@ def last_small(body: syntax.BaseSuite) -> syntax.Node:
 
 
 def _light(text: str) -> tuple[syntax.Module, dict[syntax.Node, ast.Call]] | None:
-    """Have CPython read ``text``; None if it cannot, or if it reads what is rare."""
+    """Have CPython read ``text``; None if what it reads is rare.
+
+    Raises ``SourceError`` if it cannot read it.
+    """
     try:
-        return light_module(python_tree(text), text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        tree = python_tree(text)
+    except SyntaxError as error:
+        raise SourceError(error.msg, error.lineno or 0, error.offset or 0) from None
+    except (ValueError, RecursionError, MemoryError):
+        return None
+    try:
+        return light_module(tree, text)
+    except (ValueError, RecursionError, MemoryError):
         return None
 
 
@@ -273,7 +282,10 @@ def _layout(text: str) -> Layout:
 
 def _plain(code: str) -> str:
     """Return ``code`` as a light tree would say it: every kind of tree says the same of a node."""
-    light = _light(code)
+    try:
+        light = _light(code)
+    except SourceError:
+        light = None
     return code if light is None else code_of(light[0]).rstrip("\n")
 
 
@@ -295,8 +307,9 @@ class Tree:
     ) -> None:
         """Parse ``region`` of ``outline``'s source. Raises ``SourceError`` if it does not parse.
 
-        A ``light`` tree is made ten times as fast, but its nodes know nothing of their layout:
-        where brackets, blanks and comments are, and how a string is written.
+        A ``light`` tree, which CPython's parser has to be able to read, is made ten times as fast,
+        but its nodes know nothing of their layout: where brackets, blanks and comments are, and how
+        a string is written.
         """
         self.outline = outline
         self.region = region
