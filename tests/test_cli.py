@@ -346,9 +346,12 @@ def test_an_interrupt_ends_it_with_every_file_whole(tmp_path: Path, jobs: str) -
     for number in range(400):
         (tmp_path / f"a{number}.py").write_text(LIFESPAN)
     command = [sys.executable, "-m", "flake8_task_refs.fix", "--isolated", "-j", jobs]
+    # A program that a shell runs in the background inherits that it is not to be interrupted.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     program = subprocess.Popen(
         command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
+    signal.signal(signal.SIGINT, before)
     assert program.stderr is not None
     # By then, other processes have taken over, if there may be others.
     for _ in range(100):
