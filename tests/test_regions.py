@@ -198,3 +198,9 @@ def test_a_broken_file_for_micropython_is_passed_over_by_all() -> None:
     source = "import asyncio\nfrom machine import Pin\nasyncio.create_task(blink(\n"
     assert check_source(source) == []
     assert fix_source(source).text == source
+
+
+@pytest.mark.parametrize("word", ["flake8", "FLAKE8", "fla\N{KELVIN SIGN}e8"])
+def test_noqa_of_the_file_is_read_as_flake8_reads_it(word: str) -> None:
+    assert check_source("import asyncio\nasyncio.create_task(work())\n")
+    assert not check_source(f"# {word}: NoQA\nimport asyncio\nasyncio.create_task(work())\n")
