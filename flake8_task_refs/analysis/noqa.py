@@ -25,7 +25,7 @@ def unsilenced(findings: list[Finding], source: str) -> list[Finding]:
     """
     if not findings:
         return []
-    # In bytes, this is ten times as fast.
+    # In bytes, where letters beyond ASCII are left alone, this is faster.
     lowered = source.encode("utf-8", "surrogatepass").lower()
     if b"noqa" not in lowered:
         return findings
