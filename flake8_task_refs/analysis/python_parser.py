@@ -41,8 +41,8 @@ def python_tree(text: str) -> ast.Module:
 def is_surely_python(text: str) -> bool:
     """Tell whether this Python can parse ``text``; if not, ``syntax_error`` has the last word.
 
-    It takes less than half the time of a tree: after the parse, and before anything else, Python looks
-    for the features that are imported from the future, and stops at one that there is not.
+    It takes less than half the time of a tree: after the parse, and before anything else, Python
+    looks for the features that are imported from the future, and stops at one that there is not.
     """
     try:
         with _undisturbed():
