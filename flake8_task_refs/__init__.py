@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from flake8_task_refs.analysis.check import check_source
     from flake8_task_refs.analysis.finding import Finding, SourceError
     from flake8_task_refs.fix.engine import Declined, FixResult, FixSettings, fix_source
-    from flake8_task_refs.flake8_config import ConfigError
     from flake8_task_refs.map.inventory import TaskMap, task_map
     from flake8_task_refs.options import Settings
     from flake8_task_refs.scanning import Scanned, scan
+    from flake8_task_refs.worklist import ConfigError
 
 __all__ = [
     "ConfigError",
@@ -49,7 +49,7 @@ __all__ = [
 ]
 
 _DEFINED_IN = {
-    "ConfigError": "flake8_task_refs.flake8_config",
+    "ConfigError": "flake8_task_refs.worklist",
     "Declined": "flake8_task_refs.fix.engine",
     "Finding": "flake8_task_refs.analysis.finding",
     "FixResult": "flake8_task_refs.fix.engine",

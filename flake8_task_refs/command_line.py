@@ -5,25 +5,20 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from difflib import get_close_matches
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from flake8_task_refs import __version__
+from flake8_task_refs.discovery import STDIN
 from flake8_task_refs.options import OPTIONS
 from flake8_task_refs.processes import WorkerLostError
-from flake8_task_refs.reports.baseline import BaselineError
 from flake8_task_refs.rules import BY_CODE, PREFIX, RULES
-from flake8_task_refs.scanning import internal_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from flake8_task_refs.discovery import Found
-    from flake8_task_refs.flake8_config import LintConfig
     from flake8_task_refs.reports.terminal import Terminal
-    from flake8_task_refs.scanning import Item
+    from flake8_task_refs.worklist import Item, Worklist
 
 EXIT_CLEAN: Final = 0
 EXIT_FOUND: Final = 1
@@ -51,6 +46,10 @@ _FLAKE8_OPTIONS: Final = (
 )
 
 
+class UsageError(ValueError):
+    """Wrong usage that shows only at work. The text is one line."""
+
+
 class _Forward(argparse.Action):
     """Collect an option for flake8's own parser, which knows what its value means."""
 
@@ -65,6 +64,19 @@ class _Forward(argparse.Action):
         flag = self.option_strings[-1]
         given = [*namespace.flake8, flag if self.nargs == 0 else f"{flag}={values}"]
         namespace.flake8 = given
+
+
+class _Version(argparse.Action):
+    """Print the versions of what runs here, and end."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        import platform  # noqa: PLC0415 (rarely asked for)
+        from importlib.metadata import version  # noqa: PLC0415
+
+        libraries = ", ".join(f"{name} {version(name)}" for name in ("flake8", "libcst"))
+        python = f"{platform.python_implementation()} {platform.python_version()}"
+        sys.stdout.write(f"flake8-task-refs {__version__} ({libraries}, {python})\n")
+        parser.exit()
 
 
 class Parser(argparse.ArgumentParser):
@@ -82,6 +94,8 @@ class Parser(argparse.ArgumentParser):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return a question for the end of an error message, ``""`` if nothing is like ``word``."""
+    from difflib import get_close_matches  # noqa: PLC0415
+
     near = get_close_matches(word, known, n=1)
     return f" (did you mean {near[0]}?)" if near and near[0] != word else ""
 
@@ -92,7 +106,9 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
     What is given of them is collected in ``flake8``, for ``flake8_config.load``.
     """
     parser.set_defaults(flake8=[])
-    parser.add_argument("--version", action="version", version=_version())
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, help="show the versions of what runs and end"
+    )
     group = parser.add_argument_group("options of the rules (flake8 reads them, too)")
     for option in OPTIONS:
         nargs = {"nargs": 0} if option.kind == "flag" else {"metavar": option.kind.upper()}
@@ -102,14 +118,6 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
         names = ("-j", flag) if flag == "--jobs" else (flag,)
         nargs = {"metavar": metavar} if metavar else {"nargs": 0}
         group.add_argument(*names, action=_Forward, dest="flake8", help=text, **nargs)
-
-
-def _version() -> str:
-    import platform  # noqa: PLC0415 (rarely asked for)
-
-    libraries = ", ".join(f"{name} {version(name)}" for name in ("flake8", "libcst"))
-    python = f"{platform.python_implementation()} {platform.python_version()}"
-    return f"flake8-task-refs {__version__} ({libraries}, {python})"
 
 
 def refuse_unknown_codes(parser: argparse.ArgumentParser, given: Iterable[str]) -> None:
@@ -124,25 +132,21 @@ def refuse_unknown_codes(parser: argparse.ArgumentParser, given: Iterable[str]) 
 
 
 def items_of(
-    config: LintConfig,
-    terminal: Terminal,
-    start: Callable[[Iterable[Found], Sequence[Item]], Iterable[Found]],
+    worklist: Worklist, terminal: Terminal, many: Callable[[list[Item]], None] | None = None
 ) -> list[Item]:
-    """Return the files to read, and the codes that may speak of each.
-
-    ``start`` is that of ``processes.Crew``: it is called where there are many files.
-    """
-
-    def with_codes(names: Iterable[str]) -> list[Item]:
-        return [(name, config.codes(name)) for name in names]
-
-    items = with_codes(config.files(lambda first, rest: start(rest, with_codes(first))))
+    """Return what ``worklist.items(many)`` does; tell if that leaves nothing to do."""
+    items = worklist.items(many)
     if not items:
-        paths = ", ".join(config.options.filenames) or "."
+        paths = ", ".join(worklist.paths) or "."
         terminal.tell(f"no file to read in {paths}: there is none, or it is excluded")
     elif not any(codes for _, codes in items):
         terminal.tell(f"no {PREFIX} code is selected for any of these files")
     return items
+
+
+def stdin_codes(worklist: Worklist) -> tuple[str, ...]:
+    """Return the codes that may speak of standard input; none if it is excluded."""
+    return next((codes for name, codes in worklist.items() if name == STDIN), ())
 
 
 def gracefully(work: Callable[[], int], terminal: Terminal) -> int:
@@ -162,9 +166,11 @@ def gracefully(work: Callable[[], int], terminal: Terminal) -> int:
             terminal.tell(f"error: cannot write the output: {error.strerror}", "red")
         # Else, whoever read our output has enough of it.
         return EXIT_ERROR
-    except BaselineError:
-        raise  # wrong usage, which the parser tells of
+    except UsageError:
+        raise  # the parser tells of it
     except Exception as error:  # noqa: BLE001 (a traceback helps no user)
+        from flake8_task_refs.scanning import internal_error  # noqa: PLC0415
+
         terminal.tell(f"error: {internal_error(error)}", "red")
         return EXIT_ERROR
 

@@ -17,18 +17,17 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 # A file: its name, and where it really is.
-Found: TypeAlias = tuple[str, str]
-# Takes the names of the first files, and what finds the others; returns what yields these.
-OnMany: TypeAlias = "Callable[[Sequence[str], Iterable[Found]], Iterable[Found]]"
+_Found: TypeAlias = tuple[str, str]
 
 STDIN: Final = "-"
 # Files that keep several processes busy for longer than it takes to start them.
 MANY: Final = 1000
 _DEFAULT_STDIN_NAME: Final = "stdin"
 _PLAIN_NAME: Final = re.compile(r"[^/\\*?\[]*")
+_SPECIAL: Final = re.compile(r"[*?\[]")
 _ENVIRONMENT: Final = "pyvenv.cfg"
 
 
@@ -38,25 +37,23 @@ def find_files(
     stdin_display_name: str,
     filename_patterns: Sequence[str],
     exclude: Sequence[str],
-    on_many: OnMany | None = None,
-) -> list[str]:
-    """Return the names of the files to read, sorted; ``-`` stands for standard input.
+) -> Iterator[tuple[list[str], bool]]:
+    """Yield the names of the files to read, sorted, and True; ``-`` stands for standard input.
 
-    ``paths`` are files, directories or ``-``; without any, the current directory is meant.
-    ``filename_patterns`` and ``exclude`` are flake8's, its paths absolute. ``on_many`` is called
-    once, as soon as it is clear that there are more than ``MANY`` files, with the names of those
-    and with what finds the rest; what it returns must yield the same as that.
+    If there are more than ``MANY``, yield the names of the first of them before, and False, as soon
+    as that is clear. ``paths`` are files, directories or ``-``; without any, the current directory
+    is meant. ``filename_patterns`` and ``exclude`` are flake8's, its paths absolute.
     """
     walk = _Walk(paths, stdin_display_name, filename_patterns, exclude)
-    found: Iterable[Found] = (pair for path in paths or ["."] for pair in walk.below(path))
+    found = (pair for path in paths or ["."] for pair in walk.below(path))
     targets = dict(islice(found, MANY + 1))
-    if on_many is not None and len(targets) > MANY:
-        found = on_many(list(targets), found)
-    targets.update(found)
+    if len(targets) > MANY:
+        yield list(targets), False
+        targets.update(found)
     by_target: dict[str, str] = {}
     for name in sorted(targets):
         by_target.setdefault(targets[name], name)
-    return list(by_target.values())
+    yield list(by_target.values()), True
 
 
 class _Walk:
@@ -78,7 +75,7 @@ class _Walk:
         of_paths = [p for p in exclude if not _PLAIN_NAME.fullmatch(p)]
         self._excludes_path = _matcher(of_paths) if of_paths else _never
 
-    def below(self, path: str) -> Iterator[Found]:
+    def below(self, path: str) -> Iterator[_Found]:
         """Yield (name, real path) of the files that ``path``, given by the user, stands for."""
         if path == STDIN:
             name = self._stdin_display_name
@@ -97,7 +94,7 @@ class _Walk:
             or self._excludes_path(os.path.abspath(path))
         )
 
-    def _files(self, top: str) -> Iterator[Found]:
+    def _files(self, top: str) -> Iterator[_Found]:
         """Yield the files below the directory ``top``. Links to directories are not followed."""
         wanted, excludes_name = self._is_wanted, self._excludes_name
         excludes_path = self._excludes_path
@@ -148,10 +145,20 @@ def _is_link(entry: os.DirEntry[str]) -> bool:
 
 def _matcher(patterns: Sequence[str]) -> Callable[[str], object]:
     """Return a test for paths that one of the shell ``patterns`` matches, as fnmatch matches."""
-    together = re.compile("|".join(fnmatch.translate(os.path.normcase(p)) for p in patterns)).match
-    if os.path is posixpath:
-        return together  # where a path's case is never changed
-    return lambda path: together(os.path.normcase(path))
+    normal = [os.path.normcase(pattern) for pattern in patterns]
+    # Most patterns are as simple as these, which cost less than what fnmatch makes of them.
+    names = frozenset(pattern for pattern in normal if not _SPECIAL.search(pattern))
+    ends = tuple(p[1:] for p in normal if p.startswith("*") and not _SPECIAL.search(p, 1))
+    others = [p for p in normal if p not in names and not (p.startswith("*") and p[1:] in ends)]
+    matches = re.compile("|".join(map(fnmatch.translate, others))).match if others else _never
+    if os.path is posixpath:  # where a path's case is never changed
+        return lambda path: path in names or path.endswith(ends) or matches(path)
+
+    def matches_any(path: str) -> object:
+        path = os.path.normcase(path)
+        return path in names or path.endswith(ends) or matches(path)
+
+    return matches_any
 
 
 def _never(path: str) -> bool:

@@ -28,65 +28,41 @@ from flake8.style_guide import Decision, StyleGuide, StyleGuideManager
 from flake8_task_refs.discovery import STDIN, find_files
 from flake8_task_refs.options import settings_of
 from flake8_task_refs.rules import RULES
+from flake8_task_refs.worklist import ConfigError, LintConfig
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
-
-    from flake8_task_refs.discovery import OnMany
-    from flake8_task_refs.options import Settings
+    from collections.abc import Iterator, Sequence
 
 # Where the plugins live that we have flake8 load: ours, and Flake8-pyproject.
 _LOADED: Final = (f"{__package__}.", "flake8p:")
 
-__all__ = ["STDIN", "ConfigError", "LintConfig", "load"]
-
-
-class ConfigError(ValueError):
-    """The options or a configuration file cannot be used. The text is one line."""
-
 
 @dataclass(frozen=True)
-class LintConfig:
+class Flake8:
     """What flake8 would do here: which files it reads and which codes it prints for each.
 
-    ``options`` are flake8's, ``settings`` ours; ``jobs`` is the number of processes allowed.
+    ``options`` are flake8's own.
     """
 
     options: argparse.Namespace
-    settings: Settings
+    config: LintConfig
     guides: StyleGuideManager
     _codes: dict[StyleGuide, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
-    @property
-    def jobs(self) -> int:
-        """The number of processes that ``--jobs`` allows, at least one."""
-        asked = self.options.jobs
-        return max(1, (os.cpu_count() or 1) if asked.is_auto else asked.n_jobs)
-
-    @property
-    def line_length(self) -> int | None:
-        """The ``max-line-length`` that flake8 was given, in characters; None without any."""
-        given: int | None = self.options.max_line_length
-        return given
-
-    def files(self, on_many: OnMany | None = None) -> list[str]:
-        """Return the names of the files to read, sorted; ``-`` stands for standard input.
-
-        A file that two names lead to is there once, by the first of them. ``on_many`` is that
-        of ``discovery.find_files``.
-        """
+    def find_files(self) -> Iterator[tuple[list[str], bool]]:
+        """Find the files to read, as ``discovery.find_files`` does."""
         return find_files(
             self.options.filenames,
             stdin_display_name=self.options.stdin_display_name,
             filename_patterns=self.options.filename,
             exclude=(*self.options.exclude, *self.options.extend_exclude),
-            on_many=on_many,
         )
 
-    def display_name(self, name: str) -> str:
-        """Return what flake8 calls the file ``name`` in its output."""
-        return str(self.options.stdin_display_name) if name == STDIN else name
+    def files(self) -> list[str]:
+        """Return the names of the files to read, sorted; ``-`` stands for standard input."""
+        *_, (names, _) = self.find_files()
+        return names
 
     def codes(self, name: str) -> tuple[str, ...]:
         """Return our codes that flake8 would print for the file ``name``, sorted."""
@@ -95,20 +71,20 @@ class LintConfig:
         guide = (
             guides.default_style_guide
             if len(guides.style_guides) == 1
-            else guides.style_guide_for(self.display_name(name))
+            else guides.style_guide_for(self.config.stdin_name if name == STDIN else name)
         )
         codes = self._codes.get(guide)
         if codes is None:
             codes = self._codes[guide] = tuple(
                 rule.code
                 for rule in RULES
-                if (rule.default or rule.code in self.settings.enabled_codes)
+                if (rule.default or rule.code in self.config.settings.enabled_codes)
                 and guide.should_report_error(rule.code) is Decision.Selected
             )
         return codes
 
 
-def load(options_given: Sequence[str] = (), paths: Sequence[str] = ()) -> LintConfig:
+def load(options_given: Sequence[str] = (), paths: Sequence[str] = ()) -> Flake8:
     """Read flake8's configuration as ``flake8 OPTIONS PATHS`` would, from the current directory.
 
     Without ``paths``, the current directory is meant. Raises ``ConfigError``.
@@ -118,7 +94,7 @@ def load(options_given: Sequence[str] = (), paths: Sequence[str] = ()) -> LintCo
         with contextlib.redirect_stderr(complaint):
             options = _flake8_options(options_given)
         options.filenames = list(paths)
-        settings = settings_of(options)
+        config = _config_of(options)
         guides = StyleGuideManager(options, Nothing(options))
     except SystemExit:
         # argparse has written its usage and then, last, what is wrong.
@@ -129,7 +105,18 @@ def load(options_given: Sequence[str] = (), paths: Sequence[str] = ()) -> LintCo
     except Exception as error:  # noqa: BLE001 (flake8's plugins read their options here, too)
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ConfigError(f"flake8 cannot read its options: {reason}") from None
-    return LintConfig(options, settings, guides)
+    return Flake8(options, config, guides)
+
+
+def _config_of(options: argparse.Namespace) -> LintConfig:
+    jobs = options.jobs
+    return LintConfig(
+        settings=settings_of(options),
+        jobs=max(1, (os.cpu_count() or 1) if jobs.is_auto else jobs.n_jobs),
+        color=options.color,
+        line_length=options.max_line_length,
+        stdin_name=options.stdin_display_name,
+    )
 
 
 def _flake8_options(argv: Sequence[str]) -> argparse.Namespace:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import contextlib
 import gc
 import multiprocessing
+import os
 import signal
 import sys
+import threading
 import time
+import warnings
 from collections import deque
+from itertools import islice
 from multiprocessing import connection
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
@@ -98,14 +102,11 @@ class Crew(Generic[_In, _Out]):
             self._pool.end()
             self._pool = None
 
-    def start(
-        self, meanwhile: Iterable[_Thing] = (), first: Sequence[_In] = ()
-    ) -> Iterable[_Thing]:
+    def start(self, first: Sequence[_In] = ()) -> None:
         """Let the processes start and prepare already: there will be many items.
 
-        ``meanwhile`` is how the caller finds them; what is returned yields the same, from a process
-        of its own where one can be made that knows what this one does. The ``first`` items, which
-        are hashable, are worked on at once: most of them will be among those of ``each``.
+        The ``first`` items, which are hashable, are worked on at once: most of them will be among
+        those of ``each``.
         """
         if self._jobs > 1 and self._pool is None:
             # Without processes on this system, or no more of them, `each` does without as well.
@@ -113,12 +114,10 @@ class Crew(Generic[_In, _Out]):
                 prepare = self._prepare
                 if prepare is not None and multiprocessing.get_start_method() == "fork":
                     # Once is enough: what is forked from here has it.
-                    meanwhile = _elsewhere(meanwhile)
                     prepare()
                     prepare = None
                 self._pool = _Pool(self._work, self._jobs, prepare)
                 self._pool.begin(first)
-        return meanwhile
 
     def each(self, items: Sequence[_In]) -> Iterator[_Out]:
         """Yield the result for each item, in order. Raises ``WorkerLostError`` without ``lost``."""
@@ -146,36 +145,57 @@ class Crew(Generic[_In, _Out]):
                 raise WorkerLostError(reason)
 
 
-def _elsewhere(items: Iterable[_Thing]) -> Iterator[_Thing]:
-    """Have a process go through ``items`` from now on, and yield them when it is through."""
-    pipe, theirs = multiprocessing.Pipe(duplex=False)
-    process = multiprocessing.Process(target=_send_all, args=(items, pipe, theirs), daemon=True)
-    process.start()
-    theirs.close()
-    return _received(items, pipe, process)
+def elsewhere(items: Iterator[_Thing]) -> tuple[Iterator[_Thing], bool]:
+    """Have another process go through ``items``, which nobody has begun with, from now on.
+
+    Returns what yields them, each as soon as it is there; and whether there is such a process, or
+    this one will do it when it is asked to. That needs a process that knows what this one does, a
+    processor for it, and no other threads, whose locks it would find locked for ever. What the
+    other process cannot tell, this one finds out for itself: so it raises what ``items`` raise.
+    """
+    if (
+        (os.cpu_count() or 1) > 1
+        and threading.active_count() == 1
+        and multiprocessing.get_start_method() == "fork"
+    ):
+        with contextlib.suppress(*_NO_PROCESSES):
+            pipe, theirs = multiprocessing.Pipe(duplex=False)
+            process = multiprocessing.Process(
+                target=_send_all, args=(items, pipe, theirs), daemon=True
+            )
+            process.start()
+            theirs.close()
+            return _received(items, pipe, process), True
+    return items, False
 
 
 def _send_all(
-    items: Iterable[object], parents: connection.Connection, pipe: connection.Connection
+    items: Iterator[object], parents: connection.Connection, pipe: connection.Connection
 ) -> None:
     # As in `_serve`: who holds the parent's end as well, never learns that the parent was killed.
     parents.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with contextlib.suppress(OSError):
-        pipe.send(list(items))
+    with contextlib.suppress(Exception):
+        for item in items:
+            pipe.send((item,))
+        pipe.send(())
 
 
 def _received(
-    items: Iterable[_Thing], pipe: connection.Connection, process: multiprocessing.Process
+    items: Iterator[_Thing], pipe: connection.Connection, process: multiprocessing.Process
 ) -> Iterator[_Thing]:
+    count = 0
     try:
-        # If it was killed: here, nobody has gone through them yet.
         with pipe, contextlib.suppress(EOFError, OSError):
-            items = pipe.recv()
+            while told := pipe.recv():
+                yield told[0]
+                count += 1
+            return
     finally:
         process.kill()
         process.join()
-    yield from items
+    # It was killed, or failed. Here, nobody has gone through them yet.
+    yield from islice(items, count, None)
 
 
 class _Worker:
@@ -381,6 +401,8 @@ def _serve(
     # An interrupt is the parent's to handle; the workers end with it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _bound_memory()
+    # Warnings about what is read help nobody; said once, it need not be said for each item.
+    warnings.simplefilter("ignore")
     gc.disable()
     if prepare is not None:
         prepare()

@@ -8,13 +8,14 @@ from collections import deque
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis.finding import SourceError
 from flake8_task_refs.analysis.sieve import may_create_tasks
+from flake8_task_refs.discovery import STDIN
 from flake8_task_refs.files import FileError, decode, read_bytes
-from flake8_task_refs.flake8_config import STDIN, load
 from flake8_task_refs.processes import Crew
+from flake8_task_refs.worklist import Worklist
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -23,9 +24,8 @@ if TYPE_CHECKING:
     from flake8_task_refs.analysis.finding import Finding
     from flake8_task_refs.files import SourceText
     from flake8_task_refs.options import Settings
+    from flake8_task_refs.worklist import Item
 
-# A file's name, and the codes that may speak of it.
-Item: TypeAlias = tuple[str, tuple[str, ...]]
 # Files that an executor may have, read and not yet answered for.
 _UNDER_WAY: Final = 256
 # Encodings in which a word of ASCII letters has its own bytes and no others.
@@ -56,21 +56,23 @@ def scan(
     ``options`` are flake8's, as strings; its configuration files are read as well. ``jobs`` is
     the number of processes, flake8's setting if ``None``. With an ``executor``, files are read
     here and checked by its workers, which get the source and need not see the files; a worker
-    that is lost raises what the executor raises. Raises ``flake8_config.ConfigError``.
+    that is lost raises what the executor raises. Raises ``worklist.ConfigError``.
     """
-    config = load(options, paths)
-    work = partial(scan_quietly, config.settings)
-    with Crew(work, jobs or config.jobs, lost=unscanned, prepare=prepare) as crew:
+    worklist = Worklist(options, paths, meanwhile=None if executor or jobs == 1 else prepare)
+    settings = worklist.config.settings
+    if executor is not None:
+        items = without_stdin(worklist.items())
+        yield from _scan_through(executor, settings, items)
+        return
+    work = partial(scan_quietly, settings)
+    with Crew(work, jobs or worklist.config.jobs, lost=unscanned, prepare=prepare) as crew:
+        items = without_stdin(worklist.items(lambda first: crew.start(without_stdin(first))))
+        yield from named(items, crew.each(items))
 
-        def with_codes(names: Iterable[str]) -> list[Item]:
-            return [(name, config.codes(name)) for name in names if name != STDIN]
 
-        if executor is None:
-            files = config.files(lambda first, rest: crew.start(rest, with_codes(first)))
-            items = with_codes(files)
-            yield from named(items, crew.each(items))
-        else:
-            yield from _scan_through(executor, config.settings, with_codes(config.files()))
+def without_stdin(items: Iterable[Item]) -> list[Item]:
+    """Return ``items`` without standard input, which is not this process's to read."""
+    return [item for item in items if item[0] != STDIN]
 
 
 def _scan_through(
@@ -112,7 +114,8 @@ def _result(waiting: Scanned | Future[Scanned]) -> Scanned:
 
 def prepare() -> None:
     """Import what checking a file that mentions a task takes."""
-    importlib.import_module("flake8_task_refs.analysis.verdict")
+    for name in ("check", "excerpt", "noqa", "verdict"):
+        importlib.import_module(f"flake8_task_refs.analysis.{name}")
 
 
 def unscanned(item: Item, reason: str) -> Scanned:

@@ -137,7 +137,7 @@ def test_the_same_files_as_flake8(  # noqa: PLR0917 (one argument an option)
 def test_a_directory_that_cannot_be_read_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "a.py").touch()
     missing = str(tmp_path / "gone")
-    found = find_files(
+    ((found, _),) = find_files(
         [str(tmp_path), missing], stdin_display_name="stdin", filename_patterns=["*.py"], exclude=()
     )
     assert found == [str(tmp_path / "a.py"), missing]

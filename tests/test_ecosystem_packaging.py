@@ -128,6 +128,5 @@ def test_the_command_line_loads_no_analysis_until_a_file_needs_it(tmp_path: Path
         "flake8_task_refs.analysis.finding",
         "flake8_task_refs.analysis.sieve",
         "flake8_task_refs.fix.__main__",
-        "flake8_task_refs.fix.line_length",
-        "flake8_task_refs.fix.repair",
+        "flake8_task_refs.fix.check_run",
     }

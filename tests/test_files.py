@@ -9,6 +9,7 @@ import stat
 import sys
 import threading
 import time
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,15 +18,16 @@ from commands import FAULT, ROOT, flake8, run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flake8_task_refs import scan
+from flake8_task_refs import ConfigError, scan
 from flake8_task_refs.files import FileError, decode, read, write
 from flake8_task_refs.fix.__main__ import main
 from flake8_task_refs.fix.line_length import line_length_for
-from flake8_task_refs.flake8_config import ConfigError, load
-from flake8_task_refs.processes import Crew, each
+from flake8_task_refs.flake8_config import load
+from flake8_task_refs.processes import Crew, each, elsewhere
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import ModuleType
 
 needs_posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
 as_user = pytest.mark.skipif(getattr(os, "geteuid", int)() == 0, reason="root may do anything")
@@ -294,25 +296,71 @@ def test_processes_that_start_early_prepare_and_do_all_the_work(
     assert multiprocessing.active_children() == []
 
 
-def _processes() -> Iterator[int]:
-    for _ in range(3):
+def _processes(count: int = 3, fails_after: int = 3) -> Iterator[int]:
+    for number in range(count):
+        if number == fails_after:
+            raise ValueError(f"as process {os.getpid()} does")
         yield os.getpid()
 
 
-@pytest.mark.skipif(
-    multiprocessing.get_start_method() != "fork", reason="a process cannot go on with what we do"
-)
-def test_what_is_to_be_done_meanwhile_is_done_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    with Crew(_square, 2, prepare=print) as crew:
-        found = list(crew.start(_processes()))
-    assert len(found) == 3
-    assert len(set(found)) == 1
-    assert os.getpid() not in found
-    # Whatever becomes of that process, nothing is lost.
-    monkeypatch.setattr("flake8_task_refs.processes._send_all", lambda *_: os._exit(1))
-    with Crew(_square, 2, prepare=print) as crew:
-        assert list(crew.start(_processes())) == [os.getpid()] * 3
+@pytest.fixture
+def two_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    if multiprocessing.get_start_method() != "fork":
+        pytest.skip("no process can go on with what this one does")
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(threading, "active_count", lambda: 1)  # those of the test runner do no harm
+
+
+@pytest.mark.usefixtures("two_processors")
+def test_another_process_goes_through_what_it_is_given() -> None:
+    found, is_elsewhere = elsewhere(_processes())
+    processes = list(found)
+    assert is_elsewhere
+    assert len(processes) == 3
+    assert len(set(processes)) == 1
+    assert os.getpid() not in processes
     assert multiprocessing.active_children() == []
+
+
+@pytest.mark.usefixtures("two_processors")
+def test_what_it_finds_is_there_at_once() -> None:
+    def slow() -> Iterator[float]:
+        yield time.monotonic()
+        time.sleep(5)
+        yield time.monotonic()
+
+    found, _ = elsewhere(slow())
+    assert time.monotonic() - next(found) < 4
+    assert isinstance(found, Generator)
+    found.close()
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.usefixtures("two_processors")
+def test_what_another_process_cannot_tell_this_one_finds_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found, _ = elsewhere(_processes(5, fails_after=2))
+    first, second = next(found), next(found)
+    assert first == second != os.getpid()
+    with pytest.raises(ValueError, match=f"as process {os.getpid()} does"):
+        next(found)
+    monkeypatch.setattr("flake8_task_refs.processes._send_all", lambda *_: os._exit(1))
+    found, _ = elsewhere(_processes())
+    assert list(found) == [os.getpid()] * 3
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.usefixtures("two_processors")
+@pytest.mark.parametrize(
+    ("module", "name", "count"), [(os, "cpu_count", 1), (threading, "active_count", 2)]
+)
+def test_where_another_process_is_no_good_there_is_none(
+    module: ModuleType, name: str, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, name, lambda: count)
+    found, is_elsewhere = elsewhere(_processes())
+    assert (list(found), is_elsewhere) == ([os.getpid()] * 3, False)
 
 
 def _kills_itself_at_7(number: int) -> int:
@@ -329,11 +377,6 @@ def test_what_is_begun_early_is_told_when_it_is_asked_for() -> None:
         assert list(crew.each(range(40))) == [n if n != 7 else -7 for n in range(40)]
         assert list(crew.each([1, 7])) == [1, -7]
     assert multiprocessing.active_children() == []
-
-
-def test_one_process_does_everything_itself() -> None:
-    with Crew(_square, 1, prepare=print) as crew:
-        assert list(crew.start(_processes())) == [os.getpid()] * 3
 
 
 def test_processes_that_start_early_end_without_work() -> None:

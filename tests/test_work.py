@@ -430,3 +430,22 @@ def test_the_sieve_of_bytes_lets_pass_what_a_text_mentions(path: Path) -> None:
 def test_what_is_right_on_the_face_of_it_is_not_even_decoded(call: str) -> None:
     source = f"import asyncio\n\n\nasync def f(self, x, hass):\n    {call}\n"
     assert not may_create_tasks(source.encode())
+
+
+def test_over_a_directory_flake8_is_asked_by_another_process() -> None:
+    """Neither this process nor those that check files wait for flake8's modules."""
+    program = (
+        "import multiprocessing, os, sys\n"
+        "if multiprocessing.get_start_method() != 'fork': sys.exit(3)\n"
+        "os.cpu_count = lambda: 2\n"
+        "from flake8_task_refs.fix.__main__ import main\n"
+        "status = main(['--isolated', '--check', 'apps'])\n"
+        "assert status == 1, status\n"
+        "sys.exit('flake8.main.options' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=False, cwd=FIXTURES, capture_output=True
+    )
+    if done.returncode == 3:
+        pytest.skip("no process can go on with what this one does")
+    assert done.returncode == 0, done.stderr

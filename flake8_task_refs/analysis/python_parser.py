@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # It is no feature, and never will be.
 _NO_FEATURE: Final = "nothing_of_this_name"
+# The filter that warnings.simplefilter("ignore") puts before all others.
+_ALL_IGNORED: Final = ("ignore", None, Warning, None, 0)
 _ONE_AT_A_TIME: Final = threading.Lock()
 
 
@@ -22,9 +24,13 @@ _ONE_AT_A_TIME: Final = threading.Lock()
 def _undisturbed() -> Iterator[None]:
     """Let the parser work alone, and keep its warnings to itself."""
     # CPython 3.11 counts the depth of a tree under construction once for all threads.
-    with _ONE_AT_A_TIME, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    with _ONE_AT_A_TIME:
+        if warnings.filters[:1] == [_ALL_IGNORED]:
+            yield  # as in our worker processes
+            return
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
 
 
 def python_tree(text: str) -> ast.Module:

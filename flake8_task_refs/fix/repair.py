@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from flake8_task_refs.analysis.finding import Finding
     from flake8_task_refs.fix.engine import Declined
     from flake8_task_refs.options import Settings
+    from flake8_task_refs.worklist import Item
 
 _UNUSUAL: Final = re.compile(rb'[\x00-\x1f"\\\x7f]')
 OUTSIDE: Final = "this link leads to a file outside the given paths: name it to repair it"
@@ -56,7 +57,7 @@ class Report:
     error: str = ""
 
 
-def repair_file(job: Job, item: tuple[str, tuple[str, ...]]) -> Report:
+def repair_file(job: Job, item: Item) -> Report:
     """Repair one file; ``item`` is its name and the codes to repair. Raises nothing."""
     name, codes = item
     try:
@@ -74,7 +75,7 @@ def repair_file(job: Job, item: tuple[str, tuple[str, ...]]) -> Report:
     return report
 
 
-def unrepaired(item: tuple[str, tuple[str, ...]], reason: str) -> Report:
+def unrepaired(item: Item, reason: str) -> Report:
     """Return the report of a file whose process did not live to make one."""
     return Report(item[0], error=reason)
 

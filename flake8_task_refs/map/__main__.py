@@ -21,10 +21,11 @@ from flake8_task_refs.command_line import (
     items_of,
     leave,
     refuse_unknown_codes,
+    stdin_codes,
     tell_error,
 )
+from flake8_task_refs.discovery import STDIN
 from flake8_task_refs.files import FileError, decode
-from flake8_task_refs.flake8_config import STDIN, ConfigError, LintConfig, load
 from flake8_task_refs.map import table
 from flake8_task_refs.map.inventory import (
     FINDING,
@@ -40,6 +41,7 @@ from flake8_task_refs.map.inventory import (
 from flake8_task_refs.processes import Crew
 from flake8_task_refs.reports.terminal import Terminal
 from flake8_task_refs.scanning import prepare
+from flake8_task_refs.worklist import ConfigError, Worklist
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,13 +97,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.format == "html":
         _refuse_html(parser)
     try:
-        config = load(arguments.flake8, arguments.paths)
+        worklist = Worklist(arguments.flake8, arguments.paths)
     except ConfigError as error:
         parser.error(str(error))
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
-    terminal = Terminal(config.options.color)
-    return gracefully(partial(_show, arguments, config, terminal), terminal)
+    terminal = Terminal(worklist.config.color)
+    return gracefully(partial(_show, arguments, worklist, terminal), terminal)
 
 
 def _refuse_output(parser: argparse.ArgumentParser, output: Path) -> None:
@@ -120,9 +122,9 @@ def _refuse_html(parser: argparse.ArgumentParser) -> None:
         parser.error("--format html: pip install 'flake8-task-refs[map]' first")
 
 
-def _show(arguments: argparse.Namespace, config: LintConfig, terminal: Terminal) -> int:
+def _show(arguments: argparse.Namespace, worklist: Worklist, terminal: Terminal) -> int:
     """Map the files, write the map and a last line about it; return the exit status."""
-    tasks = TaskMap(tuple(_mapped(config, terminal)))
+    tasks = TaskMap(tuple(_mapped(worklist, terminal)))
     for file in tasks.errors:
         tell_error(terminal, file.name, file.error)
     written = _write(_rendered(tasks, arguments), arguments.output, terminal)
@@ -135,22 +137,22 @@ def _show(arguments: argparse.Namespace, config: LintConfig, terminal: Terminal)
     return EXIT_ERROR if tasks.errors or not written else EXIT_CLEAN
 
 
-def _mapped(config: LintConfig, terminal: Terminal) -> list[MappedFile]:
-    if STDIN in config.options.filenames:
-        return [_mapped_stdin(config)]
-    work = partial(map_file, config.settings)
-    with Crew(work, config.jobs, lost=unmapped, prepare=prepare) as crew:
-        items = items_of(config, terminal, crew.start)
+def _mapped(worklist: Worklist, terminal: Terminal) -> list[MappedFile]:
+    if STDIN in worklist.paths:
+        return [_mapped_stdin(worklist)]
+    work = partial(map_file, worklist.config.settings)
+    with Crew(work, worklist.config.jobs, lost=unmapped, prepare=prepare) as crew:
+        items = items_of(worklist, terminal, crew.start)
         return list(terminal.watch(crew.each(items), len(items)))
 
 
-def _mapped_stdin(config: LintConfig) -> MappedFile:
-    name = config.display_name(STDIN)
+def _mapped_stdin(worklist: Worklist) -> MappedFile:
+    config = worklist.config
     try:
         source = decode(sys.stdin.buffer.read())
     except FileError as error:
-        return MappedFile(name, error=str(error))
-    return map_text(config.settings, name, source, config.codes(STDIN) if config.files() else ())
+        return MappedFile(config.stdin_name, error=str(error))
+    return map_text(config.settings, config.stdin_name, source, stdin_codes(worklist))
 
 
 def _rendered(tasks: TaskMap, arguments: argparse.Namespace) -> str:

@@ -12,9 +12,14 @@ from flake8_task_refs import __version__
 from flake8_task_refs.analysis.finding import SourceError
 from flake8_task_refs.analysis.python_parser import syntax_error
 from flake8_task_refs.files import FileError, decode, read_bytes
-from flake8_task_refs.flake8_config import STDIN, load
 from flake8_task_refs.processes import each
-from flake8_task_refs.scanning import describe, internal_error, may_hold_findings
+from flake8_task_refs.scanning import (
+    describe,
+    internal_error,
+    may_hold_findings,
+    without_stdin,
+)
+from flake8_task_refs.worklist import Worklist
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
     from flake8_task_refs.analysis.task import Task
     from flake8_task_refs.files import SourceText
     from flake8_task_refs.options import Settings
+    from flake8_task_refs.worklist import Item
 
 # Of the JSON form: raised when a field is taken away or means something else.
 FORMAT: Final = 1
@@ -135,20 +141,20 @@ def task_map(
 
     ``options`` are flake8's, as strings; its configuration files are read as well, and decide
     which findings are told. ``jobs`` is the number of processes, flake8's setting if ``None``.
-    Raises ``flake8_config.ConfigError``.
+    Raises ``worklist.ConfigError``.
     """
-    config = load(options, paths)
-    items = [(name, config.codes(name)) for name in config.files() if name != STDIN]
-    work = partial(map_file, config.settings)
-    return TaskMap(tuple(each(work, items, jobs or config.jobs, lost=unmapped)))
+    worklist = Worklist(options, paths)
+    items = without_stdin(worklist.items())
+    work = partial(map_file, worklist.config.settings)
+    return TaskMap(tuple(each(work, items, jobs or worklist.config.jobs, lost=unmapped)))
 
 
-def unmapped(item: tuple[str, tuple[str, ...]], reason: str) -> MappedFile:
+def unmapped(item: Item, reason: str) -> MappedFile:
     """Return what the map says of a file whose process died or took too long."""
     return MappedFile(item[0], error=reason)
 
 
-def map_file(settings: Settings, item: tuple[str, tuple[str, ...]]) -> MappedFile:
+def map_file(settings: Settings, item: Item) -> MappedFile:
     """Map one file; ``item`` is its name and the codes that may speak of it. Raises nothing."""
     name, codes = item
     try:

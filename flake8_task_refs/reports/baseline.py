@@ -16,7 +16,7 @@ from flake8_task_refs.reports.identity import Identity
 from flake8_task_refs.scanning import Scanned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from flake8_task_refs.reports.identity import Sources
 
@@ -30,19 +30,18 @@ class BaselineError(ValueError):
 class Baseline:
     """The known findings in one file, and which of them were seen again."""
 
-    def __init__(
-        self, name: str, sources: Sources, codes_of: Callable[[str], Iterable[str]]
-    ) -> None:
+    def __init__(self, name: str, sources: Sources, codes: Mapping[str, tuple[str, ...]]) -> None:
         """``name`` is the baseline's file; ``sources`` are those of the files that are checked.
 
-        ``codes_of`` tells for which codes a file is checked. Nothing is known before ``read``.
+        ``codes`` are those that each of these is checked for, by its name. Nothing is known before
+        ``read``.
         """
         self._file = Path(name)
         self._sources = sources.relative_to(str(self._file.parent))
         self._known: frozenset[Identity] = frozenset()
         self._seen: set[Identity] = set()
-        self._codes_of = codes_of
-        self._checked: set[tuple[str, str]] = set()
+        self._codes = codes
+        self._unread: set[str] = set()
 
     def exists(self) -> bool:
         """Tell whether there is a file to read."""
@@ -66,11 +65,10 @@ class Baseline:
         self._known = known
 
     def new_in(self, results: Iterable[Scanned]) -> Iterator[Scanned]:
-        """Yield ``results`` without the findings that are known."""
+        """Yield ``results``, those that tell something, without the findings that are known."""
         for scanned in results:
-            if not scanned.error:
-                path = self._sources.path(scanned.name)
-                self._checked.update((path, code) for code in self._codes_of(scanned.name))
+            if scanned.error:
+                self._unread.add(scanned.name)
             identities = self._sources.identities(scanned)
             self._seen.update(identities)
             findings = tuple(
@@ -88,10 +86,17 @@ class Baseline:
     @property
     def gone(self) -> int:
         """The number of known findings that were looked for and are no longer there."""
-        return sum(map(self._was_looked_for, self._known - self._seen))
+        return len(self._looked_for(self._known - self._seen))
 
-    def _was_looked_for(self, finding: Identity) -> bool:
-        return (finding.path, finding.code) in self._checked
+    def _looked_for(self, findings: Iterable[Identity]) -> set[Identity]:
+        """Return those of ``findings`` that would have been seen if they were still there."""
+        checked = {
+            (self._sources.path(name), code)
+            for name, codes in self._codes.items()
+            if name not in self._unread
+            for code in codes
+        }
+        return {finding for finding in findings if (finding.path, finding.code) in checked}
 
     def write(self) -> int:
         """Write what was seen to the file, in one step, and return the number of findings.
@@ -100,8 +105,8 @@ class Baseline:
         """
         kept = {
             finding
-            for finding in self._known
-            if not self._was_looked_for(finding) and (self._file.parent / finding.path).exists()
+            for finding in self._known - self._looked_for(self._known)
+            if (self._file.parent / finding.path).exists()
         }
         findings = sorted(self._seen | kept)
         lines = ",\n".join(f"    {json.dumps(asdict(finding))}" for finding in findings)

@@ -1,14 +1,13 @@
 """Findings as text for people, and as JSON, SARIF and the commands of code forges for machines.
 
-A format takes the results of a run and yields pieces of output: text as soon as it is known, a
-JSON document at the end.
+A format takes the results of a run that tell something, and yields pieces of output: text as soon
+as it is known, a JSON document at the end.
 """
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any, Final, Protocol
-from urllib.parse import quote
 
 from flake8_task_refs import __version__
 from flake8_task_refs.files import shown
@@ -23,15 +22,19 @@ if TYPE_CHECKING:
 
 
 class Format(Protocol):
-    """Results in, pieces of output out. ``paint`` colours, or not."""
+    """Results in, pieces of output out."""
 
-    def __call__(self, results: Iterable[Scanned], sources: Sources, paint: Paint) -> Iterator[str]:
-        """Yield the output for ``results``."""
+    def __call__(
+        self, results: Iterable[Scanned], sources: Sources, paint: Paint, files_read: int
+    ) -> Iterator[str]:
+        """Yield the output for ``results``, of ``files_read`` files. ``paint`` colours, or not."""
 
 
-def text(results: Iterable[Scanned], sources: Sources, paint: Paint) -> Iterator[str]:
+def text(
+    results: Iterable[Scanned], sources: Sources, paint: Paint, files_read: int
+) -> Iterator[str]:
     """Yield one line a finding, as flake8 prints it."""
-    del sources
+    del sources, files_read
     colon = paint(":", "cyan")
     for scanned in results:
         for finding in scanned.findings:
@@ -41,12 +44,14 @@ def text(results: Iterable[Scanned], sources: Sources, paint: Paint) -> Iterator
             yield f"{where}{colon} {paint(finding.code, 'bold', 'red')} {finding.message}\n"
 
 
-def github(results: Iterable[Scanned], sources: Sources, paint: Paint) -> Iterator[str]:
+def github(
+    results: Iterable[Scanned], sources: Sources, paint: Paint, files_read: int
+) -> Iterator[str]:
     """Yield one workflow command a finding: GitHub shows it at its line of a pull request.
 
     https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands
     """
-    del paint
+    del paint, files_read
     for scanned in results:
         path = sources.path(scanned.name)
         if scanned.error:
@@ -74,14 +79,14 @@ def _github_properties(**values: str | int) -> str:
     )
 
 
-def json_document(results: Iterable[Scanned], sources: Sources, paint: Paint) -> Iterator[str]:
+def json_document(
+    results: Iterable[Scanned], sources: Sources, paint: Paint, files_read: int
+) -> Iterator[str]:
     """Yield one object: ``findings``, ``errors`` (files that could not be read), ``files_read``."""
     del paint
     findings = []
     errors = []
-    read = 0
     for scanned in results:
-        read += 1
         path = sources.path(scanned.name)
         if scanned.error:
             errors.append({"path": path, "message": scanned.error})
@@ -100,16 +105,18 @@ def json_document(results: Iterable[Scanned], sources: Sources, paint: Paint) ->
                 }
             )
     yield _dumped(
-        {"version": __version__, "files_read": read, "findings": findings, "errors": errors}
+        {"version": __version__, "files_read": files_read, "findings": findings, "errors": errors}
     )
 
 
-def gitlab(results: Iterable[Scanned], sources: Sources, paint: Paint) -> Iterator[str]:
+def gitlab(
+    results: Iterable[Scanned], sources: Sources, paint: Paint, files_read: int
+) -> Iterator[str]:
     """Yield a Code Quality report.
 
     https://docs.gitlab.com/ci/testing/code_quality/#code-quality-report-format
     """
-    del paint
+    del paint, files_read
     yield _dumped(
         [
             {
@@ -128,9 +135,11 @@ def gitlab(results: Iterable[Scanned], sources: Sources, paint: Paint) -> Iterat
     )
 
 
-def sarif(results: Iterable[Scanned], sources: Sources, paint: Paint) -> Iterator[str]:
+def sarif(
+    results: Iterable[Scanned], sources: Sources, paint: Paint, files_read: int
+) -> Iterator[str]:
     """Yield a log of SARIF 2.1.0 (OASIS). Columns count characters, as ours do."""
-    del paint
+    del paint, files_read
     found: list[dict[str, Any]] = []
     notifications: list[dict[str, Any]] = []
     place = {rule.code: index for index, rule in enumerate(RULES)}
@@ -194,6 +203,8 @@ def sarif(results: Iterable[Scanned], sources: Sources, paint: Paint) -> Iterato
 
 def _sarif_location(path: str) -> dict[str, str]:
     """Return ``path`` as a URI: relative to the root of the sources, unless it leaves them."""
+    from urllib.parse import quote  # noqa: PLC0415 (rarely needed, and slow to import)
+
     written = quote(path.encode("utf-8", "surrogateescape"))
     if path.startswith("/"):
         return {"uri": f"file://{written}"}

@@ -15,9 +15,9 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from flake8_task_refs import TaskMap, task_map
 from flake8_task_refs.analysis.finding import Finding
 from flake8_task_refs.analysis.task import End, Holder, Listener, Task
-from flake8_task_refs.flake8_config import ConfigError
 from flake8_task_refs.map import wording
 from flake8_task_refs.map.inventory import schema, state
+from flake8_task_refs.worklist import ConfigError
 
 SHOP = ROOT / "fixtures" / "map" / "shop"
 SCHEMA: dict[str, Any] = json.loads(schema())
