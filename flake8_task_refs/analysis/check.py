@@ -16,7 +16,7 @@ from flake8_task_refs.analysis.excerpt import Detail, Excerpt, RegionLines, Unse
 from flake8_task_refs.analysis.finding import TOO_COMPLEX, Finding, SourceError
 from flake8_task_refs.analysis.micropython import is_micropython
 from flake8_task_refs.analysis.outline import Region, normalise_newlines, skim
-from flake8_task_refs.analysis.python_parser import is_surely_python, syntax_error
+from flake8_task_refs.analysis.python_parser import syntax_error
 from flake8_task_refs.analysis.sieve import mentions, word_offsets
 from flake8_task_refs.options import Settings
 from flake8_task_refs.rules import BY_CODE, RULES
@@ -51,10 +51,8 @@ def check_source(source: str, settings: Settings | None = None) -> list[Finding]
     speak only if ``settings.enabled_codes`` names them. Raises ``SourceError`` if ``source``
     mentions a task but is not valid Python.
     """
-    settings = settings or Settings()
-    text = normalise_newlines(source)
     try:
-        return check_regions(text, settings)
+        return check_regions(normalise_newlines(source), settings or Settings())
     except RecursionError:
         raise SourceError(TOO_COMPLEX) from None
 
@@ -65,36 +63,23 @@ def check_file(source: str, settings: Settings, codes: Container[str]) -> list[F
     If there are any, ``SourceError`` is raised as well where any other part of ``source`` is not
     valid Python: flake8 checks no such file.
     """
-    text = normalise_newlines(source)
-    try:
-        module, found = _checked(text, settings)
-    except RecursionError:
-        raise SourceError(TOO_COMPLEX) from None
-    findings = [finding for finding in found if finding.code in codes]
-    if findings and module is not None and not is_surely_python(module.outline.bare()):
-        broken = syntax_error(text)
-        if broken is not None:
-            raise broken
+    findings = [finding for finding in check_source(source, settings) if finding.code in codes]
+    broken = syntax_error(source) if findings else None
+    if broken is not None:
+        raise broken
     return findings
 
 
 def check_regions(text: str, settings: Settings, *, whole_file: bool = False) -> list[Finding]:
     """Check ``text`` (newlines normalised) region by region, or as one region."""
-    return _checked(text, settings, whole_file=whole_file)[1]
-
-
-def _checked(
-    text: str, settings: Settings, *, whole_file: bool = False
-) -> tuple[Module | None, list[Finding]]:
-    """Return what was made of ``text``, if anything, and its findings."""
     from flake8_task_refs.analysis.noqa import unsilenced  # noqa: PLC0415
 
     offsets, may_rename = mentions(text, settings)
     if not offsets:
-        return None, []
+        return []
     module = Module(text, settings, whole_file=whole_file, may_rename=may_rename)
     findings = module.findings(offsets)
-    return module, findings if settings.disable_noqa else unsilenced(findings, text)
+    return findings if settings.disable_noqa else unsilenced(findings, text)
 
 
 @dataclass(frozen=True, eq=False)

@@ -58,7 +58,6 @@ _SEPARATOR = re.compile(r"[,;=\n(){}\[\]]")
 ANNOTATION = r"(?::[^=\n]{1,500})?"
 # Positions in one file for which it pays to know where all of its lines begin.
 _OFTEN = 50
-_SHORT_STRING = 8
 _MAX_NESTING = 200
 _MAX_BLOCKS = 100
 _FAR_RIGHT = re.compile(rf"\n[ \t]{{{_MAX_BLOCKS}}}")
@@ -78,13 +77,6 @@ def normalise_newlines(source: str) -> str:
     if "\r" not in source:
         return source
     return source.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _is_encodable(source: str) -> bool:
-    try:
-        return source.isascii() or bool(source.encode())
-    except UnicodeEncodeError:
-        return False
 
 
 @dataclass(eq=False)
@@ -190,31 +182,6 @@ class Outline:
         first = bisect_right(self._blank_starts, start) - 1
         after = bisect_left(self._blank_starts, end)
         return _blanked(self.source, self.blanks[max(0, first) : after], start, end)
-
-    def bare(self) -> str:
-        """Return the source without its comments, and with short strings.
-
-        It is as valid, or not, as the source is, and shorter to parse.
-        """
-        source, parts, last = self.source, list[str](), 0
-        if "\0" in source or not _is_encodable(source):
-            return source  # what Python takes nowhere, not even in a comment
-        for start, end, kind in self.blanks:
-            if kind == "comment":
-                parts.append(source[last : start + 1])
-            elif (
-                kind == "string"
-                and end - start > _SHORT_STRING
-                and not source[start - 1 : start].isalpha()
-                and source.find("\\", start, end) < 0
-            ):
-                # Not empty: two quotes beside a third would open another string.
-                parts.append(f"{source[last:start]}{source[start]}x{source[start]}")
-            else:
-                continue
-            last = end
-        parts.append(source[last:])
-        return "".join(parts)
 
     def line_of_code(self, offset: int) -> tuple[str, int]:
         """Return the line of ``code`` that ``offset`` lies in, and where it begins."""
