@@ -131,6 +131,7 @@ IN_ONE_LOOP = textwrap.indent(BRANCHES, "    ")
         (bound_anew("    t = asyncio.create_task(x())\n    t.done()\n"), 100),
         (bound_anew("    while a:\n        t = asyncio.create_task(x())\n        await t\n"), 100),
         (lambda count: f"{bound_anew('    while a:')(1)}\n{IN_ONE_LOOP * count}", 100),
+        (bound_anew("    print(f'{asyncio.create_task(x())}')\n"), 30),
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )

@@ -8,6 +8,7 @@ the fixer, and the rules where CPython refuses a text.
 from __future__ import annotations
 
 import dataclasses
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import libcst as cst
@@ -75,8 +76,12 @@ class Layout:
 
     def start(self, node: syntax.Node) -> tuple[int, int]:
         """Return the 1-based line and the 0-based column where ``node`` begins."""
-        where = positions(self.module)[self._originals[node]].start
+        where = self._positions[self._originals[node]].start
         return where.line, where.column
+
+    @cached_property
+    def _positions(self) -> Mapping[cst.CSTNode, CodeRange]:
+        return positions(self.module)
 
     def _made(self) -> syntax.Module:
         """Make a node of each of libcst's, from the inside out: they may be nested deeply."""

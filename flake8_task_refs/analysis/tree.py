@@ -5,6 +5,7 @@ One walk over the nodes fills everything.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
@@ -649,16 +650,35 @@ class Tree:
 
     def _exact(self, node: syntax.Node) -> tuple[int, int]:
         """Ask libcst for a position: for the rare call inside an f-string, or on odd text."""
-        tree = self
-        if self.is_light:
-            # The same tree with its layout: of each class, it has as many nodes in the same order.
-            tree = Tree(self.outline, self.region, self.excerpt)
-            alike = [at for at in self.order if type(at) is type(node)]
-            place = alike.index(node)
-            node = [at for at in tree.order if type(at) is type(node)][place]
-        line, column = tree.layout.start(node)
+        layout = self._layout
+        if layout is None:
+            layout, nodes = self._complete
+            node = nodes[type(node)][self._place[node]]
+        line, column = layout.start(node)
         offset = self._lines[1][line - 1] + column
         return self.outline.position(self._source_offset(offset))
+
+    @cached_property
+    def _complete(self) -> tuple[Layout, dict[type[syntax.Node], list[syntax.Node]]]:
+        """For a light tree, the layout and the nodes that it does without, by their class.
+
+        Of each class that is asked for, there are as many as here, in the same order.
+        """
+        tree = Tree(self.outline, self.region, self.excerpt)
+        nodes: dict[type[syntax.Node], list[syntax.Node]] = {}
+        for node in tree.order:
+            nodes.setdefault(type(node), []).append(node)
+        return tree.layout, nodes
+
+    @cached_property
+    def _place(self) -> dict[syntax.Node, int]:
+        """Each node's place among those of its class."""
+        seen: Counter[type[syntax.Node]] = Counter()
+        places: dict[syntax.Node, int] = {}
+        for node in self.order:
+            places[node] = seen[type(node)]
+            seen[type(node)] += 1
+        return places
 
     def _placed(self, line: int, column: int) -> tuple[int, int]:
         """Return where in the source the text's ``line`` and ``column``, in bytes, are."""
