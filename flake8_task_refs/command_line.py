@@ -66,6 +66,16 @@ class _Forward(argparse.Action):
         namespace.flake8 = given
 
 
+def answer(parser: argparse.ArgumentParser, text: str) -> NoReturn:
+    """Print ``text`` and end, with the status of an error if it cannot be written."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except (AttributeError, OSError):
+        os._exit(EXIT_ERROR)  # Python would try to write it once more
+    parser.exit()
+
+
 class _Version(argparse.Action):
     """Print the versions of what runs here, and end."""
 
@@ -75,8 +85,7 @@ class _Version(argparse.Action):
 
         libraries = ", ".join(f"{name} {version(name)}" for name in ("flake8", "libcst"))
         python = f"{platform.python_implementation()} {platform.python_version()}"
-        sys.stdout.write(f"flake8-task-refs {__version__} ({libraries}, {python})\n")
-        parser.exit()
+        answer(parser, f"flake8-task-refs {__version__} ({libraries}, {python})\n")
 
 
 class Parser(argparse.ArgumentParser):
@@ -103,7 +112,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def add_common_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that flake8 has as well, and ``--version``.
 
-    What is given of them is collected in ``flake8``, for ``flake8_config.load``.
+    What is given of them is collected in ``flake8``, for ``worklist.Worklist``.
     """
     parser.set_defaults(flake8=[])
     parser.add_argument(

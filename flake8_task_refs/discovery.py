@@ -13,7 +13,6 @@ import os
 import posixpath
 import re
 import sys
-from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
@@ -40,16 +39,19 @@ def find_files(
 ) -> Iterator[tuple[list[str], bool]]:
     """Yield the names of the files to read, sorted, and True; ``-`` stands for standard input.
 
-    If there are more than ``MANY``, yield the names of the first of them before, and False, as soon
-    as that is clear. ``paths`` are files, directories or ``-``; without any, the current directory
-    is meant. ``filename_patterns`` and ``exclude`` are flake8's, its paths absolute.
+    If there are many, yield those that are found first before, and False, as soon as there are
+    ``MANY``. ``paths`` are files, directories or ``-``; without any, the current directory is
+    meant. ``filename_patterns`` and ``exclude`` are flake8's, its paths absolute.
     """
     walk = _Walk(paths, stdin_display_name, filename_patterns, exclude)
     found = (pair for path in paths or ["."] for pair in walk.below(path))
-    targets = dict(islice(found, MANY + 1))
-    if len(targets) > MANY:
-        yield list(targets), False
-        targets.update(found)
+    targets: dict[str, str] = {}
+    for name, target in found:
+        targets[name] = target
+        if len(targets) == MANY:
+            yield list(targets), False
+            break
+    targets.update(found)
     by_target: dict[str, str] = {}
     for name in sorted(targets):
         by_target.setdefault(targets[name], name)

@@ -59,11 +59,6 @@ class Flake8:
             exclude=(*self.options.exclude, *self.options.extend_exclude),
         )
 
-    def files(self) -> list[str]:
-        """Return the names of the files to read, sorted; ``-`` stands for standard input."""
-        *_, (names, _) = self.find_files()
-        return names
-
     def codes(self, name: str) -> tuple[str, ...]:
         """Return our codes that flake8 would print for the file ``name``, sorted."""
         guides = self.guides

@@ -6,13 +6,13 @@ import contextlib
 import gc
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import threading
 import time
 import warnings
 from collections import deque
-from itertools import islice
 from multiprocessing import connection
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
@@ -42,6 +42,9 @@ _COLLECT_EVERY: Final = (10_000, 10, 100)
 _NO_PROCESSES: Final = (ImportError, NotImplementedError, OSError)
 # The outcome of most items: no result, and no reason why there is none.
 _NOTHING: Final = (None, "")
+# What comes from a process that works elsewhere: an item, or what it ended with.
+_ITEM: Final = 0
+_END: Final = 1
 # Where, in the memory that all share, the parent says that it is time to end.
 _STOP: Final = 0
 
@@ -145,28 +148,76 @@ class Crew(Generic[_In, _Out]):
                 raise WorkerLostError(reason)
 
 
-def elsewhere(items: Iterator[_Thing]) -> tuple[Iterator[_Thing], bool]:
-    """Have another process go through ``items``, which nobody has begun with, from now on.
+class Elsewhere(Generic[_Thing]):
+    """Another process that goes through ``items``; as an iterator, it yields each as it comes.
 
-    Returns what yields them, each as soon as it is there; and whether there is such a process, or
-    this one will do it when it is asked to. That needs a process that knows what this one does, a
-    processor for it, and no other threads, whose locks it would find locked for ever. What the
-    other process cannot tell, this one finds out for itself: so it raises what ``items`` raise.
+    What they raise is raised here. Raises ``WorkerLostError`` if the process is killed.
     """
-    if (
-        (os.cpu_count() or 1) > 1
-        and threading.active_count() == 1
-        and multiprocessing.get_start_method() == "fork"
-    ):
-        with contextlib.suppress(*_NO_PROCESSES):
-            pipe, theirs = multiprocessing.Pipe(duplex=False)
-            process = multiprocessing.Process(
-                target=_send_all, args=(items, pipe, theirs), daemon=True
-            )
-            process.start()
+
+    def __init__(self, items: Iterator[_Thing]) -> None:
+        """Start. Raises ``OSError`` if no further process can be made."""
+        # Of its own: to ask for the default context is to decide on it, for the whole program.
+        context = multiprocessing.get_context("fork")
+        self._pipe, theirs = context.Pipe(duplex=False)
+        self._process = context.Process(
+            target=_send_all, args=(items, self._pipe, theirs), daemon=True
+        )
+        try:
+            self._process.start()
+        except BaseException:
+            self._pipe.close()
+            raise
+        finally:
             theirs.close()
-            return _received(items, pipe, process), True
-    return items, False
+
+    def __iter__(self) -> Elsewhere[_Thing]:
+        """Return itself."""
+        return self
+
+    def __next__(self) -> _Thing:
+        """Wait for the next item, and return it."""
+        try:
+            kind, value = self._pipe.recv()
+        except (EOFError, OSError):
+            self.close()
+            how = _ending(self._process.exitcode)
+            raise WorkerLostError(f"the process that looks for files {how}") from None
+        except BaseException:
+            self.close()
+            raise
+        if kind == _ITEM:
+            item: _Thing = value
+            return item
+        self.close()
+        raise value
+
+    def close(self) -> None:
+        """End the process, whatever it is at."""
+        self._process.kill()
+        self._process.join()
+        self._pipe.close()
+
+
+def can_work_elsewhere() -> bool:
+    """Tell whether ``Elsewhere`` works here, and saves time.
+
+    That needs a process that knows what this one does, a processor for it, and no other threads,
+    whose locks it would find locked for ever.
+    """
+    default = multiprocessing.get_all_start_methods()[0]
+    return (
+        (multiprocessing.get_start_method(allow_none=True) or default) == "fork"
+        and _processors() > 1
+        and threading.active_count() == 1
+        and not multiprocessing.current_process().daemon  # which may have no children
+    )
+
+
+def _processors() -> int:
+    """Return how many processors this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _send_all(
@@ -175,27 +226,35 @@ def _send_all(
     # As in `_serve`: who holds the parent's end as well, never learns that the parent was killed.
     parents.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with contextlib.suppress(Exception):
-        for item in items:
-            pipe.send((item,))
-        pipe.send(())
+    kind = _ITEM
+    while kind == _ITEM:
+        told: object
+        try:
+            told = next(items)
+        except BaseException as error:  # noqa: BLE001 (the parent raises it)
+            kind, told = _END, _portable(error)
+        try:
+            pipe.send((kind, told))
+        except OSError:
+            return  # nobody is there to hear it
 
 
-def _received(
-    items: Iterator[_Thing], pipe: connection.Connection, process: multiprocessing.Process
-) -> Iterator[_Thing]:
-    count = 0
+def _portable(error: BaseException) -> BaseException:
+    """Return ``error``, or what can be told of it, as something that goes through a pipe."""
     try:
-        with pipe, contextlib.suppress(EOFError, OSError):
-            while told := pipe.recv():
-                yield told[0]
-                count += 1
-            return
-    finally:
-        process.kill()
-        process.join()
-    # It was killed, or failed. Here, nobody has gone through them yet.
-    yield from islice(items, count, None)
+        pickle.loads(pickle.dumps(error))  # noqa: S301 (it is our own)
+    except Exception:  # noqa: BLE001
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
+
+
+def _ending(code: int | None) -> str:
+    """Return how a process ended that ended with ``code``."""
+    code = code or 0
+    if code < 0:
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+        return f"was killed by {name}"
+    return f"ended with status {code}"
 
 
 class _Worker:
@@ -262,11 +321,7 @@ class _Worker:
             self.process.kill()
         self.process.join()
         self.pipe.close()
-        code = self.process.exitcode or 0
-        if code < 0:
-            name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-            return f"was killed by {name}"
-        return f"ended with status {code}"
+        return _ending(self.process.exitcode)
 
 
 class _Pool(Generic[_In, _Out]):

@@ -58,7 +58,7 @@ def scan(
     here and checked by its workers, which get the source and need not see the files; a worker
     that is lost raises what the executor raises. Raises ``worklist.ConfigError``.
     """
-    worklist = Worklist(options, paths, meanwhile=None if executor or jobs == 1 else prepare)
+    worklist = Worklist(options, paths)
     settings = worklist.config.settings
     if executor is not None:
         items = without_stdin(worklist.items())

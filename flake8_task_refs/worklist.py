@@ -6,13 +6,14 @@ one has time for something else; it then never imports flake8 at all.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from flake8_task_refs.processes import elsewhere
+from flake8_task_refs.processes import Elsewhere, can_work_elsewhere
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from flake8_task_refs.options import Settings
 
@@ -41,11 +42,11 @@ class LintConfig:
 
 
 class _Told(NamedTuple):
-    """What is known so far: the configuration, and none, the first, or all of the files."""
+    """What is known so far: the configuration, and all of the files, the first, or none yet."""
 
     config: LintConfig
-    items: list[Item]
-    are_all: bool
+    items: list[Item] | None = None
+    are_all: bool = False
 
 
 class Worklist:
@@ -60,38 +61,50 @@ class Worklist:
     ) -> None:
         """Ask flake8 what ``flake8 OPTIONS PATHS`` would read in the current directory.
 
-        Without ``paths``, that directory is meant. ``meanwhile`` is done while another process
-        asks; it is not called where there is none. Raises ``ConfigError``.
+        Without ``paths``, that directory is meant. With ``meanwhile``, another process asks if it
+        can, and ``meanwhile`` is done here until it has an answer. Raises ``ConfigError``, or
+        ``processes.WorkerLostError`` if that process is killed.
         """
         self.paths = paths
-        news = _ask_flake8(options, paths)
-        if meanwhile is not None:
-            news, is_elsewhere = elsewhere(news)
-            if is_elsewhere:
+        self._items: list[Item] | None = None
+        self._news: Generator[_Told] | Elsewhere[_Told]
+        asked = self._news = _ask_flake8(options, paths)
+        if meanwhile is not None and can_work_elsewhere():
+            with contextlib.suppress(OSError):
+                # If there can be no more processes, this one asks.
+                self._news = Elsewhere(asked)
+        try:
+            if meanwhile is not None and isinstance(self._news, Elsewhere):
                 meanwhile()
-        self._news = news
-        self.config = next(news).config
+            self.config = next(self._news).config
+        except BaseException:
+            self._news.close()
+            raise
 
     def items(self, many: Callable[[list[Item]], None] | None = None) -> list[Item]:
-        """Return the files, sorted by name, and the codes that may speak of each. Ask once.
+        """Return the files, sorted by name, and the codes that may speak of each.
 
         ``-`` stands for standard input. A file that two names lead to is there once, by the first
         of them. ``many`` is called, once, as soon as it is clear that there are many files, with
-        those that are known by then.
+        those that are known by then. Raises ``processes.WorkerLostError``.
         """
-        items: list[Item] = []
-        # To the end, so that the other process is gone.
-        for _, items, are_all in self._news:
-            if not are_all and many is not None:
-                many(items)
-        return items
+        if self._items is None:
+            try:
+                for _, items, are_all in self._news:
+                    if are_all:
+                        self._items = items
+                    elif many is not None and items is not None:
+                        many(items)
+            finally:
+                self._news.close()
+        return self._items or []
 
 
-def _ask_flake8(options: Sequence[str], paths: Sequence[str]) -> Iterator[_Told]:
+def _ask_flake8(options: Sequence[str], paths: Sequence[str]) -> Generator[_Told]:
     from flake8_task_refs.flake8_config import load  # noqa: PLC0415
 
     flake8 = load(options, paths)
-    yield _Told(flake8.config, [], are_all=False)
+    yield _Told(flake8.config)
     for names, are_all in flake8.find_files():
         items = [(name, flake8.codes(name)) for name in names]
         yield _Told(flake8.config, items, are_all)

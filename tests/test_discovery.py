@@ -14,6 +14,7 @@ from flake8_task_refs.discovery import find_files
 from flake8_task_refs.flake8_config import load
 
 if TYPE_CHECKING:
+    import argparse
     from pathlib import Path
 
 FILES = (
@@ -86,9 +87,8 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def by_flake8(options: list[str], paths: list[str]) -> list[str]:
+def by_flake8(config: argparse.Namespace) -> list[str]:
     """Return what flake8's own function finds, sorted, each file once."""
-    config = load(options, paths).options
     found = expand_paths(
         paths=config.filenames,
         stdin_display_name=config.stdin_display_name,
@@ -131,13 +131,33 @@ def test_the_same_files_as_flake8(  # noqa: PLR0917 (one argument an option)
         options.append(f"--extend-exclude={','.join(extend)}")
         if filename is not None:
             options.append(f"--filename={','.join(filename)}")
-        assert load(options, paths).files() == by_flake8(options, paths)
+        loaded = load(options, paths)
+        expected = by_flake8(loaded.options)
+        for many in (1000, 3):
+            patch.setattr("flake8_task_refs.discovery.MANY", many)
+            *_, (names, _) = loaded.find_files()
+            assert names == expected
 
 
 def test_a_directory_that_cannot_be_read_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "a.py").touch()
     missing = str(tmp_path / "gone")
-    ((found, _),) = find_files(
+    found = find_files(
         [str(tmp_path), missing], stdin_display_name="stdin", filename_patterns=["*.py"], exclude=()
     )
-    assert found == [str(tmp_path / "a.py"), missing]
+    assert list(found) == [([str(tmp_path / "a.py"), missing], True)]
+
+
+def test_the_first_of_many_files_are_there_before_all_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flake8_task_refs.discovery.MANY", 3)
+    for number in range(5):
+        (tmp_path / f"a{number}.py").touch()
+    paths = [str(tmp_path / "a0.py"), str(tmp_path)]  # one of them twice
+    (first, are_all), (found, are_all_now) = find_files(
+        paths, stdin_display_name="stdin", filename_patterns=["*.py"], exclude=()
+    )
+    assert (are_all, are_all_now) == (False, True)
+    assert found == [str(tmp_path / f"a{number}.py") for number in range(5)]
+    assert set(first) < set(found)

@@ -9,7 +9,6 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,11 +22,17 @@ from flake8_task_refs.files import FileError, decode, read, write
 from flake8_task_refs.fix.__main__ import main
 from flake8_task_refs.fix.line_length import line_length_for
 from flake8_task_refs.flake8_config import load
-from flake8_task_refs.processes import Crew, each, elsewhere
+from flake8_task_refs.processes import (
+    Crew,
+    Elsewhere,
+    WorkerLostError,
+    can_work_elsewhere,
+    each,
+)
+from flake8_task_refs.worklist import Worklist
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import ModuleType
+    from collections.abc import Callable, Iterator
 
 needs_posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
 as_user = pytest.mark.skipif(getattr(os, "geteuid", int)() == 0, reason="root may do anything")
@@ -299,68 +304,143 @@ def test_processes_that_start_early_prepare_and_do_all_the_work(
 def _processes(count: int = 3, fails_after: int = 3) -> Iterator[int]:
     for number in range(count):
         if number == fails_after:
-            raise ValueError(f"as process {os.getpid()} does")
+            raise ValueError(f"after {number}")
         yield os.getpid()
 
 
 @pytest.fixture
-def two_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+def room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Room for another process that knows what this one does."""
     if multiprocessing.get_start_method() != "fork":
         pytest.skip("no process can go on with what this one does")
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr("flake8_task_refs.processes._processors", lambda: 2)
     monkeypatch.setattr(threading, "active_count", lambda: 1)  # those of the test runner do no harm
+    assert can_work_elsewhere()
 
 
-@pytest.mark.usefixtures("two_processors")
+@pytest.mark.usefixtures("room")
 def test_another_process_goes_through_what_it_is_given() -> None:
-    found, is_elsewhere = elsewhere(_processes())
-    processes = list(found)
-    assert is_elsewhere
+    processes = list(Elsewhere(_processes()))
     assert len(processes) == 3
     assert len(set(processes)) == 1
     assert os.getpid() not in processes
     assert multiprocessing.active_children() == []
 
 
-@pytest.mark.usefixtures("two_processors")
+@pytest.mark.usefixtures("room")
 def test_what_it_finds_is_there_at_once() -> None:
     def slow() -> Iterator[float]:
         yield time.monotonic()
         time.sleep(5)
         yield time.monotonic()
 
-    found, _ = elsewhere(slow())
+    found = Elsewhere(slow())
     assert time.monotonic() - next(found) < 4
-    assert isinstance(found, Generator)
     found.close()
     assert multiprocessing.active_children() == []
 
 
-@pytest.mark.usefixtures("two_processors")
-def test_what_another_process_cannot_tell_this_one_finds_out(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    found, _ = elsewhere(_processes(5, fails_after=2))
+class _UnportableError(Exception):
+    def __init__(self, first: int, second: int) -> None:
+        super().__init__(first + second)
+
+
+@pytest.mark.usefixtures("room")
+def test_what_is_raised_elsewhere_is_raised_here() -> None:
+    found = Elsewhere(_processes(5, fails_after=2))
     first, second = next(found), next(found)
     assert first == second != os.getpid()
-    with pytest.raises(ValueError, match=f"as process {os.getpid()} does"):
+    with pytest.raises(ValueError, match="after 2"):
         next(found)
-    monkeypatch.setattr("flake8_task_refs.processes._send_all", lambda *_: os._exit(1))
-    found, _ = elsewhere(_processes())
-    assert list(found) == [os.getpid()] * 3
+
+    def unportable() -> Iterator[int]:
+        yield 1
+        raise _UnportableError(1, 2)
+
+    with pytest.raises(RuntimeError, match="_UnportableError: 3"):
+        list(Elsewhere(unportable()))
     assert multiprocessing.active_children() == []
 
 
-@pytest.mark.usefixtures("two_processors")
+@pytest.mark.usefixtures("room")
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no such signal")
+def test_who_was_killed_elsewhere_is_told() -> None:
+    def killed() -> Iterator[int]:
+        yield 1
+        os.kill(os.getpid(), signal.SIGKILL)
+        yield 2
+
+    found = Elsewhere(killed())
+    assert next(found) == 1
+    with pytest.raises(WorkerLostError, match="was killed by SIGKILL"):
+        next(found)
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.usefixtures("room")
 @pytest.mark.parametrize(
-    ("module", "name", "count"), [(os, "cpu_count", 1), (threading, "active_count", 2)]
+    ("what", "count"),
+    [
+        ("flake8_task_refs.processes._processors", lambda: 1),
+        ("threading.active_count", lambda: 2),
+        ("multiprocessing.get_start_method", lambda allow_none: "spawn"),  # noqa: ARG005
+    ],
 )
 def test_where_another_process_is_no_good_there_is_none(
-    module: ModuleType, name: str, count: int, monkeypatch: pytest.MonkeyPatch
+    what: str, count: Callable[..., object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, name, lambda: count)
-    found, is_elsewhere = elsewhere(_processes())
-    assert (list(found), is_elsewhere) == ([os.getpid()] * 3, False)
+    monkeypatch.setattr(what, count)
+    assert not can_work_elsewhere()
+
+
+@pytest.mark.usefixtures("room")
+def test_who_is_interrupted_meanwhile_leaves_nobody_behind(tree: Path) -> None:
+    del tree
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Worklist(["--isolated"], meanwhile=interrupted)
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.usefixtures("room")
+def test_a_configuration_is_read_once(tree: Path) -> None:
+    """It may come through a pipe, which is empty then."""
+    del tree
+    reader, writer = os.pipe()
+    os.write(writer, b"[flake8]\nextend-ignore = no code\n")
+    os.close(writer)
+    with pytest.raises(ConfigError, match="extend-ignore"):
+        Worklist([f"--config=/dev/fd/{reader}"], meanwhile=lambda: None)
+    os.close(reader)
+
+
+def _in_a_pool(path: str) -> list[int]:
+    return [len(scanned.findings) for scanned in scan([path], ["--isolated"])] + [
+        main(["--isolated", "--check", path])
+    ]
+
+
+def test_a_process_that_may_have_no_children_can_check_files(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text(FAULT)
+    with multiprocessing.Pool(1) as pool:
+        assert pool.apply(_in_a_pool, [str(tmp_path)]) == [1, 1]
+
+
+def test_a_program_that_scans_can_still_decide_how_processes_start(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text(FAULT)
+    program = (
+        "import multiprocessing, sys\n"
+        "from flake8_task_refs import scan\n"
+        "from flake8_task_refs.fix.__main__ import main\n"
+        "assert len(list(scan(['.'], ['--isolated']))) == 1\n"
+        "assert main(['--isolated', '--check', '.']) == 1\n"
+        "multiprocessing.set_start_method('spawn')\n"
+    )
+    done = run(sys.executable, "-c", program, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr.decode()
 
 
 def _kills_itself_at_7(number: int) -> int:
@@ -534,7 +614,8 @@ def test_scan_takes_flake8s_options(tree: Path, options: list[str]) -> None:
 @needs_posix
 def test_a_file_with_two_names_is_read_once(tree: Path) -> None:
     (tree / "z.py").symlink_to("a.py")
-    names = load(["--isolated"], ["z.py", "a.py", str(tree / "a.py")]).files()
+    items = Worklist(["--isolated"], ["z.py", "a.py", str(tree / "a.py")]).items()
+    names = [name for name, _ in items]
     assert [Path(name).name for name in names] == ["a.py"]
 
 

@@ -334,7 +334,7 @@ def test_a_line_that_names_an_attribute_often_is_read_once(
 def test_no_other_plugin_is_imported_for_its_options() -> None:
     program = (
         "import sys; from flake8_task_refs.flake8_config import load; "
-        "load(['--isolated']).files(); "
+        "list(load(['--isolated']).find_files()); "
         "sys.exit(bool({'flake8_async', 'libcst', 'pyflakes'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
@@ -436,9 +436,10 @@ def test_what_is_right_on_the_face_of_it_is_not_even_decoded(call: str) -> None:
 def test_over_a_directory_flake8_is_asked_by_another_process() -> None:
     """Neither this process nor those that check files wait for flake8's modules."""
     program = (
-        "import multiprocessing, os, sys\n"
-        "if multiprocessing.get_start_method() != 'fork': sys.exit(3)\n"
-        "os.cpu_count = lambda: 2\n"
+        "import sys\n"
+        "from flake8_task_refs import processes\n"
+        "processes._processors = lambda: 2\n"
+        "if not processes.can_work_elsewhere(): sys.exit(3)\n"
         "from flake8_task_refs.fix.__main__ import main\n"
         "status = main(['--isolated', '--check', 'apps'])\n"
         "assert status == 1, status\n"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.cancellation import unguarded_results
-from flake8_task_refs.analysis.helpers import find_helper
+from flake8_task_refs.analysis.helpers import Helper, find_helper
 from flake8_task_refs.analysis.names import assigned_value
 from flake8_task_refs.analysis.outline import ANNOTATION
 from flake8_task_refs.analysis.sites import is_done_callback
@@ -74,7 +74,8 @@ class Callbacks:
             return self.tree, callback
         if isinstance(callback, syntax.Call):
             return self._bound(callback)
-        return self.function(callback)
+        found = self.function(callback)
+        return (found.tree, found.function) if found is not None else (self.tree, None)
 
     def _bound(self, call: syntax.Call) -> tuple[Tree, syntax.FunctionDef | None]:
         """Return the function that ``partial(function, first)`` makes a callback of.
@@ -85,13 +86,13 @@ class Callbacks:
         names = self.ownership.names
         if not args or names.canonical(self.tree, call.func) != "functools.partial":
             return self.tree, None
-        home, function = self.function(args[0].value)
-        if function is None or any(arg.star for arg in call.args):
-            return home, None
-        params = [*function.params.posonly_params, *function.params.params]
+        found = self.function(args[0].value)
+        if found is None or any(arg.star for arg in call.args):
+            return self.tree, None
+        params = [*found.function.params.posonly_params, *found.function.params.params]
         # Of a method, the object is bound already, which stands for the function here.
-        own = isinstance(args[0].value, syntax.Attribute)
-        return home, function if len(args) - 1 + own + 1 == len(params) else None
+        fits = len(args) - 1 + found.bound + 1 == len(params)
+        return found.tree, found.function if fits else None
 
     def _is_on_task(self, call: syntax.Call) -> bool:
         """Tell whether the callback is added to an asyncio task, as far as the function shows."""
@@ -126,14 +127,16 @@ class Callbacks:
             return not _takes_one(callback.params, bound=False)
         if isinstance(callback, syntax.Attribute) and callback.attr.value in ("discard", "remove"):
             return self._is_other_container(call, callback.value)
-        home, function = self.function(callback)
-        if function is None:
+        found = self.function(callback)
+        if found is None:
             return False
-        bound = isinstance(callback, syntax.Attribute)
+        function = found.function
+        # Within a function, there may be any decorator.
+        is_plain = not function.decorators or found.tree.method_class(function) is not None
         return (
             function.asynchronous
-            or (not function.decorators and not _takes_one(function.params, bound=bound))
-            or self._leaks_on_failure(home, function)
+            or (is_plain and not _takes_one(function.params, bound=found.bound))
+            or self._leaks_on_failure(found.tree, function)
         )
 
     @staticmethod
@@ -218,17 +221,20 @@ class Callbacks:
             for maker in makers
         )
 
-    def function(self, callback: syntax.BaseExpression) -> tuple[Tree, syntax.FunctionDef | None]:
-        """Return the same-file function that ``callback`` names, and the tree that it is in."""
+    def function(self, callback: syntax.BaseExpression) -> Helper | None:
+        """Return the function of the same file that ``callback`` names."""
         tree = self.tree
         if isinstance(callback, syntax.Name):
             scope = tree.scope[callback].owner(callback.value)
             if scope is not None and scope.kind == "function":
                 holders = [tree.parent[store] for store in scope.stores.get(callback.value, ())]
                 only = holders[0] if len(holders) == 1 else None
-                return tree, only if isinstance(only, syntax.FunctionDef) else None
-        found = find_helper(tree, callback, self.ownership.parse)
-        return (found.tree, found.function) if found is not None else (tree, None)
+                return (
+                    Helper(tree, only, bound=False)
+                    if isinstance(only, syntax.FunctionDef)
+                    else None
+                )
+        return find_helper(tree, callback, self.ownership.parse)
 
     @staticmethod
     def _leaks_on_failure(home: Tree, function: syntax.FunctionDef) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.syntax import dotted_text
@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from flake8_task_refs.analysis.tree import Tree
+
+
+# What a method calls its object, or its class.
+_OWN_CLASS: Final = ("self", "cls")
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,19 +32,23 @@ def find_helper(
 ) -> Helper | None:
     """Return the module function or method of the same class that ``func`` names, if there is one.
 
-    ``parse`` returns the tree around an offset of the source. Static and class methods are left
-    out, and so is a name that is defined twice.
+    ``parse`` returns the tree around an offset of the source. Of another class of the file, static
+    and class methods are returned as well. A name that is defined twice is left out.
     """
     outline = tree.outline
     if isinstance(func, syntax.Name):
-        scope = tree.scope[func].owner(func.value)
-        if scope is not None and scope.kind != "module":
+        if not _is_of_module(tree, func):
             return None
-        found, bound = outline.functions(func.value), False
-    elif isinstance(func, syntax.Attribute) and dotted_text(func.value) == "self":
-        around = tree.class_around(func)
-        found = outline.functions(func.attr.value, around.name.value) if around else []
-        bound = True
+        found, owner = outline.functions(func.value), ""
+    elif isinstance(func, syntax.Attribute) and isinstance(func.value, syntax.Name):
+        owner = func.value.value
+        if owner in _OWN_CLASS:
+            around = tree.class_around(func)
+            found = outline.functions(func.attr.value, around.name.value) if around else []
+        elif _is_of_module(tree, func.value) and len(outline.top_level(owner)) == 1:
+            found = outline.functions(func.attr.value, owner)
+        else:
+            return None
     else:
         return None
     home = parse(found[0].header) if len(found) == 1 else None
@@ -53,11 +61,28 @@ def find_helper(
             and node.name.value == found[0].name
             and home.position(node.name)[0] == line
         ):
-            # A decorator may change what is called; an empty body is for subclasses to fill.
-            if node.decorators or _is_stub(home, node):
+            kind = _kind(home, node)
+            # What is called through its class has to be told its object.
+            if kind is None or (kind == "method" and owner != "self") or _is_stub(home, node):
                 return None
-            return Helper(home, node, bound)
+            return Helper(home, node, bound=kind in ("method", "classmethod"))
     return None
+
+
+def _is_of_module(tree: Tree, name: syntax.Name) -> bool:
+    scope = tree.scope[name].owner(name.value)
+    return scope is None or scope.kind == "module"
+
+
+def _kind(home: Tree, function: syntax.FunctionDef) -> str | None:
+    """Return what ``function`` is: function, method, staticmethod or classmethod.
+
+    None if a decorator may change what is called. An own ``staticmethod`` is nobody's habit.
+    """
+    if not function.decorators:
+        return "method" if home.method_class(function) is not None else "function"
+    names = [dotted_text(item.decorator) for item in function.decorators]
+    return names[0] if names in (["staticmethod"], ["classmethod"]) else None
 
 
 def likely_function(tree: Tree, call: syntax.Call) -> syntax.FunctionDef | None:

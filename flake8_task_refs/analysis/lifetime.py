@@ -49,14 +49,32 @@ def locals_outlive(flow: Flow, scope: Scope, start: syntax.Node, name: str) -> b
 
 
 def _yields_after(tree: Tree, function: syntax.FunctionDef, start: syntax.Node) -> bool:
-    """Tell whether a generator is suspended after ``start``, its locals alive."""
+    """Tell whether a generator is suspended after ``start`` for as long as something else runs.
+
+    A lifespan, a fixture or a dependency is; it gives one value, or is decorated. One that gives
+    many, asynchronously, comes to its end as any function does.
+    """
     if any(last_name(item.decorator) in _DRIVERS for item in function.decorators):
         return False  # its yield is an await
     after = tree.order[start]
-    return any(
-        isinstance(node, syntax.Yield) and tree.order[node] > after
+    yields = [
+        node
         for node in tree.jumps(function.body)
-    )
+        if isinstance(node, syntax.Yield) and tree.order[node] > after
+    ]
+    if function.decorators or not function.asynchronous:
+        return bool(yields)
+    return bool(yields) and not any(_is_repeated(tree, function, node) for node in yields)
+
+
+def _is_repeated(tree: Tree, function: syntax.FunctionDef, node: syntax.Node) -> bool:
+    """Tell whether ``node`` stands in a loop of ``function``."""
+    for outer in tree.ancestors(node):
+        if outer is function:
+            break
+        if isinstance(outer, (syntax.For, syntax.While)):
+            return True
+    return False
 
 
 def _runs_the_loop(tree: Tree, function: syntax.FunctionDef, start: syntax.Node) -> bool:

@@ -225,7 +225,7 @@ class Names:
         if isinstance(node, syntax.Call):
             return self._makes_loop(tree, node)
         if isinstance(node, syntax.Attribute):
-            return self._attribute_is_loop(node.attr.value)
+            return self._attribute_is_loop(tree, node)
         if isinstance(node, syntax.NamedExpr):
             return self.is_loop(tree, node.value)
         if isinstance(node, syntax.BooleanOperation):  # `self.loop or get_event_loop()`
@@ -276,18 +276,23 @@ class Names:
         says = rf"def[ \t]+{function}\([^()]*\)\s*->[^:\n]*\bAbstractEventLoop\b"
         return "AbstractEventLoop" in source and re.search(says, source) is not None
 
-    def _attribute_is_loop(self, attribute: str) -> bool:
-        key = ("is a loop", attribute)
+    def _attribute_is_loop(self, tree: Tree, node: syntax.Attribute) -> bool:
+        attribute = node.attr.value
+        own = dotted_text(node.value) in ("self", "cls")
+        around = tree.class_around(node) if own else None
+        owner = around.name.value if around is not None else ""
+        key = (f"is a loop of {owner}", attribute)
         known = self.outline.answers.get(key)
         if known is None:
-            known = self.outline.answers[key] = self._attribute_holds_loop(attribute)
+            known = self.outline.answers[key] = self._attribute_holds_loop(attribute, owner)
         return known
 
-    def _attribute_holds_loop(self, attribute: str) -> bool:
+    def _attribute_holds_loop(self, attribute: str, owner: str) -> bool:
+        """Tell whether ``attribute``, of the class ``owner`` if that is known, is an event loop."""
         if self._returns_loop(attribute):
             return True
         outline = self.outline
-        bound: list[tuple[str, str]] = []
+        bound: list[tuple[int, str, str]] = []  # where, the annotation, the value
         for at in word_offsets(outline.source, attribute):
             if not outline.is_plain(at):
                 continue
@@ -297,13 +302,45 @@ class Names:
                 return True
             match = _BOUND.match(line, after)
             if match and outline.source[at - 1 : at] == ".":
-                bound.append((match[1] or "", match[2]))
-        if any("AbstractEventLoop" in note or _LOOP_SOURCE.match(value) for note, value in bound):
+                bound.append((at, match[1] or "", match[2]))
+        if any("AbstractEventLoop" in note or _LOOP_SOURCE.match(text) for _, note, text in bound):
             return True
-        foreign = bound and all(
-            _OTHER_LOOP.match(value) or _foreign_class(value) for _, value in bound
+        if not _LOOP_NAME.match(attribute):
+            return False
+        # Another class may call something else so; a base may be any class.
+        own = [(at, text) for at, _, text in bound if owner and self._class_at(at) == owner]
+        if own:
+            return not all(self._is_foreign_value(text, at) for at, text in own)
+        return not any(self._is_foreign_value(text, at) for at, _, text in bound)
+
+    def _class_at(self, offset: int) -> str:
+        around = [outer.name for outer in self.outline.enclosing(offset) if outer.kind == "class"]
+        return around[-1] if around else ""
+
+    def _is_foreign_value(self, value: str, at: int) -> bool:
+        """Tell whether the expression ``value``, which stands at ``at``, surely is no loop."""
+        if _OTHER_LOOP.match(value) or _foreign_class(value):
+            return True
+        name = value.strip()
+        function = next(reversed(self.outline.enclosing(at)), None)
+        if not name.isidentifier() or function is None or function.kind != "def":
+            return False
+        # A parameter, whose class may be called a loop, too.
+        signature = self.outline.blanked(function.header, at)
+        note = re.search(rf"\b{name}[ \t]*:[ \t]*([^=,)\n#]+)", signature)
+        return note is not None and self._is_foreign_annotation(note[1])
+
+    def _is_foreign_annotation(self, note: str) -> bool:
+        classes = [name for name in _DOTTED.findall(note) if name.endswith("Loop")]
+        if not classes or "AbstractEventLoop" in note:
+            return False
+        if any(self.outline.top_level(name) for name in classes):
+            return True
+        origins = [self.module_origin(name.partition(".")[0]) for name in classes]
+        return all(
+            origin is not None and not origin.startswith(("asyncio", "uvloop"))
+            for origin in origins
         )
-        return _LOOP_NAME.match(attribute) is not None and not foreign
 
     def _name_is_loop(self, tree: Tree, node: syntax.Name) -> bool:
         named = _LOOP_NAME.match(node.value) is not None

@@ -451,8 +451,8 @@ class _Surveyor:
         """Return the body of a callback of this file, and the tree that it is in."""
         if isinstance(callback, syntax.Lambda):
             return tree, callback.body
-        home, function = Callbacks(self.module.judge(tree).ownership).function(callback)
-        return home, function.body if function is not None else None
+        found = Callbacks(self.module.judge(tree).ownership).function(callback)
+        return (found.tree, found.function.body) if found is not None else (tree, None)
 
 
 def _around(tree: Tree, node: syntax.Node, *, inclusive: bool = False) -> str:

@@ -235,9 +235,30 @@ class Judge:
             return False
         others = [use for use in scope.uses(value.value) if use is not value]
         made = [assigned_value(tree, store) for store in scope.stores.get(value.value, ())]
-        if not made or not all(item is not None and self._is_fresh(item) for item in made):
+        if not made or not all(
+            item is not None and (self._is_fresh(item) or self._is_filled_afresh(item, others))
+            for item in made
+        ):
             return False
         return not any(self.ownership.holds(use) for use in others)
+
+    def _is_filled_afresh(self, made: syntax.BaseExpression, uses: list[syntax.Name]) -> bool:
+        """Tell whether a list that is empty when it is ``made`` gets what only it would keep."""
+        if not isinstance(made, syntax.List) or made.elements:
+            return False
+        return any(self._is_fresh(arg.value) for use in uses for arg in self._put_into(use))
+
+    def _put_into(self, container: syntax.Name) -> Sequence[syntax.Arg]:
+        """Return what is put into a list where ``container`` stands: `tasks.append(task)`."""
+        method = self.ownership.tree.parent[container]
+        call = self.ownership.tree.parent[method]
+        is_put = (
+            isinstance(method, syntax.Attribute)
+            and method.attr.value in ("append", "extend")
+            and isinstance(call, syntax.Call)
+            and call.func is method
+        )
+        return call.args if is_put and isinstance(call, syntax.Call) else ()
 
 
 def _stored(holds: list[Hold]) -> list[Hold]:

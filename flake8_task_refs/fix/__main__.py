@@ -8,19 +8,22 @@ import os
 import sys
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
 from flake8_task_refs.command_line import (
+    EXIT_ERROR,
     EXIT_INTERRUPTED,
     Parser,
     UsageError,
     add_common_options,
+    answer,
     did_you_mean,
     gracefully,
     leave,
     refuse_unknown_codes,
 )
 from flake8_task_refs.discovery import STDIN
+from flake8_task_refs.processes import WorkerLostError
 from flake8_task_refs.reports.formats import FORMATS
 from flake8_task_refs.reports.terminal import Terminal
 from flake8_task_refs.rules import RULES, explain
@@ -28,6 +31,9 @@ from flake8_task_refs.worklist import ConfigError, Worklist
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    # What check_run and repair_run are for.
+    _Run: TypeAlias = Callable[[argparse.Namespace, Worklist, Terminal], int]
 
 # As installed; pyproject.toml gives it this name.
 _COMMAND: Final = "flake8-task-refs-fix"
@@ -52,8 +58,7 @@ class _Explain(argparse.Action):
         wanted = str(values).casefold()
         for rule in RULES:
             if wanted in {rule.code.casefold(), rule.name}:
-                sys.stdout.write(explain(rule))
-                parser.exit()
+                answer(parser, explain(rule))
         known = ", ".join(rule.code for rule in RULES)
         names = [name for rule in RULES for name in (rule.code, rule.name)]
         hint = did_you_mean(wanted.upper(), names) or did_you_mean(wanted, names)
@@ -81,8 +86,7 @@ class _PrintCompletion(argparse.Action):
                 action.choices = [rule.code for rule in RULES]
             elif action.metavar in {"PATHS", "FILE"}:
                 action.complete = shtab.FILE  # type: ignore[attr-defined]
-        sys.stdout.write(f"{shtab.complete(parser, str(values))}\n")
-        parser.exit()
+        answer(parser, f"{shtab.complete(parser, str(values))}\n")
 
 
 def _seconds(text: str) -> float | None:
@@ -158,28 +162,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     refuse_unknown_codes(parser, arguments.flake8)
     _refuse_what_does_not_go_together(parser, arguments)
     lists = arguments.check and not arguments.diff
-    kind = f"{__package__}.{'check_run' if lists else 'repair_run'}"
+    module = f"{__package__}.{'check_run' if lists else 'repair_run'}"
+    # Where only files are named, to load more than they need would not pay.
+    many = any(map(os.path.isdir, arguments.paths or ["."])) and "--jobs=1" not in arguments.flake8
     try:
-        # A few files that are named hardly need what else could be loaded meanwhile.
-        meanwhile = None
-        if "--jobs=1" not in arguments.flake8 and any(map(os.path.isdir, arguments.paths or ["."])):
-            meanwhile = partial(_load, kind)
-        worklist = Worklist(arguments.flake8, arguments.paths, meanwhile=meanwhile)
+        worklist = Worklist(
+            arguments.flake8,
+            arguments.paths,
+            meanwhile=partial(_load_for_many_files, module) if many else None,
+        )
+        terminal = Terminal(worklist.config.color)
+        run: _Run = import_module(module).run
     except ConfigError as error:
         parser.error(str(error))
+    except WorkerLostError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return EXIT_ERROR
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
-    terminal = Terminal(worklist.config.color)
-    run: Callable[[argparse.Namespace, Worklist, Terminal], int] = import_module(kind).run
     try:
         return gracefully(partial(run, arguments, worklist, terminal), terminal)
     except UsageError as error:
         parser.error(str(error))
 
 
-def _load(kind: str) -> None:
-    """Load what a run of this kind over many files takes."""
-    import_module(kind).prepare()
+def _load_for_many_files(module: str) -> None:
+    """Load the ``module`` of a run, and what files take that mention a task."""
+    import_module(module)
+    import_module("flake8_task_refs.scanning").prepare()
 
 
 def _refuse_what_does_not_go_together(

@@ -54,16 +54,16 @@ def run(arguments: argparse.Namespace, worklist: Worklist, terminal: Terminal) -
 def _list(
     results: Iterable[Scanned],
     sources: Sources,
-    codes: Mapping[str, tuple[str, ...]],
+    checked: Mapping[str, tuple[str, ...]],
     arguments: argparse.Namespace,
     terminal: Terminal,
 ) -> int:
     """List ``results`` as ``arguments`` say, those of the baseline left out.
 
-    ``codes`` are those for which each file is checked, by its name.
+    ``checked`` maps the name of each file that is checked to the codes that it is checked for.
     """
     try:
-        return _list_new(results, sources, codes, arguments, terminal)
+        return _list_new(results, sources, checked, arguments, terminal)
     except BaselineError as error:
         raise UsageError(f"--baseline {arguments.baseline}: {error}") from None
 
@@ -71,13 +71,13 @@ def _list(
 def _list_new(
     results: Iterable[Scanned],
     sources: Sources,
-    codes: Mapping[str, tuple[str, ...]],
+    checked: Mapping[str, tuple[str, ...]],
     arguments: argparse.Namespace,
     terminal: Terminal,
 ) -> int:
     baseline = None
     if arguments.baseline is not None:
-        baseline = Baseline(arguments.baseline, sources, codes)
+        baseline = Baseline(arguments.baseline, sources, checked)
         if baseline.exists() or not arguments.write_baseline:
             baseline.read()
         results = baseline.new_in(results)
@@ -88,15 +88,16 @@ def _list_new(
         terminal.tell(f"{counted(count, 'finding')} written to {arguments.baseline}")
         return EXIT_ERROR if tally.errors else EXIT_CLEAN
     form = FORMATS[arguments.output_format]
-    for piece in form(tally.of(results), sources, terminal.paint, len(codes)):
+    for piece in form(tally.of(results), sources, terminal.paint, len(checked)):
         terminal.out(piece)
-    if baseline and (baseline.known or baseline.gone):
-        gone = f", {baseline.gone} gone (write it anew with --write-baseline)"
-        left_out = f"{counted(baseline.known, 'known finding')} left out"
-        terminal.tell(f"{arguments.baseline}: {left_out}{gone if baseline.gone else ''}")
+    known, gone = (baseline.known, baseline.gone) if baseline else (0, 0)
+    if known or gone:
+        left_out = f"{counted(known, 'known finding')} left out"
+        hint = f", {gone} gone (write it anew with --write-baseline)" if gone else ""
+        terminal.tell(f"{arguments.baseline}: {left_out}{hint}")
     terminal.tell(
         f"{counted(tally.found, 'finding')} in {counted(tally.files, 'file')}; "
-        f"{counted(len(codes), 'file')} read, {counted(tally.errors, 'error')}"
+        f"{counted(len(checked), 'file')} read, {counted(tally.errors, 'error')}"
     )
     if tally.errors:
         return EXIT_ERROR

@@ -16,6 +16,7 @@ from flake8_task_refs.command_line import (
     EXIT_INTERRUPTED,
     Parser,
     add_common_options,
+    answer,
     counted,
     gracefully,
     items_of,
@@ -58,8 +59,7 @@ class _Schema(argparse.Action):
     """Print the JSON schema and end."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        sys.stdout.write(schema())
-        parser.exit()
+        answer(parser, schema())
 
 
 def _parser() -> argparse.ArgumentParser:

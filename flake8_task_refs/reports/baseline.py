@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import posixpath
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -16,7 +18,7 @@ from flake8_task_refs.reports.identity import Identity
 from flake8_task_refs.scanning import Scanned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from flake8_task_refs.reports.identity import Sources
 
@@ -33,8 +35,8 @@ class Baseline:
     def __init__(self, name: str, sources: Sources, codes: Mapping[str, tuple[str, ...]]) -> None:
         """``name`` is the baseline's file; ``sources`` are those of the files that are checked.
 
-        ``codes`` are those that each of these is checked for, by its name. Nothing is known before
-        ``read``.
+        ``codes`` maps the name of each of these files to the codes that it is checked for. Nothing
+        is known before ``read``.
         """
         self._file = Path(name)
         self._sources = sources.relative_to(str(self._file.parent))
@@ -88,15 +90,16 @@ class Baseline:
         """The number of known findings that were looked for and are no longer there."""
         return len(self._looked_for(self._known - self._seen))
 
-    def _looked_for(self, findings: Iterable[Identity]) -> set[Identity]:
+    def _looked_for(self, findings: Collection[Identity]) -> set[Identity]:
         """Return those of ``findings`` that would have been seen if they were still there."""
+        # To make a path relative takes its time, and few files have ever had a finding.
+        wanted = {posixpath.basename(finding.path) for finding in findings}
         checked = {
-            (self._sources.path(name), code)
+            self._sources.path(name): codes
             for name, codes in self._codes.items()
-            if name not in self._unread
-            for code in codes
+            if os.path.basename(name) in wanted and name not in self._unread  # noqa: PTH119
         }
-        return {finding for finding in findings if (finding.path, finding.code) in checked}
+        return {finding for finding in findings if finding.code in checked.get(finding.path, ())}
 
     def write(self) -> int:
         """Write what was seen to the file, in one step, and return the number of findings.

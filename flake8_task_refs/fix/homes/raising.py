@@ -80,7 +80,8 @@ class RaisingCallbacks:
             return []  # who waits for the answer would wait on, and no error would tell
         if isinstance(callback, syntax.Lambda):
             return self._in_lambda(callback, asks, look)
-        if callback.decorators or callback.asynchronous or self._is_called(callback):
+        decorated = callback.decorators and self._context.tree.method_class(callback) is None
+        if decorated or callback.asynchronous or self._is_called(callback):
             return []
         if len(self._context.tree.inner[callback].stores.get(params[-1].name.value, ())) > 1:
             return []  # it is no longer the task
