@@ -191,6 +191,13 @@ class Elsewhere(Generic[_Thing]):
         self.close()
         raise value
 
+    def has_news(self) -> bool:
+        """Tell whether ``next`` would not have to wait."""
+        try:
+            return self._pipe.poll()
+        except OSError:
+            return True
+
     def close(self) -> None:
         """End the process, whatever it is at."""
         self._process.kill()

@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from flake8_task_refs.options import Settings
     from flake8_task_refs.worklist import Item
 
+# What checking a file that mentions a task takes, each after what it needs itself.
+_NEEDED: Final = (
+    "outline", "excerpt", "syntax", "tree", "names", "sites",
+    "ownership", "check", "verdict", "noqa",
+)  # fmt: skip
 # Files that an executor may have, read and not yet answered for.
 _UNDER_WAY: Final = 256
 # Encodings in which a word of ASCII letters has its own bytes and no others.
@@ -114,8 +119,15 @@ def _result(waiting: Scanned | Future[Scanned]) -> Scanned:
 
 def prepare() -> None:
     """Import what checking a file that mentions a task takes."""
-    for name in ("check", "excerpt", "noqa", "verdict"):
+    for _ in preparing():
+        pass
+
+
+def preparing() -> Iterator[None]:
+    """Import the same piece by piece, for whoever may have something better to do soon."""
+    for name in _NEEDED:
         importlib.import_module(f"flake8_task_refs.analysis.{name}")
+        yield
 
 
 def unscanned(item: Item, reason: str) -> Scanned:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from flake8_task_refs.processes import Elsewhere, can_work_elsewhere
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
 
     from flake8_task_refs.options import Settings
 
@@ -57,25 +57,27 @@ class Worklist:
         options: Sequence[str] = (),
         paths: Sequence[str] = (),
         *,
-        meanwhile: Callable[[], None] | None = None,
+        meanwhile: Iterable[None] | None = None,
     ) -> None:
         """Ask flake8 what ``flake8 OPTIONS PATHS`` would read in the current directory.
 
         Without ``paths``, that directory is meant. With ``meanwhile``, another process asks if it
-        can, and ``meanwhile`` is done here until it has an answer. Raises ``ConfigError``, or
-        ``processes.WorkerLostError`` if that process is killed.
+        can, and this one goes through ``meanwhile`` until there is an answer. Raises
+        ``ConfigError``, or ``processes.WorkerLostError`` if that process is killed.
         """
         self.paths = paths
         self._items: list[Item] | None = None
-        self._news: Generator[_Told] | Elsewhere[_Told]
-        asked = self._news = _ask_flake8(options, paths)
+        asked = _ask_flake8(options, paths)
+        self._news: Generator[_Told] | Elsewhere[_Told] = asked
         if meanwhile is not None and can_work_elsewhere():
+            # If there can be no more processes, this one asks.
             with contextlib.suppress(OSError):
-                # If there can be no more processes, this one asks.
                 self._news = Elsewhere(asked)
         try:
             if meanwhile is not None and isinstance(self._news, Elsewhere):
-                meanwhile()
+                for _ in meanwhile:
+                    if self._news.has_news():
+                        break
             self.config = next(self._news).config
         except BaseException:
             self._news.close()

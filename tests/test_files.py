@@ -397,12 +397,25 @@ def test_where_another_process_is_no_good_there_is_none(
 def test_who_is_interrupted_meanwhile_leaves_nobody_behind(tree: Path) -> None:
     del tree
 
-    def interrupted() -> None:
+    def interrupted() -> Iterator[None]:
+        yield
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Worklist(["--isolated"], meanwhile=interrupted)
+        Worklist(["--isolated"], meanwhile=interrupted())
     assert multiprocessing.active_children() == []
+
+
+@pytest.mark.usefixtures("room")
+def test_nothing_is_done_meanwhile_that_somebody_would_wait_for(tree: Path) -> None:
+    del tree
+
+    def lasting() -> Iterator[None]:
+        while True:
+            time.sleep(0.001)
+            yield
+
+    assert Worklist(["--isolated"], meanwhile=lasting()).items()
 
 
 @pytest.mark.usefixtures("room")
@@ -413,7 +426,7 @@ def test_a_configuration_is_read_once(tree: Path) -> None:
     os.write(writer, b"[flake8]\nextend-ignore = no code\n")
     os.close(writer)
     with pytest.raises(ConfigError, match="extend-ignore"):
-        Worklist([f"--config=/dev/fd/{reader}"], meanwhile=lambda: None)
+        Worklist([f"--config=/dev/fd/{reader}"], meanwhile=())
     os.close(reader)
 
 

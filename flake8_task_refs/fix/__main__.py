@@ -30,7 +30,7 @@ from flake8_task_refs.rules import RULES, explain
 from flake8_task_refs.worklist import ConfigError, Worklist
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     # What check_run and repair_run are for.
     _Run: TypeAlias = Callable[[argparse.Namespace, Worklist, Terminal], int]
@@ -169,7 +169,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         worklist = Worklist(
             arguments.flake8,
             arguments.paths,
-            meanwhile=partial(_load_for_many_files, module) if many else None,
+            meanwhile=_loading(module) if many else None,
         )
         terminal = Terminal(worklist.config.color)
         run: _Run = import_module(module).run
@@ -186,10 +186,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(str(error))
 
 
-def _load_for_many_files(module: str) -> None:
-    """Load the ``module`` of a run, and what files take that mention a task."""
+def _loading(module: str) -> Iterator[None]:
+    """Load the ``module`` of a run, and then what files take that mention a task."""
     import_module(module)
-    import_module("flake8_task_refs.scanning").prepare()
+    yield
+    from flake8_task_refs.scanning import preparing  # noqa: PLC0415
+
+    yield from preparing()
 
 
 def _refuse_what_does_not_go_together(
