@@ -24,6 +24,7 @@ class _Entry:
     statement: syntax.SimpleStatementLine
     part: syntax.Import | syntax.ImportFrom
     module: str
+    block: int  # how many other statements stand before it
 
     @property
     def is_from(self) -> bool:
@@ -41,16 +42,20 @@ class _Entry:
 def _entries(file: SourceFile) -> list[_Entry]:
     """Return the import statements before the first function or class."""
     found = []
+    others = 0
     for statement in file.module.body:
         if isinstance(statement, (syntax.FunctionDef, syntax.ClassDef)):
             break
         if isinstance(statement, syntax.SimpleStatementLine) and len(statement.body) == 1:
             part = statement.body[0]
             if isinstance(part, syntax.Import):
-                found.append(_Entry(statement, part, dotted(part.names[0].name)))
-            elif isinstance(part, syntax.ImportFrom):
+                found.append(_Entry(statement, part, dotted(part.names[0].name), others))
+                continue
+            if isinstance(part, syntax.ImportFrom):
                 module = "." * part.level + dotted(part.module)
-                found.append(_Entry(statement, part, module))
+                found.append(_Entry(statement, part, module, others))
+                continue
+        others += 1
     return found
 
 
@@ -101,7 +106,10 @@ def add_imports(
     if new and not stdlib:
         edits.append(_new_section(file, entries, [_text(*item) for item in new]))
     elif new:
-        edits += [_beside(file, stdlib, module, is_from=is_from) for module, is_from in new]
+        # Code may stand between two blocks, such as a change of sys.path.
+        best = next((e for e in stdlib if e.module == "asyncio"), stdlib[0]).block
+        block = [entry for entry in stdlib if entry.block == best]
+        edits += [_beside(file, block, module, is_from=is_from) for module, is_from in new]
     return edits
 
 

@@ -202,6 +202,8 @@ def _is_empty_call(value: cst.BaseExpression) -> bool:
 
 def _open(node: cst.BaseExpression) -> tuple[str, Sequence[_Item], str] | None:
     """Split a bracketed expression into its head with the bracket, its items and the end."""
+    if isinstance(node, cst.Tuple) and _is_plain_tuple(node):
+        return "(", node.elements, ")"
     if node.lpar:
         raise Unknown
     if isinstance(node, cst.Call):
@@ -211,6 +213,11 @@ def _open(node: cst.BaseExpression) -> tuple[str, Sequence[_Item], str] | None:
     if isinstance(node, cst.Subscript) and _has_one_index(node):
         return f"{_flat(node.value)}[", node.slice, "]"
     return None
+
+
+def _is_plain_tuple(node: cst.Tuple) -> bool:
+    """Tell whether a tuple is laid out like a list; the comma of a single element is no choice."""
+    return len(node.lpar) == 1 and len(node.elements) > 1
 
 
 def _clauses(loop: cst.CompFor | None) -> list[str]:
@@ -266,7 +273,7 @@ def _is_exploded(node: cst.CSTNode) -> bool:
     if isinstance(node, cst.Call):
         magic = bool(node.args) and isinstance(node.args[-1].comma, cst.Comma)
         return magic or _is_exploded(node.func) or any(_is_exploded(a.value) for a in node.args)
-    if isinstance(node, _DISPLAYS):
+    if isinstance(node, (*_DISPLAYS, cst.Tuple)):
         items = node.elements
         magic = bool(items) and isinstance(items[-1].comma, cst.Comma)
         return magic or any(_is_exploded(item.value) for item in items)
@@ -278,6 +285,9 @@ _EMPTY: Final = cst.Module([])
 
 def _flat(node: cst.CSTNode) -> str:
     """Return ``node`` on one line. Raises ``Unknown`` if it can't be."""
+    if isinstance(node, cst.Tuple) and _is_plain_tuple(node):
+        _refuse_comments(node)
+        return f"({', '.join(_flat_item(item) for item in node.elements)})"
     if not getattr(node, "lpar", ()):
         if isinstance(node, cst.Await):
             return f"await {_flat(node.expression)}"

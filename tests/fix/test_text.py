@@ -937,6 +937,19 @@ def test_annotations_use_what_is_imported_for_them_alone(tmp_path: Path) -> None
     runpy.run_path(str(module))
 
 
+def test_imports_go_into_the_block_of_asyncios() -> None:
+    head = (
+        "import sys\nfrom pathlib import Path\n\nsys.path.insert(0, str(Path(__file__).parent))\n"
+    )
+    block = "import asyncio\nimport json\nfrom typing import Any\n"
+    work = "\n\ndef f(loop, x: Any):\n    loop.call_soon(asyncio.create_task, x.work())\n"
+    text = fix(f"{head}\n{block}{work}").text
+    imported = (
+        "import json\nfrom collections.abc import Coroutine\nfrom typing import Any, TypeVar\n"
+    )
+    assert f"{head}\nimport asyncio\n{imported}\n" in text
+
+
 def test_what_silences_a_type_checker_stays_on_its_line() -> None:
     call = 'asyncio.create_task(worker_of_something(first_argument, "second argument"))'
     source = (
