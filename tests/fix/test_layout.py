@@ -19,7 +19,7 @@ STATEMENTS = {
     "conditions": "{track(make(one, two)) for one in all_of_it if one for two in one}",
     "subscript argument": "background_tasks.add(self.registry_of_tasks[self.name_of_worker])",
     "tuple": 'await asyncio.wait((_track(make(one.publish("hi"), name="p")), two(1)), timeout=3)',
-    "tuple that fits sooner": "await asyncio.wait((_track(make(first, second)), make(third)), timeout=3)",
+    "tuple that fits": "await asyncio.wait((_track(make(first, second)), make(third)), timeout=3)",
     "lambda alone": "make_task = lambda: _track(asyncio.create_task(worker.receive_messages()))",
     "lambda of an attribute": "button.on_click(first_argument, lambda: self.worker.last_result)",
     "subscript alone": "background_task = self.registry_of_tasks[self.name_of_the_worker]",
