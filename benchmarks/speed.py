@@ -4,7 +4,7 @@
 
 TREE is a directory of Python files, such as the one that ``benchmarks/corpus.py`` fills; what is
 measured under flake8 is TREE/distributed if it is there, else TREE. The commands of one comparison
-take turns, N times each (default 5), and the medians are compared. CPU time counts all processes
+take turns, N times each (default 5), every other time backwards, and the medians are compared. CPU time counts all processes
 of a command, so other work on the machine matters less than to the time that passes; memory is
 the largest process's. Prints Markdown; ``--readme`` also puts it into README.md.
 """
@@ -78,11 +78,12 @@ def run(command: list[str]) -> Cost:
 
 
 def compare(commands: dict[str, list[str]], runs: int) -> dict[str, Cost]:
-    """Return the medians of ``runs`` turns of each of the commands."""
+    """Return the medians of ``runs`` turns of each of the commands, forwards and backwards."""
     costs: dict[str, list[Cost]] = {name: [] for name in commands}
-    for _ in range(runs):
-        for name, command in commands.items():
-            costs[name].append(run(command))
+    for turn in range(runs):
+        # A machine that slows down, or warms up, shall do so for all alike.
+        for name in [*commands][:: -1 if turn % 2 else 1]:
+            costs[name].append(run(commands[name]))
     return {
         name: Cost(
             statistics.median(cost.passed for cost in found),
