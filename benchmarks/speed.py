@@ -4,9 +4,10 @@
 
 TREE is a directory of Python files, such as the one that ``benchmarks/corpus.py`` fills; what is
 measured under flake8 is TREE/distributed if it is there, else TREE. The commands of one comparison
-take turns, N times each (default 5), every other time backwards, and the medians are compared. CPU time counts all processes
-of a command, so other work on the machine matters less than to the time that passes; memory is
-the largest process's. Prints Markdown; ``--readme`` also puts it into README.md.
+take turns, N times each (default 5), every other time backwards, and the medians are compared. CPU
+time counts all processes of a command, so other work on the machine matters less than to the time
+that passes; memory is the largest process's. Prints Markdown; ``--readme`` also puts it into
+README.md.
 """
 
 from __future__ import annotations
