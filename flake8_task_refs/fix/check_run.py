@@ -38,6 +38,13 @@ def run(arguments: argparse.Namespace, worklist: Worklist, terminal: Terminal) -
 
     Raises ``UsageError`` if the baseline cannot be used.
     """
+    try:
+        return _check(arguments, worklist, terminal)
+    except BaselineError as error:
+        raise UsageError(f"--baseline {arguments.baseline}: {error}") from None
+
+
+def _check(arguments: argparse.Namespace, worklist: Worklist, terminal: Terminal) -> int:
     config = worklist.config
     if STDIN in arguments.paths:
         scanned, text, codes = _scan_stdin(worklist)
@@ -62,19 +69,6 @@ def _list(
 
     ``checked`` maps the name of each file that is checked to the codes that it is checked for.
     """
-    try:
-        return _list_new(results, sources, checked, arguments, terminal)
-    except BaselineError as error:
-        raise UsageError(f"--baseline {arguments.baseline}: {error}") from None
-
-
-def _list_new(
-    results: Iterable[Scanned],
-    sources: Sources,
-    checked: Mapping[str, tuple[str, ...]],
-    arguments: argparse.Namespace,
-    terminal: Terminal,
-) -> int:
     baseline = None
     if arguments.baseline is not None:
         baseline = Baseline(arguments.baseline, sources, checked)
