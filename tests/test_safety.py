@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import random
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -713,6 +714,15 @@ def test_workers_end_with_their_parent(how: signal.Signals) -> None:
             time.sleep(0.05)
     assert len(others) == count
     assert not any(map(_is_alive, others))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("options", [["--version"], ["--explain", "TSK001"]])
+@pytest.mark.parametrize("output", [">&-", ">/dev/full"])
+def test_an_answer_that_cannot_be_written_is_an_error(options: list[str], output: str) -> None:
+    command = shlex.join([sys.executable, "-m", "flake8_task_refs.fix", *options])
+    done = run("sh", "-c", f"{command} {output}", cwd=ROOT)
+    assert (done.returncode, done.stdout, done.stderr) == (123, b"", b"")
 
 
 def _is_alive(number: int) -> bool:
