@@ -1,13 +1,14 @@
 """Time and memory of flake8-task-refs beside ruff and flake8(-async), on the same tree and cores.
 
-    python benchmarks/speed.py TREE [--runs N] [--part PART] [--readme]
+    python benchmarks/speed.py TREE [--runs N] [--part PART] [--python LABEL=PATH] [--readme]
 
 TREE is a directory of Python files, such as the one that ``benchmarks/corpus.py`` fills; what is
 measured under flake8 is TREE/distributed if it is there, else TREE. The commands of one comparison
 take turns, N times each (default 5), every other time backwards, and the medians are compared. CPU
 time counts all processes of a command, so other work on the machine matters less than to the time
-that passes; memory is the largest process's. Prints Markdown; ``--readme`` also puts it into
-README.md.
+that passes; memory is the largest process's. With ``--python``, ``--check`` is measured under
+another Python as well, in which flake8-task-refs is installed: how an interpreter was built matters
+as much as what it runs. Prints Markdown; ``--readme`` also puts it into README.md.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ metadata.distributions = lambda: (d for d in found() if d.metadata["Name"] not i
 from flake8.main.cli import main
 sys.exit(main())
 """
-FIXER = (PYTHON, "-m", "flake8_task_refs.fix", "--isolated")
+FIX = ("-m", "flake8_task_refs.fix", "--isolated")
+FIXER = (PYTHON, *FIX)
 PARSE = """
 import pathlib, sys, libcst
 for name in sys.argv[1:]:
@@ -246,8 +248,10 @@ def growth(runs: int) -> list[str]:
 PARTS = ("check", "flake8", "repair", "growth")
 
 
-def report(tree: Path, runs: int, parts: list[str], command: str) -> str:
-    """Measure ``parts``; return the Markdown."""
+def report(
+    tree: Path, runs: int, parts: list[str], pythons: list[tuple[str, str]], command: str
+) -> str:
+    """Measure ``parts``; return the Markdown. ``pythons`` are (label, path)."""
     check = {
         f"ruff {version('ruff')}, RUF006": [
             *(PYTHON, "-m", "ruff", "check", "--isolated", "--no-cache", "--select", "RUF006"),
@@ -255,6 +259,8 @@ def report(tree: Path, runs: int, parts: list[str], command: str) -> str:
         ],
         "ours, `fix --check`": [*FIXER, "--check", str(tree)],
     }
+    for label, python in pythons:
+        check[f"ours, {label}"] = [python, *FIX, "--check", str(tree)]
     heavy = tree / "distributed" if (tree / "distributed").is_dir() else tree
     quiet = Path(email.__file__).parent
     lines = [
@@ -288,16 +294,27 @@ def main() -> None:
     parser.add_argument(
         "--part", choices=PARTS, action="append", help="measure only this (default: everything)"
     )
+    parser.add_argument(
+        "--python",
+        metavar="LABEL=PATH",
+        action="append",
+        default=[],
+        type=lambda text: tuple(text.split("=", 1)),
+        help="measure `--check` under this Python, too",
+    )
     parser.add_argument("--readme", action="store_true", help="write the tables into README.md")
     options = parser.parse_args()
     if not options.tree.is_dir():
         parser.error(f"{options.tree} is not a directory")
+    if any(len(pair) != 2 for pair in options.python):
+        parser.error("--python takes a label and a path: LABEL=PATH")
     # As pip leaves an installed package; an editable one may never have been compiled.
     compileall.compile_dir(Path(flake8_task_refs.__file__).parent, quiet=1)
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["XDG_CACHE_HOME"] = scratch
         command = f"python benchmarks/speed.py {options.tree.name}"
-        text = report(options.tree, options.runs, options.part or [*PARTS], command)
+        parts = options.part or [*PARTS]
+        text = report(options.tree, options.runs, parts, options.python, command)
     print(text)
     if options.readme:
         before = README.read_text("utf-8")

@@ -36,6 +36,8 @@ _LOOK_EVERY: Final = 0.5
 # Seconds without a look after which all were stopped meanwhile (Ctrl-Z), and no one was at work.
 _STOPPED: Final = 5 * _LOOK_EVERY
 _CHUNK: Final = 64
+# Bytes, just below the most that glibc lets a block have that it keeps.
+_LARGE: Final = 31 << 20
 # When a worker looks for garbage, in Python's own terms, which are (700, 10, 10) of old.
 _COLLECT_EVERY: Final = (10_000, 10, 100)
 # What is raised where a system has no processes, or no more of them.
@@ -465,6 +467,7 @@ def _serve(
     _bound_memory()
     # Warnings about what is read help nobody; said once, it need not be said for each item.
     warnings.simplefilter("ignore")
+    _keep_memory()
     gc.disable()
     if prepare is not None:
         prepare()
@@ -494,6 +497,17 @@ def _serve(
             if count:
                 pipe.send((count, told))
                 count, told = 0, {}
+
+
+def _keep_memory() -> None:
+    """Have the C library keep what is let go of: the next item wants as much again.
+
+    glibc gives large blocks back to the system, which has to clear their pages for each file anew,
+    until it sees a larger one come and go (mallopt(3), M_MMAP_THRESHOLD). Elsewhere this does
+    nothing. The block is reserved and never written to, so that it takes no memory.
+    """
+    with contextlib.suppress(MemoryError):
+        bytes(_LARGE)
 
 
 def _bound_memory() -> None:

@@ -92,10 +92,7 @@ class _Translator:
         line: list[Any] = []
         last = 0
         for node in nodes:
-            translate = _STATEMENTS.get(type(node))
-            if translate is None:
-                raise UntranslatableError(type(node).__name__)
-            made = translate(self, node)
+            made = _STATEMENTS[type(node)](self, node)
             if isinstance(node, _COMPOUND):
                 found.append(made)
             elif node.lineno == last:
@@ -408,10 +405,7 @@ class _Translator:
 
     def expression(self, node: ast.expr) -> Any:
         """Translate any expression."""
-        translate = _EXPRESSIONS.get(type(node))
-        if translate is None:
-            raise UntranslatableError(type(node).__name__)
-        return translate(self, node)
+        return _EXPRESSIONS[type(node)](self, node)
 
     def name(self, node: ast.Name) -> syntax.Name:
         """Translate a variable."""
@@ -669,61 +663,72 @@ def _aliases(nodes: Iterable[ast.alias]) -> list[syntax.ImportAlias]:
     ]
 
 
-_STATEMENTS: Final[dict[type[ast.stmt], Callable[[_Translator, Any], syntax.Node]]] = {
-    ast.FunctionDef: _Translator.function,
-    ast.AsyncFunctionDef: _Translator.function,
-    ast.ClassDef: _Translator.class_,
-    ast.If: _Translator.if_,
-    ast.For: _Translator.for_,
-    ast.AsyncFor: _Translator.for_,
-    ast.While: _Translator.while_,
-    ast.With: _Translator.with_,
-    ast.AsyncWith: _Translator.with_,
-    ast.Try: _Translator.try_,
-    ast.Expr: _Translator.expression_statement,
-    ast.Assign: _Translator.assign,
-    ast.AugAssign: _Translator.augmented,
-    ast.AnnAssign: _Translator.annotated,
-    ast.Return: _Translator.return_,
-    ast.Raise: _Translator.raise_,
-    ast.Assert: _Translator.assert_,
-    ast.Delete: _Translator.delete,
-    ast.Global: _Translator.global_,
-    ast.Nonlocal: _Translator.nonlocal_,
-    ast.Import: _Translator.import_,
-    ast.ImportFrom: _Translator.import_from,
-    ast.Pass: _Translator.pass_,
-    ast.Break: _Translator.break_,
-    ast.Continue: _Translator.continue_,
-    ast.Match: _Translator.match,
-}
+class _Table(dict[type[ast.AST], "Callable[[_Translator, Any], syntax.Node]"]):
+    """Which method takes which of CPython's nodes."""
+
+    def __missing__(self, kind: type[ast.AST]) -> Callable[[_Translator, Any], syntax.Node]:
+        raise UntranslatableError(kind.__name__)
+
+
+_STATEMENTS: Final = _Table(
+    {
+        ast.FunctionDef: _Translator.function,
+        ast.AsyncFunctionDef: _Translator.function,
+        ast.ClassDef: _Translator.class_,
+        ast.If: _Translator.if_,
+        ast.For: _Translator.for_,
+        ast.AsyncFor: _Translator.for_,
+        ast.While: _Translator.while_,
+        ast.With: _Translator.with_,
+        ast.AsyncWith: _Translator.with_,
+        ast.Try: _Translator.try_,
+        ast.Expr: _Translator.expression_statement,
+        ast.Assign: _Translator.assign,
+        ast.AugAssign: _Translator.augmented,
+        ast.AnnAssign: _Translator.annotated,
+        ast.Return: _Translator.return_,
+        ast.Raise: _Translator.raise_,
+        ast.Assert: _Translator.assert_,
+        ast.Delete: _Translator.delete,
+        ast.Global: _Translator.global_,
+        ast.Nonlocal: _Translator.nonlocal_,
+        ast.Import: _Translator.import_,
+        ast.ImportFrom: _Translator.import_from,
+        ast.Pass: _Translator.pass_,
+        ast.Break: _Translator.break_,
+        ast.Continue: _Translator.continue_,
+        ast.Match: _Translator.match,
+    }
+)
 if _TRY_STAR is not None:
     _STATEMENTS[_TRY_STAR] = _Translator.try_star
 if _TYPE_ALIAS is not None:
     _STATEMENTS[_TYPE_ALIAS] = _Translator.type_alias
-_EXPRESSIONS: Final[dict[type[ast.expr], Callable[[_Translator, Any], syntax.Node]]] = {
-    ast.Name: _Translator.name,
-    ast.Attribute: _Translator.attribute,
-    ast.Call: _Translator.call,
-    ast.Constant: _Translator.constant,
-    ast.BinOp: _Translator.binary,
-    ast.BoolOp: _Translator.boolean,
-    ast.UnaryOp: _Translator.unary,
-    ast.Compare: _Translator.compare,
-    ast.IfExp: _Translator.conditional,
-    ast.Lambda: _Translator.lambda_,
-    ast.Await: _Translator.await_,
-    ast.Yield: _Translator.yield_,
-    ast.YieldFrom: _Translator.yield_from,
-    ast.NamedExpr: _Translator.named,
-    ast.List: _Translator.list_,
-    ast.Tuple: _Translator.tuple_,
-    ast.Set: _Translator.set_,
-    ast.Dict: _Translator.dict_,
-    ast.Subscript: _Translator.subscript,
-    ast.JoinedStr: _Translator.formatted,
-    ast.GeneratorExp: _Translator.generator,
-    ast.ListComp: _Translator.list_comprehension,
-    ast.SetComp: _Translator.set_comprehension,
-    ast.DictComp: _Translator.dict_comprehension,
-}
+_EXPRESSIONS: Final = _Table(
+    {
+        ast.Name: _Translator.name,
+        ast.Attribute: _Translator.attribute,
+        ast.Call: _Translator.call,
+        ast.Constant: _Translator.constant,
+        ast.BinOp: _Translator.binary,
+        ast.BoolOp: _Translator.boolean,
+        ast.UnaryOp: _Translator.unary,
+        ast.Compare: _Translator.compare,
+        ast.IfExp: _Translator.conditional,
+        ast.Lambda: _Translator.lambda_,
+        ast.Await: _Translator.await_,
+        ast.Yield: _Translator.yield_,
+        ast.YieldFrom: _Translator.yield_from,
+        ast.NamedExpr: _Translator.named,
+        ast.List: _Translator.list_,
+        ast.Tuple: _Translator.tuple_,
+        ast.Set: _Translator.set_,
+        ast.Dict: _Translator.dict_,
+        ast.Subscript: _Translator.subscript,
+        ast.JoinedStr: _Translator.formatted,
+        ast.GeneratorExp: _Translator.generator,
+        ast.ListComp: _Translator.list_comprehension,
+        ast.SetComp: _Translator.set_comprehension,
+        ast.DictComp: _Translator.dict_comprehension,
+    }
+)

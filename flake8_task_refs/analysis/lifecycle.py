@@ -38,6 +38,11 @@ _CLOSES: Final = ("close", "aclose", "disconnect", "dispose", "terminate", "wait
 _RESULTS: Final = ("result", "exception")
 # Methods of a task that tell of its failure, or have it told.
 _HEARING: Final = (*_RESULTS, "add_done_callback")
+# What ends where a name in quotes begins: does the object have it, is something called like it,
+# is there a slot for it (before the equals sign)?
+_NAMING: Final = re.compile(r"(?:\bhasattr\([^()\n]*|\bname\s*=\s*)\Z")
+_SLOTS: Final = re.compile(r"__slots__[^=\n]*\Z")
+_NEAR: Final = 500  # characters between the two
 _MADE: Final = r"[\w.()]*(?:create_task|ensure_future)\("
 
 
@@ -152,14 +157,14 @@ class Lifecycle:
     def _is_named(self, name: str) -> bool:
         """Tell whether the file looks an attribute up by its name, other than to see if it is."""
         source = self.tree.outline.source
-        if f'"{name}"' not in source and f"'{name}'" not in source:
-            return False
-        quoted = rf"[\"']{re.escape(name)}[\"']"
-        harmless = (
-            rf"\bhasattr\([^()\n]*{quoted}|\[{quoted}\]|\bname\s*=\s*{quoted}"
-            rf"|__slots__[^=\n]{{0,500}}=[^=]*?{quoted}"
-        )
-        return len(re.findall(quoted, source)) > len(re.findall(harmless, source))
+        for quoted in (f'"{name}"', f"'{name}'"):
+            at = source.find(quoted)
+            while at >= 0:
+                end = at + len(quoted)
+                if not _is_harmless(source, at, end):
+                    return True
+                at = source.find(quoted, end)
+        return False
 
     def _span(self, node: syntax.Node) -> tuple[int, int]:
         """Return where the outermost function around ``node`` lies (offsets in the source)."""
@@ -497,6 +502,20 @@ def _asks_presence(test: syntax.BaseExpression) -> bool:
         )
     return isinstance(test, (syntax.Name, syntax.Attribute)) or (
         isinstance(test, syntax.Call) and last_name(test.func) == "hasattr"
+    )
+
+
+def _is_harmless(source: str, start: int, end: int) -> bool:
+    """Tell whether the name in quotes at ``start`` to ``end`` is no way to its attribute's value.
+
+    It is asked whether there is one, called like it, or given room; or it is a key.
+    """
+    if source[start - 1 : start] == "[" and source[end : end + 1] == "]":
+        return True
+    equals = source.rfind("=", 0, start)
+    return (
+        _NAMING.search(source, max(0, start - _NEAR), start) is not None
+        or _SLOTS.search(source, max(0, equals - _NEAR), max(0, equals)) is not None
     )
 
 

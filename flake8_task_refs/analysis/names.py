@@ -69,29 +69,29 @@ class Names:
     # -- the module's own names -------------------------------------------------------------
 
     @cached_property
-    def _import_texts(self) -> list[str]:
-        """The module's import statements, a line each; what functions import is theirs."""
-        outline = self.outline
-        return [
-            self._import_text(start)
-            for start in outline.imports
-            if outline.source[start - 1 : start] in ("", "\n")
-            or not any(outer.kind == "def" for outer in outline.enclosing(start))
-        ]
+    def _import_texts(self) -> list[tuple[int, str]]:
+        """The file's import statements: where each begins, and its text on one line."""
+        return [(start, self._import_text(start)) for start in self.outline.imports]
 
     @cached_property
     def _all_imports(self) -> str:
-        return "\n".join(self._import_texts)
+        return "\n".join([text for _, text in self._import_texts])
 
     def _imports_of(self, names: Iterable[str]) -> list[tuple[str, str]]:
         """Return (bound name, origin) of the module's imports that mention one of ``names``."""
         known = [name for name in names if name in self._all_imports]
         return [
             pair
-            for text in (self._import_texts if known else ())
-            if any(name in text for name in known)
+            for start, text in (self._import_texts if known else ())
+            if any(name in text for name in known) and self._is_modules(start)
             for pair in _imported(text)
         ]
+
+    def _is_modules(self, start: int) -> bool:
+        """Tell whether what is imported at ``start`` is the module's, and not a function's."""
+        return self.outline.source[start - 1 : start] in ("", "\n") or not any(
+            outer.kind == "def" for outer in self.outline.enclosing(start)
+        )
 
     def _imported_from(self, name: str) -> list[str]:
         """Return the origins of everything that the module imports as ``name``."""

@@ -288,15 +288,14 @@ class Outline:
 
     def _has_long_concatenation(self, blanks: Sequence[tuple[int, int, str]]) -> bool:
         """Tell whether very many strings stand one behind the other: libcst nests them."""
-        count = 0
-        last = 0
+        count = last = 0
         for start, end, kind in blanks:
-            if kind == "comment":
-                continue
-            between = self.code[last:start].strip(" \t\f\n\\rRbBuUfFtT")
-            count = 1 if between else count + 1
-            if count > _MAX_CHAIN:
-                return True
+            if kind != "comment":
+                # Between two of them, there is nothing but code.
+                between = self.source[last:start].strip(" \t\f\n\\rRbBuUfFtT")
+                count = 1 if between else count + 1
+                if count > _MAX_CHAIN:
+                    return True
             last = end
         return False
 

@@ -26,6 +26,7 @@ _CALLBACK: Final = "add_done_callback"
 _AGGREGATE_WORDS: Final = (
     "Task", "gather", "shield", "run_coroutine_threadsafe", "wait", "wait_for",
 )  # fmt: skip
+_CREATOR_BYTES: Final = (_METHOD.encode(),)
 # What speaks only in a file that mentions asyncio at all: the rest may be a loop's method.
 _ASYNCIO_BYTES: Final = (b"ensure_future", _CALLBACK.encode())
 _AGGREGATE_BYTES: Final = tuple(word.encode() for word in _AGGREGATE_WORDS)
@@ -83,10 +84,8 @@ _RENAMED: Final = re.compile(r"\s+as\b|[ \t]*(?:$|[#,)\]])", re.MULTILINE)
 @lru_cache(maxsize=32)
 def _creator_bytes(settings: Settings) -> tuple[bytes, ...]:
     """Return the words that create a task in a file that need not mention asyncio."""
-    return tuple(
-        word.encode()
-        for word in (_METHOD, *(path.rsplit(".", 1)[-1] for path in settings.task_factories))
-    )
+    factories = (path.rsplit(".", 1)[-1] for path in settings.task_factories)
+    return (*_CREATOR_BYTES, *(name.encode() for name in factories))
 
 
 def may_create_tasks(source: str | bytes, settings: Settings | None = None) -> bool:
@@ -95,7 +94,7 @@ def may_create_tasks(source: str | bytes, settings: Settings | None = None) -> b
     if isinstance(source, str):
         source = source.encode("utf-8", "surrogatepass")
     # Loops and no generator expressions: this is asked of every file there is.
-    for data in _creator_bytes(settings):
+    for data in _creator_bytes(settings) if settings.task_factories else _CREATOR_BYTES:
         at = source.find(data)
         while at >= 0:
             # `async_create_task` is another word; what is not ASCII is left to the next look.
