@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from flake8_task_refs.analysis.sites import CreationSite
-    from flake8_task_refs.analysis.tree import Tree
+    from flake8_task_refs.analysis.tree import Scope, Tree
 
 _MAX_DEPTH: Final = 3  # of helpers within helpers
 _SAFE_TO_AWAIT: Final = ("sleep", "wait", "acquire")
@@ -119,6 +119,8 @@ class Lifecycle:
             seen.add(key)
             if self._is_named(place.name):
                 return True
+            if place.scope is not None:
+                todo += self._taken_from(place.scope, place.name)
             for home, use in self.places.uses(place, tree):
                 ownership = self.ownership.of(home)
                 if _takes_out(home, use):
@@ -130,6 +132,11 @@ class Lifecycle:
                         return True
                     todo.append(hold.node)
         return False
+
+    def _taken_from(self, scope: Scope, name: str) -> list[syntax.Node]:
+        """Return what a local is another name for: ``tasks`` of ``tasks = app.state.tasks``."""
+        values = (assigned_value(self.tree, store) for store in scope.stores.get(name, ()))
+        return [at for at in values if isinstance(at, (syntax.Attribute, syntax.Subscript))]
 
     def _constant_key(self, node: syntax.Node) -> str:
         """Return the name of the constant under which an application has the task, if it is one."""

@@ -215,8 +215,9 @@ class _Repair:
         places = Counter(map(_place, found))
         left = [finding for finding in self._judged.verdicts if finding not in gone]
         wanted = Counter(map(_place, done.moved(left)))
+        repaired = set(map(_place, done.moved(gone)))
         # A task that is kept may now be told to have no end; that is another fault, and was there.
-        new = sorted({code for _, _, code in places - wanted} - _ENDINGS)
+        new = sorted({at[2] for at in places - wanted if at[2] not in _ENDINGS or at in repaired})
         if new:
             raise _RefusedError(f"{WORSE} ({', '.join(new)}): repair it by hand")
 

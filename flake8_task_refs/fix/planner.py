@@ -8,7 +8,7 @@ from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.contract import Context, Declined, Home, Plan
 from flake8_task_refs.fix.homes import HOMES
-from flake8_task_refs.fix.repair_sites import Site, site_of
+from flake8_task_refs.fix.repair_sites import Site, is_collected, site_of
 from flake8_task_refs.fix.spawned import gives_only_tasks
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _ROUTES: Final = frozenset(
     {"get", "post", "put", "patch", "delete", "head", "options", "route", "websocket", "api_route"}
 )
-_CREATIONS: Final = frozenset({"TSK001", "TSK002", "TSK003", "TSK101"})
+_CREATIONS: Final = frozenset({"TSK001", "TSK002", "TSK003", "TSK101", "TSK201"})
 
 NO_FIX: Final = "there is no automatic repair for this rule"
 SYNC_ROUTE: Final = (
@@ -32,6 +32,9 @@ OTHER_RESULT: Final = (
 )
 TOO_EARLY: Final = (
     "the task is made among the module's imports, where what would keep it cannot be defined yet"
+)
+COLLECTED: Final = (
+    "the task is in a container of your own: cancel what is in it at shutdown, and wait for that"
 )
 NO_ASYNCIO: Final = "the module uses the name asyncio for something else"
 
@@ -70,6 +73,8 @@ def _refusal(context: Context, site: Site) -> str:
         return ""
     if _is_sync_route(site):
         return SYNC_ROUTE
+    if site.code == "TSK201" and is_collected(context.file, site):
+        return COLLECTED
     if not gives_only_tasks(context, site):
         return OTHER_RESULT
     if not context.additions.can_import("asyncio"):

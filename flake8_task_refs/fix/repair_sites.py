@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
+from flake8_task_refs.analysis.outline import ANNOTATION
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.source import SourceFile, Statement, dotted, statement_expression
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 _ON_THE_TASK: Final = frozenset({"add_done_callback", "set_name"})
 _COMBINATORS: Final = frozenset({"asyncio.wait_for", "asyncio.shield"})
+# Methods by which a container takes a task.
+_TAKING: Final = frozenset({"add", "append", "insert", "put_nowait", "setdefault"})
 _NAMED_CREATORS: Final = frozenset({"asyncio.create_task", "asyncio.Task"})
 
 
@@ -30,8 +34,8 @@ class Site:
     ``call`` is what the finding points at. ``form`` says what its statement does with the
     handle: ``discard`` (``create_task(...)`` or ``_ = create_task(...)`` alone on its line),
     ``chain`` (``create_task(...).set_name(...)``), ``assign`` (``name = create_task(...)``;
-    ``target`` is the name) or ``expression``. ``made`` is the creation site, if the rule speaks
-    of one.
+    ``target`` is the name; of a task that only wants an end, it may be an attribute or an item)
+    or ``expression``. ``made`` is the creation site, if the rule speaks of one.
     """
 
     finding: Finding
@@ -65,6 +69,9 @@ def site_of(file: SourceFile, finding: Finding, verdict: Verdict) -> Site | None
         return None
     statement = file.statement(call)
     form, target = _form(file, call, statement)
+    if finding.code == "TSK201" and form == "expression":
+        target = _slot(file, call, statement)
+        form = "assign" if target else form
     return Site(finding, call, form, statement, file.function(call), target, verdict.site)
 
 
@@ -101,6 +108,81 @@ def _form(file: SourceFile, call: syntax.Call, statement: Statement | None) -> t
     ):
         return "assign", dotted(small.target)
     return "expression", ""
+
+
+def _slot(file: SourceFile, call: syntax.Call, statement: Statement | None) -> str:
+    """Return ``a.b`` or ``a["b"]`` where ``statement`` puts the value of ``call`` there and then.
+
+    It can be read again at once, for the same value.
+    """
+    small = statement_expression(statement) if statement else None
+    targets: list[syntax.BaseExpression] = []
+    if isinstance(small, syntax.Assign) and small.value is call:
+        targets = [item.target for item in small.targets]
+    elif isinstance(small, syntax.AnnAssign) and small.value is call:
+        targets = [small.target]
+    if len(targets) != 1 or file.brackets(call):
+        return ""
+    target = slot = targets[0]
+    if isinstance(slot, syntax.Subscript) and len(slot.slice) == 1:
+        index = slot.slice[0].slice
+        key = index.value if isinstance(index, syntax.Index) else None
+        if not isinstance(key, syntax.SimpleString) and not dotted(key):
+            return ""
+        slot = slot.value
+    span = file.span(target)
+    return file.text[span.start : span.end] if dotted(slot) else ""
+
+
+def has_handle(file: SourceFile, site: Site) -> bool:
+    """Tell whether ``site.target`` is the task of ``site`` as long as anybody can ask for it.
+
+    Nothing else of the file gives it another value, or takes it away.
+    """
+    if site.code != "TSK201" or site.form != "assign":
+        return False
+    tree, outline = file.tree, file.tree.outline
+    last = re.escape(re.split(r"[.\[]", site.target)[-1].removesuffix("]").strip())
+    before, after = r"(?<![\w.])", ""
+    if site.target.endswith("]"):
+        before, after = r"\[\s*", r"\s*\]"
+    elif "." in site.target:
+        before = r"\.\s*"
+    elif site.function is not None:
+        scope = tree.inner[site.function].owner(site.target)
+        if scope is not None and scope.kind == "function":
+            return len(scope.stores[site.target]) == 1
+    given = [
+        match.start()
+        for match in re.finditer(rf"{before}{last}{after}[ \t]*{ANNOTATION}=(?!=)", outline.source)
+        if outline.is_code(match.start())
+        # What the module and an __init__ say is the value to begin with.
+        and any(d.kind == "def" and d.name != "__init__" for d in outline.enclosing(match.start()))
+    ]
+    taken = rf"\bdel\b[^\n]*{before}{last}|\.pop\([^\n]*{last}"
+    return len(given) == 1 and re.search(taken, outline.source) is None
+
+
+def names_task(file: SourceFile, site: Site, node: syntax.Node) -> bool:
+    """Tell whether ``node`` is, or holds, the name by which a task that wants an end is kept."""
+    return site.code == "TSK201" and any(
+        file.code(inner) == site.target
+        for inner in file.inside(node)
+        if isinstance(inner, (syntax.Name, syntax.Attribute, syntax.Subscript))
+    )
+
+
+def is_collected(file: SourceFile, site: Site) -> bool:
+    """Tell whether the function around ``site`` puts its task into a container by a method."""
+    if site.function is None or site.form != "assign":
+        return site.form == "expression"
+    return any(
+        isinstance(node, syntax.Call)
+        and isinstance(node.func, syntax.Attribute)
+        and node.func.attr.value in _TAKING
+        and any(file.code(arg.value) == site.target for arg in node.args)
+        for node in file.inside(site.function)
+    )
 
 
 # They run what they are given in a thread.

@@ -133,6 +133,27 @@ def _last(items: Sequence[str], wanted: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class Ending:
+    """The lines that end tasks which are known by name: ``handles`` are expressions.
+
+    ``timeout`` is in seconds; ``None`` waits for ever.
+    """
+
+    handles: tuple[str, ...]
+    asyncio: str
+    timeout: float | None
+
+    def lines(self, indent: str, layout: Layout) -> list[str]:
+        """Return the lines, each with ``indent`` before it, without line ends."""
+        lines = [f"{indent}{handle}.cancel()" for handle in self.handles]
+        every = ", ".join(self.handles)
+        wait = f"{self.asyncio}.gather({every}, return_exceptions=True)"
+        if self.timeout is not None:
+            wait = f"{self.asyncio}.wait([{every}], timeout={self.timeout:g})"
+        return lines + layout.best(f"await {wait}", indent)
+
+
+@dataclass(frozen=True, slots=True)
 class Cancellation:
     """The names and settings of the lines that end the tasks of a registry.
 

@@ -16,9 +16,24 @@ from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit, Place
 from flake8_task_refs.fix.free_names import fresh
 from flake8_task_refs.fix.registration import Registry
-from flake8_task_refs.fix.repair_sites import by_statement
-from flake8_task_refs.fix.shutdown import CLOSE, CONFLICT, GRACEFUL, Cancellation, events, place
-from flake8_task_refs.fix.source import Statement, body_of, dotted, has_docstring, last_part
+from flake8_task_refs.fix.repair_sites import by_statement, has_handle, names_task
+from flake8_task_refs.fix.shutdown import (
+    CLOSE,
+    CONFLICT,
+    GRACEFUL,
+    Cancellation,
+    Ending,
+    events,
+    place,
+)
+from flake8_task_refs.fix.source import (
+    Statement,
+    body_of,
+    dotted,
+    has_docstring,
+    last_part,
+    statement_expression,
+)
 from flake8_task_refs.fix.spawned import task_name, unstoppable, used_names
 
 if TYPE_CHECKING:
@@ -28,6 +43,13 @@ if TYPE_CHECKING:
 
 _HAVE_STATE: Final = frozenset({"FastAPI", "Starlette", "Litestar"})
 
+# What an application may keep, or keeps, and is to end.
+ENDED_WITH_APPLICATION: Final = frozenset({"TSK001", "TSK002", "TSK201"})
+
+ASKED: Final = (
+    "the shutdown asks for the task itself, and would hear that it was cancelled: "
+    "cancel it after that"
+)
 AFTER_YIELD: Final = (
     "the task is created after the yield, when the application is already shutting down: await it"
 )
@@ -41,12 +63,14 @@ class _Shape:
     """Where the cancellation goes.
 
     ``wrapped`` are the first and the last statement of a new ``try``; else the lines stand in an
-    existing ``finally``, before the statement ``number`` of ``block``.
+    existing ``finally``, before the statement ``number`` of ``block``. With ``handles``, the tasks
+    are known by these expressions wherever the lines are reached, and need no registry.
     """
 
     wrapped: tuple[Statement, Statement] | None
     block: Sequence[Statement] = ()
     number: int = 0
+    handles: tuple[str, ...] = ()
 
 
 class Lifespans:
@@ -59,7 +83,7 @@ class Lifespans:
     def accepts(self, site: Site) -> bool:
         """Take what is made in a lifespan, directly or in a function that is nested in it."""
         return (
-            site.code in {"TSK001", "TSK002"}
+            site.code in ENDED_WITH_APPLICATION
             and site.statement is not None
             and lifespan_around(self._context, site) is not None
         )
@@ -98,7 +122,12 @@ def _plan(context: Context, function: syntax.FunctionDef, sites: Sequence[Site])
             found.decline([site], reason)
         else:
             good.append(site)
-    shape = _shape(context, function, good) if good else None
+    shape = _by_name(context, function, good) if good else None
+    if shape is None and good:
+        asked = [site for site in good if _is_asked_later(context, function, site)]
+        found.decline(asked, ASKED)
+        good = [site for site in good if site not in asked]
+        shape = _shape(context, function, good) if good else None
     if shape is not None:
         _write(context, function, shape, good, found)
     else:
@@ -171,6 +200,83 @@ def _shape(context: Context, function: syntax.FunctionDef, sites: Sequence[Site]
             return None
         number = max(i for i, kinds in enumerate(tail) if GRACEFUL in kinds) + 1
     return _Shape((block[start], block[stop + number]))
+
+
+def _by_name(
+    context: Context, function: syntax.FunctionDef, sites: Sequence[Site]
+) -> _Shape | None:
+    """Choose the place that ends the tasks by their names; ``None`` if a registry is needed.
+
+    The lines are reached only after all of the tasks have been made, one right after the other.
+    """
+    file = context.file
+    if not all(site.function is function and has_handle(file, site) for site in sites):
+        return None
+    made = sorted((site.statement for site in sites if site.statement), key=file.first_line)
+    block = _innermost_block(context, function, made)
+    first = next(i for i, statement in enumerate(block) if statement is made[0])
+    if list(block[first : first + len(made)]) != made or _finally_around(context, function, block):
+        return None
+    handles = tuple(site.target for site in sorted(sites, key=lambda s: file.first_line(s.call)))
+    after, yields = list(block[first + len(made) :]), _yields_of(context, function)
+    while after and _only_keeps(after[0], handles):
+        del after[0]
+    if not all(any(file.within(node, statement) for statement in after) for node in yields):
+        return None
+    used = frozenset[str]().union(*(used_names(context, site) for site in sites))
+    stop = max(i for i, st in enumerate(after) if any(file.within(node, st) for node in yields))
+    if _graceful_later(context, function, block, used):
+        return None
+    last, rest = after[stop], after[stop + 1 :]
+
+    def kinds(statement: Statement) -> list[str]:
+        # Whoever asks for the task's result, does so before it is cancelled.
+        asks = any(names_task(file, site, statement) for site in sites)
+        return [*events(file, used, statement), *([GRACEFUL] if asks else [])]
+
+    tail = list(map(kinds, rest))
+    if stop == 0 and isinstance(last, syntax.Try) and last.finalbody is not None:
+        body = body_of(last.body)
+        if last.handlers or last.orelse or not all(file.within(y, last.body) for y in yields):
+            return None
+        at = max(i for i, st in enumerate(body) if any(file.within(node, st) for node in yields))
+        before = [kind for statement in body[at + 1 :] for kind in kinds(statement)]
+        before += _after_last_yield(context, used, body[at], yields)
+        final = body_of(last.finalbody)
+        number = place(list(map(kinds, final)))
+        if number is None or before or any(tail):
+            return None
+        return _Shape(None, final, number, handles)
+    number = place(tail)
+    if number is None or CLOSE in _after_last_yield(context, used, last, yields):
+        return None
+    return _Shape((after[0], after[stop + number]), handles=handles)
+
+
+def _is_asked_later(context: Context, function: syntax.FunctionDef, site: Site) -> bool:
+    """Tell whether ``function`` speaks of the task of ``site`` after its last ``yield``."""
+    file = context.file
+    end = max(file.span(node).end for node in _yields_of(context, function))
+    return any(
+        names_task(file, site, node)
+        for node in file.inside(function.body)
+        if isinstance(node, (syntax.Name, syntax.Attribute, syntax.Subscript))
+        and file.span(node).start > end
+    )
+
+
+def _only_keeps(statement: Statement, handles: Sequence[str]) -> bool:
+    """Tell whether ``statement`` puts one of ``handles`` elsewhere, or a callback on it."""
+    small = statement_expression(statement)
+    if isinstance(small, (syntax.Assign, syntax.AnnAssign)):
+        return dotted(small.value) in handles
+    call = small.value if isinstance(small, syntax.Expr) else None
+    return (
+        isinstance(call, syntax.Call)
+        and isinstance(call.func, syntax.Attribute)
+        and call.func.attr.value in ("add_done_callback", "set_name")
+        and dotted(call.func.value) in handles
+    )
 
 
 def _inside(
@@ -339,6 +445,11 @@ def _write(
 ) -> None:
     file, writer, additions = context.file, context.writer, context.additions
     asyncio = additions.module("asyncio")
+    if shape.handles:
+        ending = Ending(shape.handles, asyncio, context.settings.shutdown_timeout)
+        found.edits += _shutdown_edits(context, shape, ending, [])
+        found.fixed += [site.finding for site in sites]
+        return
     wanted = context.registry_name
     taken = wanted in context.locals.taken(function)
     name = context.locals.free("lifespan_tasks" if taken else wanted, function)
@@ -361,7 +472,16 @@ def _write(
     first = first_statement(function)
     opens = bool(shape.wrapped and shape.wrapped[0] is first)
     edits.append(_registry_edit(context, function, first, (name, asyncio), opens=opens))
-    edits += _shutdown_edits(context, function, shape, name, edits)
+    logger, percent = additions.logger()
+    cancellation = Cancellation(
+        tasks=f"list({name})",
+        asyncio=asyncio,
+        logger=logger,
+        percent=percent,
+        timeout=context.settings.shutdown_timeout,
+        taken=frozenset(context.locals.taken(function)),
+    )
+    edits += _shutdown_edits(context, shape, cancellation, edits)
     found.edits += edits
     found.fixed += [site.finding for site in sites]
 
@@ -415,26 +535,13 @@ def _registry_edit(
 
 
 def _shutdown_edits(
-    context: Context,
-    function: syntax.FunctionDef,
-    shape: _Shape,
-    name: str,
-    edits: Sequence[Edit],
+    context: Context, shape: _Shape, ending: Cancellation | Ending, edits: Sequence[Edit]
 ) -> list[Edit]:
     file, writer = context.file, context.writer
     step = writer.layout.step
-    logger, percent = context.additions.logger()
-    cancellation = Cancellation(
-        tasks=f"list({name})",
-        asyncio=context.additions.module("asyncio"),
-        logger=logger,
-        percent=percent,
-        timeout=context.settings.shutdown_timeout,
-        taken=frozenset(context.locals.taken(function)),
-    )
     if shape.wrapped is None:
         indent = file.indent(shape.block[0])
-        lines = cancellation.lines(indent, writer.layout)
+        lines = ending.lines(indent, writer.layout)
         if shape.number < len(shape.block):
             line = file.first_line_with_comments(shape.block[shape.number])
             return [writer.insert_at(line, lines, Place.BEFORE_STATEMENT)]
@@ -442,7 +549,7 @@ def _shutdown_edits(
     first, last = shape.wrapped
     indent = file.indent(first)
     begin, end = file.first_line_with_comments(first), file.last_line(last)
-    lines = [f"{indent}finally:", *cancellation.lines(indent + step, writer.layout)]
+    lines = [f"{indent}finally:", *ending.lines(indent + step, writer.layout)]
     return [
         writer.insert_at(begin, [f"{indent}try:"], Place.BEFORE_STATEMENT),
         *writer.indent_lines(begin, end, edits),
