@@ -367,10 +367,10 @@ async def poll() -> None:
         await asyncio.sleep(60)
 """,
         fix_safety=(
-            "Safe: the fixer cancels the task in a `finally` around the `yield`, or in the shutdown "
-            "handler, and waits for it, for 10 seconds at the most (`--shutdown-timeout`). It comes "
-            "before what the worker needs is closed, and after whoever asks for its result. A task "
-            "in a container of your own is left to you."
+            "Safe: the fixer cancels the task in a `finally` around the `yield`, or in the "
+            "shutdown handler, and waits for it, for 10 seconds at the most "
+            "(`--shutdown-timeout`). That comes before what the worker needs is closed, and after "
+            "whoever asks for its result. A task in a container of your own is left to you."
         ),
         references=("https://fastapi.tiangolo.com/advanced/events/",),
         precision=1.0,
