@@ -34,7 +34,8 @@ TOO_EARLY: Final = (
     "the task is made among the module's imports, where what would keep it cannot be defined yet"
 )
 COLLECTED: Final = (
-    "the task is in a container of your own: cancel what is in it at shutdown, and wait for that"
+    "the task is in a container of your own, or kept by what it is handed to: "
+    "cancel it there at shutdown, and wait for it"
 )
 NO_ASYNCIO: Final = "the module uses the name asyncio for something else"
 
