@@ -8,7 +8,7 @@ from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.contract import Context, Declined, Home, Plan
 from flake8_task_refs.fix.homes import HOMES
-from flake8_task_refs.fix.repair_sites import Site, is_collected, site_of
+from flake8_task_refs.fix.repair_sites import Site, site_of
 from flake8_task_refs.fix.spawned import gives_only_tasks
 
 if TYPE_CHECKING:
@@ -32,10 +32,6 @@ OTHER_RESULT: Final = (
 )
 TOO_EARLY: Final = (
     "the task is made among the module's imports, where what would keep it cannot be defined yet"
-)
-COLLECTED: Final = (
-    "the task is in a container of your own, or kept by what it is handed to: "
-    "cancel it there at shutdown, and wait for it"
 )
 NO_ASYNCIO: Final = "the module uses the name asyncio for something else"
 
@@ -74,8 +70,6 @@ def _refusal(context: Context, site: Site) -> str:
         return ""
     if _is_sync_route(site):
         return SYNC_ROUTE
-    if site.code == "TSK201" and is_collected(context.file, site):
-        return COLLECTED
     if not gives_only_tasks(context, site):
         return OTHER_RESULT
     if not context.additions.can_import("asyncio"):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _ON_THE_TASK: Final = frozenset({"add_done_callback", "set_name"})
 _COMBINATORS: Final = frozenset({"asyncio.wait_for", "asyncio.shield"})
 # Methods by which a container takes a task.
-_TAKING: Final = frozenset({"add", "append", "insert", "put_nowait", "setdefault"})
+TAKING: Final = frozenset({"add", "append", "insert", "put_nowait", "setdefault"})
 _NAMED_CREATORS: Final = frozenset({"asyncio.create_task", "asyncio.Task"})
 
 
@@ -173,13 +173,15 @@ def names_task(file: SourceFile, site: Site, node: syntax.Node) -> bool:
 
 
 def is_collected(file: SourceFile, site: Site) -> bool:
-    """Tell whether the function around ``site`` puts its task into a container by a method."""
+    """Tell whether a task that wants an end is put into a container, or handed to something."""
+    if site.code != "TSK201":
+        return False
     if site.function is None or site.form != "assign":
         return site.form == "expression"
     return any(
         isinstance(node, syntax.Call)
         and isinstance(node.func, syntax.Attribute)
-        and node.func.attr.value in _TAKING
+        and node.func.attr.value in TAKING
         and any(file.code(arg.value) == site.target for arg in node.args)
         for node in file.inside(site.function)
     )

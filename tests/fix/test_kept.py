@@ -214,19 +214,40 @@ def test_whoever_asks_for_the_result_does_so_before_it_is_cancelled() -> None:
     )
 
 
-def test_a_container_of_ones_own_is_emptied_by_oneself() -> None:
-    check_declined(
+def test_what_is_in_a_container_of_ones_own_has_a_name_all_the_same() -> None:
+    made = """
+        tasks = set()
+        task = asyncio.create_task(poll())
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+        """
+    check_fixed(
+        in_lifespan(f"{made}yield"),
         in_lifespan(
-            """
-            tasks = set()
-            task = asyncio.create_task(poll())
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
+            f"""{made}try:
             yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task], timeout=10)
             """
         ),
-        "the task is in a container of your own",
     )
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        (
+            "for every in (1, 2):\n"
+            "    task = asyncio.create_task(poll(every))\n"
+            "    app.state.tasks.append(task)\n"
+        ),
+        "app.state.tasks.append(asyncio.create_task(poll()))\n",
+        "app.state.tasks = [asyncio.create_task(poll(1)), asyncio.create_task(poll(2))]\n",
+    ],
+)
+def test_a_container_of_ones_own_is_emptied_by_oneself(made: str) -> None:
+    check_declined(in_lifespan(f"{made}yield"), "the task is in a container of your own")
 
 
 def test_a_startup_handlers_task_ends_in_the_shutdown_handler() -> None:

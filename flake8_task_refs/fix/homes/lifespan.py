@@ -16,7 +16,13 @@ from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit, Place
 from flake8_task_refs.fix.free_names import fresh
 from flake8_task_refs.fix.registration import Registry
-from flake8_task_refs.fix.repair_sites import by_statement, has_handle, names_task
+from flake8_task_refs.fix.repair_sites import (
+    TAKING,
+    by_statement,
+    has_handle,
+    is_collected,
+    names_task,
+)
 from flake8_task_refs.fix.shutdown import (
     CLOSE,
     CONFLICT,
@@ -37,7 +43,7 @@ from flake8_task_refs.fix.source import (
 from flake8_task_refs.fix.spawned import task_name, unstoppable, used_names
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from flake8_task_refs.fix.repair_sites import Site
 
@@ -46,6 +52,10 @@ _HAVE_STATE: Final = frozenset({"FastAPI", "Starlette", "Litestar"})
 # What an application may keep, or keeps, and is to end.
 ENDED_WITH_APPLICATION: Final = frozenset({"TSK001", "TSK002", "TSK201"})
 
+COLLECTED: Final = (
+    "the task is in a container of your own, or kept by what it is handed to: "
+    "cancel it there at shutdown, and wait for it"
+)
 ASKED: Final = (
     "the shutdown asks for the task itself, and would hear that it was cancelled: "
     "cancel it after that"
@@ -124,15 +134,34 @@ def _plan(context: Context, function: syntax.FunctionDef, sites: Sequence[Site])
             good.append(site)
     shape = _by_name(context, function, good) if good else None
     if shape is None and good:
-        asked = [site for site in good if _is_asked_later(context, function, site)]
-        found.decline(asked, ASKED)
-        good = [site for site in good if site not in asked]
+        good = _decline(
+            found,
+            good,
+            {
+                COLLECTED: lambda site: is_collected(context.file, site),
+                ASKED: lambda site: _is_asked_later(context, function, site),
+            },
+        )
         shape = _shape(context, function, good) if good else None
     if shape is not None:
         _write(context, function, shape, good, found)
     else:
         found.decline(good, CONFLICT)
     return found
+
+
+def _decline(
+    found: Plan, sites: Sequence[Site], reasons: Mapping[str, Callable[[Site], bool]]
+) -> list[Site]:
+    """Decline ``sites`` for the first of ``reasons`` that holds; return those left."""
+    left: list[Site] = []
+    for site in sites:
+        reason = next((reason for reason, holds in reasons.items() if holds(site)), None)
+        if reason is None:
+            left.append(site)
+        else:
+            found.decline([site], reason)
+    return left
 
 
 def refusal(context: Context, function: syntax.FunctionDef, site: Site) -> str:
@@ -271,10 +300,12 @@ def _only_keeps(statement: Statement, handles: Sequence[str]) -> bool:
     if isinstance(small, (syntax.Assign, syntax.AnnAssign)):
         return dotted(small.value) in handles
     call = small.value if isinstance(small, syntax.Expr) else None
+    if not isinstance(call, syntax.Call) or not isinstance(call.func, syntax.Attribute):
+        return False
+    if call.func.attr.value in TAKING:
+        return any(dotted(arg.value) in handles for arg in call.args)
     return (
-        isinstance(call, syntax.Call)
-        and isinstance(call.func, syntax.Attribute)
-        and call.func.attr.value in ("add_done_callback", "set_name")
+        call.func.attr.value in ("add_done_callback", "set_name")
         and dotted(call.func.value) in handles
     )
 

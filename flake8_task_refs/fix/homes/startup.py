@@ -24,9 +24,14 @@ from flake8_task_refs.fix.app_key import AIOHTTP, app_key
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit, Place
 from flake8_task_refs.fix.free_names import fresh
-from flake8_task_refs.fix.homes.lifespan import ASKED, ENDED_WITH_APPLICATION, first_statement
+from flake8_task_refs.fix.homes.lifespan import (
+    ASKED,
+    COLLECTED,
+    ENDED_WITH_APPLICATION,
+    first_statement,
+)
 from flake8_task_refs.fix.registration import Registry
-from flake8_task_refs.fix.repair_sites import by_statement, names_task
+from flake8_task_refs.fix.repair_sites import by_statement, is_collected, names_task
 from flake8_task_refs.fix.shutdown import CONFLICT, GRACEFUL, Cancellation, events, place
 from flake8_task_refs.fix.source import body_of, has_docstring, last_part
 from flake8_task_refs.fix.spawned import task_name, unstoppable, used_names
@@ -168,6 +173,8 @@ class _Startup:
         stops = [hook.function for hook in self._app.stops if hook.function is not None]
         for site in sites:
             reason = unstoppable(context, site)
+            if not reason and is_collected(context.file, site):
+                reason = COLLECTED
             if not reason and any(names_task(context.file, site, stop.body) for stop in stops):
                 reason = ASKED
             if reason:
