@@ -241,12 +241,23 @@ class Lifecycle:
     def _is_task(self, receiver: syntax.BaseExpression) -> bool:
         """Tell whether this file binds a new task to the name that is cancelled."""
         names = self._cancelled_names(receiver)
+        place = place_of(self.tree, receiver)
+        if place is not None and place.scope is not None:
+            # What another function calls like this local, says nothing of it.
+            names.discard(place.name)
+            values = (assigned_value(self.tree, at) for at in place.scope.stores[place.name])
+            creator = self.ownership.sites.creator
+            if any(isinstance(at, syntax.Call) and creator(self.tree, at.func) for at in values):
+                return True
         return any(self._is_filled(name) for name in names)
 
     def _is_filled(self, name: str) -> bool:
         """Tell whether the file assigns a new task to ``name``, or adds one to it."""
         slot = rf"\b{name}[\"']?\]?(?:\[[^\]\n]*\])?\s*{ANNOTATION}=\s*{_MADE}"
-        if re.search(slot, self.tree.outline.source):
+        outline = self.tree.outline
+        if re.search(rf"\b{name}[ \t]*:[^=\n]*\basyncio\.Task\b", self.code):
+            return True
+        if any(outline.is_code(at.end() - 1) for at in re.finditer(slot, outline.source)):
             return True
         added = re.findall(rf"\b{name}\.(?:add|append)\(\s*(\w+\)|{_MADE})", self.code)
         return any(
@@ -260,11 +271,17 @@ class Lifecycle:
         names = {place.name} if place is not None else {last_name(receiver)}
         if isinstance(receiver, syntax.Name):
             for outer in self.tree.ancestors(receiver):
-                if isinstance(outer, syntax.For) and last_name(outer.target) == receiver.value:
-                    names |= self._names_in(outer.iter)
+                loops: list[syntax.Node] = [outer]
+                if isinstance(outer, (syntax.ListComp, syntax.SetComp, syntax.GeneratorExp)):
+                    loops = [at for at in self.tree.walk(outer) if isinstance(at, syntax.CompFor)]
+                for loop in loops:
+                    if isinstance(loop, (syntax.For, syntax.CompFor)) and (
+                        last_name(loop.target) == receiver.value
+                    ):
+                        names |= self._names_in(loop.iter)
             scope = self.tree.scope[receiver].owner(receiver.value)
             for store in scope.stores.get(receiver.value, ()) if scope is not None else ():
-                value = assigned_value(self.tree, store)
+                value = assigned_value(self.tree, store) or _unpacked_value(self.tree, store)
                 if isinstance(value, (syntax.Attribute, syntax.Subscript)):
                     names |= self._names_in(value)
         return names - {"self", "list", "tuple", "values", ""}
@@ -281,10 +298,14 @@ class Lifecycle:
     ) -> bool:
         """Tell whether the function awaits one of ``names``, or hands it on, after ``call``."""
         tree = self.tree
-        for node in tree.walk(function.body):
+        for node in tree.walk(function.body, into_functions=True):
             if tree.order.get(node, 0) <= tree.order[call]:
                 continue
-            if isinstance(node, syntax.Await) and _waits(node):
+            if (
+                isinstance(node, syntax.Await)
+                and _waits(node)
+                and tree.function_around(node) is function
+            ):
                 return True
             given: syntax.Node | None = None
             if isinstance(node, syntax.Await) or (
@@ -484,6 +505,18 @@ class Lifecycle:
             and last_name(node.value) in names
             for node in self.tree.walk(function)
         )
+
+
+def _unpacked_value(tree: Tree, store: syntax.Name) -> syntax.BaseExpression | None:
+    """Return the expression that ``a, b = x, y`` gives to ``store``."""
+    element = tree.parent[store]
+    targets = tree.parent.get(element)
+    holder = tree.parent.get(targets) if isinstance(targets, syntax.Tuple) else None
+    assign = tree.parent.get(holder) if isinstance(holder, syntax.AssignTarget) else None
+    if not isinstance(targets, syntax.Tuple) or not isinstance(assign, syntax.Assign):
+        return None
+    pairs = zip(targets.elements, getattr(assign.value, "elements", ()), strict=False)
+    return next((value.value for target, value in pairs if target is element), None)
 
 
 def _always_both(tree: Tree, earlier: syntax.Node, later: syntax.Node) -> bool:

@@ -30,7 +30,7 @@ from flake8_task_refs.analysis.effects import (
     WEAK_FOR_KEYS,
     WEAK_FOR_VALUES,
 )
-from flake8_task_refs.analysis.flow import Flow
+from flake8_task_refs.analysis.flow import Flow, is_endless
 from flake8_task_refs.analysis.helpers import find_helper, parameter_of
 from flake8_task_refs.analysis.lifetime import locals_outlive
 from flake8_task_refs.analysis.names import Names, assigned_value
@@ -304,11 +304,71 @@ class Ownership:
         if isinstance(statement, syntax.Expr):
             return self._short_lived()
         if isinstance(statement, syntax.Assign) and len(statement.targets) == 1:
+            if self._is_polled(call, self._part(statement.targets[0].target, 0, 2)):
+                return kept
             pending = self._part(statement.targets[0].target, 1, 2)
             if pending is not None:
+                if self._is_asserted_empty(pending):
+                    return kept
                 self.was_bound = True
                 return self._assigned(outer, [pending])
         return kept
+
+    def _is_polled(self, call: syntax.Call, done: syntax.Node | None) -> bool:
+        """Tell whether a loop waits for one task, again and again, until it is among the ``done``.
+
+        ``done, _ = await asyncio.wait([task], timeout=1)``, then ``if task in done: break``.
+        """
+        tree, waited = self.tree, call.args[0].value
+        loops = self.flow.loops(call)
+        if (
+            not isinstance(done, syntax.Name)
+            or not isinstance(waited, (syntax.List, syntax.Tuple, syntax.Set))
+            or len(waited.elements) != 1
+            or not loops
+            or not isinstance(loops[0], syntax.While)
+        ):
+            return False
+        loop = loops[0]
+        if not is_endless(loop):
+            return _is_empty(loop.test, done.value)
+        exits = [
+            jump
+            for jump in tree.jumps(loop.body)
+            if isinstance(jump, syntax.Return)
+            or (isinstance(jump, syntax.Break) and self.flow.loops(jump)[:1] == [loop])
+        ]
+        return bool(exits) and all(self._leaves_if_done(jump, done.value) for jump in exits)
+
+    def _is_asserted_empty(self, pending: syntax.Node) -> bool:
+        """Tell whether the function asserts that a wait has left nothing."""
+        tree = self.tree
+        if not isinstance(pending, syntax.Name):
+            return False
+        for use in tree.scope[pending].uses(pending.value):
+            at = tree.parent[use]
+            says_so = isinstance(at, syntax.UnaryOperation) and at.operator == "not"
+            if isinstance(at, syntax.Arg) and isinstance(call := tree.parent[at], syntax.Call):
+                at = tree.parent[call]
+                says_so = (
+                    isinstance(at, syntax.Comparison)
+                    and self.names.canonical(tree, call.func) == "builtins.len"
+                    and _holds_while_empty(at) is True
+                )
+            if says_so and isinstance(tree.parent[at], syntax.Assert):
+                return True
+        return False
+
+    def _leaves_if_done(self, jump: syntax.Node, done: str) -> bool:
+        """Tell whether ``jump`` is reached only where something is in the set ``done``."""
+        inner = jump
+        for at in self._around_in_function(jump):
+            if isinstance(at, syntax.If) and at.body is inner and _is_there(at.test, done):
+                return True
+            if isinstance(at, syntax.If) and at.orelse is inner and _is_empty(at.test, done):
+                return True
+            inner = at
+        return False
 
     def done_of(self, call: syntax.Call) -> list[Hold] | None:
         """Return what holds the tasks that an awaited ``asyncio.wait`` returns as done.
@@ -835,6 +895,29 @@ class Ownership:
             if start is None or not tree.holds(tree.statement_of(start), call):
                 return True
         return False
+
+
+def _is_there(test: syntax.BaseExpression, name: str) -> bool:
+    """Tell whether ``test`` is true only where something is in the set ``name``."""
+    if isinstance(test, syntax.BooleanOperation) and test.operator == "and":
+        return _is_there(test.left, name) or _is_there(test.right, name)
+    if isinstance(test, syntax.Comparison) and len(test.comparisons) == 1:
+        [target] = test.comparisons
+        return target.operator == "in" and _is_name(target.comparator, name)
+    return _is_name(test, name)
+
+
+def _is_empty(test: syntax.BaseExpression, name: str) -> bool:
+    """Tell whether ``test`` is ``not name``."""
+    return (
+        isinstance(test, syntax.UnaryOperation)
+        and test.operator == "not"
+        and _is_name(test.expression, name)
+    )
+
+
+def _is_name(node: syntax.Node, name: str) -> bool:
+    return isinstance(node, syntax.Name) and node.value == name
 
 
 def _holds_while_empty(comparison: syntax.Comparison) -> bool | None:

@@ -37,7 +37,10 @@ SCHEDULERS: Final = frozenset(
         "add_reader", "add_writer", "set_exception_handler",
     }
 )  # fmt: skip
-_OTHER_SCHEDULERS: Final = frozenset({"signal.signal", "threading.Timer"})
+# asyncio's servers keep only what they make of a coroutine themselves (asyncio/streams.py).
+_OTHER_SCHEDULERS: Final = frozenset(
+    {"signal.signal", "threading.Timer", "asyncio.start_server", "asyncio.start_unix_server"}
+)
 _MAKES_FUTURE: Final = frozenset({"run_in_executor", "create_future", "wrap_future", "create_task"})
 _FUTURE_NAME: Final = re.compile(
     r"(?:\w*_)?(?:fut|futs|future|futures|task|tasks)\d*\Z", re.IGNORECASE

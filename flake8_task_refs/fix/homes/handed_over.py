@@ -92,13 +92,10 @@ class HandedOver:
             and not any(function.value in other.elsewhere for other in tree.inner.values())
         )
 
-    def _gives_a_future(self, call: syntax.Call) -> bool:
-        """Tell whether ``call`` may give what is a future already."""
-        path = self._context.names.canonical(call.func)
-        if path.startswith("asyncio.") or last_name(call.func) == "run_in_executor":
-            return True
+    def _gives_a_coroutine(self, call: syntax.Call) -> bool:
+        """Tell whether the file says that ``call`` gives a coroutine, and no other awaitable."""
         function = likely_function(self._context.tree, call)
-        return function is not None and not function.asynchronous
+        return function is not None and function.asynchronous and not function.decorators
 
     def _makes_tasks_of_coroutines(
         self, site: Site, maker: syntax.BaseExpression, given: syntax.BaseExpression
@@ -106,7 +103,8 @@ class HandedOver:
         """Tell whether ``asyncio.create_task`` in the loop's callback does what ``maker`` does."""
         path = site.made.path if site.made is not None else ""
         if path == "asyncio.ensure_future":
-            return isinstance(given, syntax.Call) and not self._gives_a_future(given)
+            # It takes futures, and whatever else can be awaited, as well.
+            return isinstance(given, syntax.Call) and self._gives_a_coroutine(given)
         if path == "loop.create_task":
             scheduler = site.call.func
             if not isinstance(scheduler, syntax.Attribute) or not isinstance(
