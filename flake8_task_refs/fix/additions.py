@@ -64,6 +64,14 @@ class Additions:
         """Tell whether ``name`` is imported or free to be."""
         return bool(self._names.module_alias(name)) or not self._names.binds(name)
 
+    def clashes(self) -> bool:
+        """Tell whether the module has another meaning for a name that would be imported.
+
+        Ask after ``edits()``, which is the last to ask for imports.
+        """
+        wanted = [*self._modules, *(name for _, name in self._members)]
+        return any(self._names.binds(name.partition(".")[0]) for name in wanted)
+
     def logger(self) -> tuple[str, bool]:
         """Return the file's logger and whether it takes ``%``-style arguments."""
         name, percent = self._names.logger
@@ -118,7 +126,13 @@ class Additions:
         return self._spawn
 
     def log_failed_task(self, before: syntax.Node) -> str:
-        """Return the callback that logs what made a task fail; it will stand before ``before``."""
+        """Return the callback that logs what made a task fail; it will stand before ``before``.
+
+        ``""`` if the file tells its loop what to do about a failure: who asks for it, keeps it from
+        the loop.
+        """
+        if "set_exception_handler" in self._file.tree.outline.code:
+            return ""
         top = self._file.top_statement(before)
         if not self._log_failed:
             self._log_failed = fresh("_log_failed_task", self._names.all_names)
@@ -205,8 +219,15 @@ class Additions:
     def edits(self) -> list[Edit]:
         """Return the edits that add everything that was asked for."""
         # The order of the calls matters: the head's lines ask for imports.
-        edits = [*self._head(), *self._log_function()]
-        imports = add_imports(self._file, self._modules, self._members, self._layout.line_length)
+        head = self._head()
+        edits = [*head, *self._log_function()]
+        imports = add_imports(
+            self._file,
+            self._modules,
+            self._members,
+            self._layout.line_length,
+            with_head=bool(head),
+        )
         return [*imports, *edits]
 
     # The head: after the imports and constants.
@@ -278,7 +299,7 @@ class Additions:
             *lines,
             f"{step}tasks.add(task)",
             f"{step}task.add_done_callback(tasks.discard)",
-            f"{step}task.add_done_callback({self._keep_logs})",
+            *([f"{step}task.add_done_callback({self._keep_logs})"] if self._keep_logs else []),
             f"{step}return task",
         ]
 

@@ -15,6 +15,7 @@ from flake8_task_refs.analysis.finding import TOO_COMPLEX, Finding, SourceError
 from flake8_task_refs.analysis.outline import Outline, normalise_newlines, skim
 from flake8_task_refs.fix.additions import Additions
 from flake8_task_refs.fix.contract import Context, Declined, FixSettings, Plan
+from flake8_task_refs.fix.early_reads import read_too_early
 from flake8_task_refs.fix.edits import Edit, Moves, OverlapError, apply, in_line_ends_of, in_order
 from flake8_task_refs.fix.free_names import FileNames, Locals
 from flake8_task_refs.fix.layout import Layout
@@ -33,6 +34,10 @@ _MAX_ATTEMPTS: Final = 100
 WORSE: Final = "the repaired code would still have a finding here, or a new one"
 BROKEN: Final = "the repaired code would not compile: repair it by hand"
 OVERLAPS: Final = "this site is intertwined with another: repair it by hand"
+CLASHES: Final = "the module means something else by a name that the repair would import"
+READ_TOO_EARLY: Final = (
+    "a function binds a name of its own that the repair would use above that: repair it by hand"
+)
 LOSES_COMMENT: Final = "the repair would lose a comment: repair it by hand"
 _ENDINGS: Final = frozenset({"TSK201", "TSK204"})
 _TRY_AGAIN: Final = (WORSE, BROKEN, OVERLAPS, LOSES_COMMENT)
@@ -194,6 +199,8 @@ class _Repair:
             edits = in_order([*made.edits, *context.additions.edits()])
         except OverlapError:
             raise _RefusedError(OVERLAPS) from None
+        if context.additions.clashes():
+            raise _RefusedError(CLASHES)
         done = _Done(file.text, made, edits, apply(file.text, edits))
         self._verify(done)
         return done
@@ -205,6 +212,8 @@ class _Repair:
         """
         if not _compiles(done.text) and (_compiles(done.before) or not _parses(done.text)):
             raise _RefusedError(BROKEN)
+        if read_too_early(done.text) - read_too_early(done.before):
+            raise _RefusedError(READ_TOO_EARLY)
         if _comments(done.before) - _comments(done.text):
             raise _RefusedError(LOSES_COMMENT)
         try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.analysis.tree import imported
-from flake8_task_refs.fix.source import SourceFile, dotted
+from flake8_task_refs.fix.source import SourceFile, dotted, statement_expression
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -45,7 +45,18 @@ class FileNames:
             if isinstance(statement, (syntax.FunctionDef, syntax.ClassDef)):
                 break
             found.update(self.imported_by(statement))
-        return found
+        return {name: origin for name, origin in found.items() if name not in self._deleted}
+
+    @cached_property
+    def _deleted(self) -> frozenset[str]:
+        """The names that the module itself deletes."""
+        return frozenset(
+            node.value
+            for part in self._file.inside(self._file.module, into_scopes=False)
+            if isinstance(part, syntax.Del)
+            for node in self._file.inside(part)
+            if isinstance(node, syntax.Name)
+        )
 
     def imported_by(self, statement: syntax.Node) -> dict[str, str]:
         """Return what a statement of the module imports, local name to dotted origin.
@@ -71,6 +82,28 @@ class FileNames:
                         found.setdefault(target.target.value, node.value)
             elif isinstance(node, syntax.AnnAssign) and isinstance(node.target, syntax.Name):
                 found.setdefault(node.target.value, node.value)
+        return found
+
+    @cached_property
+    def _made_at_once(self) -> dict[str, syntax.BaseExpression]:
+        """Name to value, of the module's assignments of what is called or looked up, in any case.
+
+        What stands under an ``if`` may never be assigned, and ``None`` waits for something else.
+        """
+        found: dict[str, syntax.BaseExpression] = {}
+        for statement in self._file.module.body:
+            small = statement_expression(statement)
+            targets = (
+                [item.target for item in small.targets] if isinstance(small, syntax.Assign) else []
+            )
+            if isinstance(small, syntax.AnnAssign):
+                targets = [small.target]
+            for target in targets:
+                value = getattr(small, "value", None)
+                if isinstance(target, syntax.Name) and isinstance(
+                    value, (syntax.Call, syntax.Attribute)
+                ):
+                    found[target.value] = value
         return found
 
     @cached_property
@@ -145,15 +178,16 @@ class FileNames:
     @cached_property
     def logger(self) -> tuple[str, bool]:
         """Return the module's logger and whether it takes ``%``-style arguments; else ``""``."""
-        for name, value in self.module_assignments.items():
+        made = self._made_at_once
+        for name, value in made.items():
             if isinstance(value, syntax.Call) and last_name(value.func) == "getLogger":
                 return name, True
         for name in _LOGGER_NAMES:
-            if name in self.module_assignments or name in self.module_imports:
+            if name in made or name in self.module_imports:
                 if name.strip("_").lower() == "log" and not self._logs_with(name):
                     continue
                 return name, False
-        for name in [*self.module_imports, *self.module_assignments]:
+        for name in [*self.module_imports, *made]:
             if name.lower().endswith("logger") and self._logs_with(name):
                 return name, False
         return "", True
@@ -169,12 +203,14 @@ class FileNames:
     def binds(self, name: str) -> bool:
         """Tell whether the module itself binds ``name`` by import, assignment, def or class.
 
+        It may delete it as well.
         A later or conditional ``import name`` binds it to what it is anyway.
         """
         return (
             name in self.module_imports
             or name in self.module_assignments
             or name in self._defined
+            or name in self._deleted
             or any(
                 dict(imported(node)).get(name, name) != name
                 for node in self._file.inside(self._file.module, into_scopes=False)

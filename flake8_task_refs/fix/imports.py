@@ -86,11 +86,17 @@ def docstring_end(file: SourceFile) -> int:
 
 
 def add_imports(
-    file: SourceFile, modules: Sequence[str], members: Sequence[tuple[str, str]], line_length: int
+    file: SourceFile,
+    modules: Sequence[str],
+    members: Sequence[tuple[str, str]],
+    line_length: int,
+    *,
+    with_head: bool = False,
 ) -> list[Edit]:
     """Return the edits that import ``modules`` and the ``(module, name)`` pairs in ``members``.
 
-    None of them may be imported already.
+    None of them may be imported already. ``with_head`` says that other lines will be inserted
+    before the first function or class.
     """
     entries = _entries(file)
     stdlib = [entry for entry in entries if entry.is_stdlib and not entry.is_future]
@@ -104,7 +110,8 @@ def add_imports(
         else:
             new.append((f"{module} {', '.join(names)}", True))
     if new and not stdlib:
-        edits.append(_new_section(file, entries, [_text(*item) for item in new]))
+        texts = [_text(*item) for item in new]
+        edits.append(_new_section(file, entries, texts, with_head=with_head))
     elif new:
         # Code may stand between two blocks, such as a change of sys.path.
         best = next((e for e in stdlib if e.module == "asyncio"), stdlib[0]).block
@@ -143,7 +150,9 @@ def _beside(file: SourceFile, stdlib: list[_Entry], module: str, *, is_from: boo
     return Edit(offset, offset, f"{_text(module, is_from)}\n", Place.HEADER)
 
 
-def _new_section(file: SourceFile, entries: list[_Entry], texts: list[str]) -> Edit:
+def _new_section(
+    file: SourceFile, entries: list[_Entry], texts: list[str], *, with_head: bool
+) -> Edit:
     """Insert a section of its own, before the third party's imports, after ``__future__``'s."""
     future = [entry for entry in entries if entry.is_future]
     others = [entry for entry in entries if not entry.is_future]
@@ -163,7 +172,8 @@ def _new_section(file: SourceFile, entries: list[_Entry], texts: list[str]) -> E
     # What follows an import section: its own blank lines, or two before a function or class.
     following = file.line_text(line) if line <= file.last_line_number() else ""
     if following.strip():
-        text += "\n" * (2 if following.startswith(("def ", "async ", "class ", "@")) else 1)
+        is_definition = following.startswith(("def ", "async ", "class ", "@"))
+        text += "\n" * (2 if is_definition and not with_head else 1)
     offset = file.line_start(line)
     lead = "" if offset == 0 or file.text[offset - 1] == "\n" else "\n"
     return Edit(offset, offset, lead + text, Place.HEADER)

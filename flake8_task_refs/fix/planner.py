@@ -8,7 +8,7 @@ from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.contract import Context, Declined, Home, Plan
 from flake8_task_refs.fix.homes import HOMES
-from flake8_task_refs.fix.repair_sites import Site, site_of
+from flake8_task_refs.fix.repair_sites import Site, shows_locals, site_of
 from flake8_task_refs.fix.spawned import gives_only_tasks
 
 if TYPE_CHECKING:
@@ -47,6 +47,9 @@ def plan(context: Context, verdicts: Mapping[Finding, Verdict]) -> Plan:
             continue
         reason = _refusal(context, site)
         taker = next((taken for home, taken in homes if home.accepts(site)), None)
+        if _shows_locals(context, site):
+            # The last home can do without a local.
+            taker = next((taken for home, taken in homes[-1:] if home.accepts(site)), None)
         if reason or taker is None:
             found.declined.append(Declined(finding, reason or NO_FIX))
         else:
@@ -75,6 +78,15 @@ def _refusal(context: Context, site: Site) -> str:
     if not context.additions.can_import("asyncio"):
         return NO_ASYNCIO
     return "" if context.additions.can_be_defined_before(site.call) else TOO_EARLY
+
+
+def _shows_locals(context: Context, site: Site) -> bool:
+    function = site.function
+    return (
+        site.code in _CREATIONS
+        and isinstance(function, syntax.FunctionDef)
+        and shows_locals(context.file, function)
+    )
 
 
 def _is_sync_route(site: Site) -> bool:

@@ -186,14 +186,33 @@ class Writer:
     def wrap(
         self, sites: Sequence[Site], before: str, deeper: str = "", after: str = ""
     ) -> list[Edit]:
-        """Put ``before(…after)`` around the calls of ``sites``, which share a statement or none."""
-        edits = []
-        for site in sites:
-            span = self.file.span(site.call)
-            edits.append(Edit(span.start, span.start, f"{before}("))
-            edits += self.name_edit(site)
-            edits.append(Edit(span.end, span.end, f"{after})"))
-        return self.laid_out(sites[0].statement, edits, deeper)
+        """Put ``before(…after)`` around the calls of ``sites``, which share a statement or none.
+
+        A task gets no name where that makes a line too long, and nobody can break it.
+        """
+        found: list[Edit] = []
+        with_names = [self.name_edit(site) for site in sites]
+        without: list[list[Edit]] = [[] for _ in sites]
+        for names in (with_names, without):
+            edits = []
+            for site, name in zip(sites, names, strict=True):
+                span = self.file.span(site.call)
+                edits.append(Edit(span.start, span.start, f"{before}("))
+                edits += name
+                edits.append(Edit(span.end, span.end, f"{after})"))
+            found = self.laid_out(sites[0].statement, edits, deeper)
+            if found is not edits or not self._makes_too_long(edits):
+                break
+        return found
+
+    def _makes_too_long(self, edits: Sequence[Edit]) -> bool:
+        """Tell whether a line with one of ``edits`` in it is too long after them."""
+        first, last = (self.file.line_of(edits[at].start) for at in (0, -1))
+        start = self.file.line_start(first)
+        text = "\n".join(self.file.line_text(line) for line in range(first, last + 1))
+        local = [Edit(e.start - start, e.end - start, e.text, e.place) for e in edits]
+        after = apply(text, in_order(local))
+        return not all(map(self.layout.fits, after.split("\n")))
 
     def call_instead(self, sites: Sequence[Site], helper: str) -> list[Edit]:
         """Let ``helper``, which makes a task of a coroutine itself, be called by ``sites``."""

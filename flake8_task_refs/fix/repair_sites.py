@@ -24,6 +24,10 @@ _ON_THE_TASK: Final = frozenset({"add_done_callback", "set_name"})
 _COMBINATORS: Final = frozenset({"asyncio.wait_for", "asyncio.shield"})
 # Methods by which a container takes a task.
 TAKING: Final = frozenset({"add", "append", "insert", "put_nowait", "setdefault"})
+# A file that puts another function in the creator's place, or knows tasks by asyncio's own names.
+_OTHER_CREATOR: Final = re.compile(
+    r"\bcreate_task\s*=(?!=)|[\"'][\w.]*\bcreate_task[\"']|[\"']Task-"
+)
 _NAMED_CREATORS: Final = frozenset({"asyncio.create_task", "asyncio.Task"})
 
 
@@ -237,12 +241,24 @@ def takes_name(file: SourceFile, names: Names, site: Site) -> bool:
         return False
     if any(not arg.keyword or arg.keyword.value == "name" for arg in site.call.args[1:]):
         return False
+    if _OTHER_CREATOR.search(file.tree.outline.source):
+        return False
     if site.made.path in _NAMED_CREATORS:
         return True
     if site.made.path != "loop.create_task" or last_name(site.call.func) != "create_task":
         return False
     receiver = site.call.func.value if isinstance(site.call.func, syntax.Attribute) else None
     return receiver is not None and names.is_asyncio_loop(file.tree, receiver)
+
+
+def shows_locals(file: SourceFile, function: syntax.FunctionDef) -> bool:
+    """Tell whether ``function`` hands all of its locals on, and one more would be seen."""
+    return any(
+        isinstance(node, syntax.Call)
+        and not node.args
+        and dotted(node.func) in {"locals", "vars", "dir"}
+        for node in file.inside(function)
+    )
 
 
 def by_statement(sites: Sequence[Site]) -> list[list[Site]]:

@@ -786,7 +786,7 @@ def test_a_task_is_named_alone_and_beside_another_repair() -> None:
     ("before", "after"),
     [
         ("call_soon(asyncio.create_task, self.h(1))", "call_soon(_spawn, self.h(1))"),
-        ("call_later(5, asyncio.ensure_future, g(x))", "call_later(5, _spawn, g(x))"),
+        ("call_later(5, asyncio.ensure_future, known(x))", "call_later(5, _spawn, known(x))"),
         ("call_soon(loop.create_task, g(x))", "call_soon(_spawn, g(x))"),
         ("call_soon(partial(asyncio.create_task, g(x)))", "call_soon(partial(_spawn, g(x)))"),
         ("call_soon_threadsafe(asyncio.create_task, g())", "call_soon_threadsafe(_spawn, g())"),

@@ -494,7 +494,8 @@ def _write(
     for group in by_statement(sites):
         line = file.line_of(file.span(group[0].call).start)
         deeper = step if first_line <= line <= last_line else ""
-        if group[0].form == "expression":
+        # A local would keep a failure from the loop, which is told of it where nothing logs it.
+        if group[0].form == "expression" or (not log_failed and group[0].form != "assign"):
             keep = additions.keep(log_failed)
             edits += writer.wrap(group, keep, deeper, f", {name}")
         else:

@@ -1,16 +1,19 @@
 """The home of last resort and of scripts: a registry of the module, with no shutdown of its own.
 
 Its tasks need no callback that logs their errors: the registry lets go of a task that is done, and
-asyncio then reports an exception that nobody has asked for, with its traceback.
+asyncio then reports an exception that nobody has asked for, with its traceback. So no local may
+hold the task for longer: in a function that goes on for ever, a helper takes it at once.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from flake8_task_refs.analysis import syntax
+from flake8_task_refs.analysis.lifetime import is_main
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.registration import Registry
-from flake8_task_refs.fix.repair_sites import by_statement
+from flake8_task_refs.fix.repair_sites import by_statement, shows_locals
 from flake8_task_refs.fix.spawned import task_name
 
 if TYPE_CHECKING:
@@ -38,17 +41,29 @@ class ModuleRegistry:
         return _plan(self._context, sites)
 
 
+def _lasts(context: Context, site: Site) -> bool:
+    """Tell whether a local of the function around ``site`` would hold the task, done or not."""
+    function = site.function
+    return isinstance(function, syntax.FunctionDef) and (
+        context.judge.ownership.flow.never_leaves(site.call)
+        or is_main(context.tree, function)
+        or shows_locals(context.file, function)
+    )
+
+
 def _plan(context: Context, sites: Sequence[Site]) -> Plan:
     found = Plan(fixed=[site.finding for site in sites])
     for site in sites:
         context.additions.defined_before(site.call)
     statements = [site for site in sites if site.form in {"discard", "assign", "chain"}]
     plain = [site for site in statements if site.form == "discard"]
-    with_helper = len(statements) < len(sites) or len(plain) >= _MANY_SITES
+    lasting = [site for site in statements if site.form != "assign" and _lasts(context, site)]
+    with_helper = len(statements) < len(sites) or len(plain) >= _MANY_SITES or bool(lasting)
     wrapped = [
         site
         for site in sites
         if site.form == "expression"
+        or site in lasting
         or (with_helper and site.form == "discard" and context.writer.can_wrap(site, "_track"))
     ]
     for group in by_statement(sites=wrapped):
