@@ -174,3 +174,17 @@ def test_a_task_that_closes_its_owner_does_not_wait_for_itself() -> None:
 def test_a_loop_that_does_more_than_to_cancel_is_left_alone() -> None:
     body = "        for task in self.tasks:\n            task.cancel()\n            self.count += 1"
     check_declined(SHUTDOWN.format(body), "await it by hand", analysis=ASKED)
+
+
+def test_a_timer_beside_the_tasks_cannot_be_waited_for() -> None:
+    body = (
+        "        for task in self.tasks:\n            task.cancel()\n\n"
+        "    def later(self) -> None:\n"
+        "        self.tasks.append(asyncio.get_running_loop().call_later(60, print))"
+    )
+    check_declined(SHUTDOWN.format(body), "await it by hand", analysis=ASKED)
+
+
+def test_a_lock_that_the_task_may_want_is_not_held_while_it_is_waited_for() -> None:
+    body = "        async with self._lock:\n            self.task.cancel()"
+    check_declined(SHUTDOWN.format(body), "what is locked here", analysis=ASKED)

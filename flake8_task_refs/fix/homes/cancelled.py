@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
@@ -25,6 +26,9 @@ _REPEATABLE: Final = (
     syntax.SimpleString,
     syntax.Integer,
 )
+# What a task may want for its clean-up.
+_LOCK: Final = re.compile(r"lock|sem|cond|mutex", re.IGNORECASE)
+LOCKED: Final = "the task may need what is locked here for its clean-up: await it after that"
 NOT_ALONE: Final = (
     "what is cancelled here has no name to wait for it by, or more is done with it at once: "
     "await it by hand"
@@ -46,13 +50,24 @@ class Cancelled:
         """Await what was cancelled."""
         found = Plan()
         for site in sites:
-            edits = self._edits(site)
+            edits = [] if self._is_locked(site) else self._edits(site)
             if edits:
                 found.edits += edits
                 found.fixed.append(site.finding)
             else:
-                found.decline([site], NOT_ALONE)
+                found.decline([site], LOCKED if self._is_locked(site) else NOT_ALONE)
         return found
+
+    def _is_locked(self, site: Site) -> bool:
+        """Tell whether ``site`` stands in a ``with`` of a lock."""
+        for outer in self._context.tree.ancestors(site.call):
+            if isinstance(outer, (syntax.FunctionDef, syntax.Lambda)):
+                return False
+            if isinstance(outer, syntax.With) and any(
+                _LOCK.search(self._context.file.code(item.item)) for item in outer.items
+            ):
+                return True
+        return False
 
     def _edits(self, site: Site) -> list[Edit]:
         statement, file, writer = site.statement, self._context.file, self._context.writer
@@ -81,6 +96,9 @@ class Cancelled:
         tasks = _iterated(loop.iter)
         if not tasks or not _only_cancels(loop, statement) or self._is_called_here(site):
             return []
+        container = re.escape(tasks.removesuffix(".values()"))
+        if re.search(rf"{container}\b[^\n]*\bcall_(?:later|at|soon)\w*\(", file.tree.outline.code):
+            return []  # a timer can be cancelled as well, and not be waited for
         indent = file.indent(loop)
         lines = [f"{indent}if {tasks.removesuffix('.values()')}:"]
         lines += writer.layout.best(self._call(tasks), indent + writer.layout.step)
