@@ -206,8 +206,9 @@ class Additions:
 
     def _member(self, module: str, name: str) -> str:
         """Return how ``name`` of ``module`` is written here, and import it if it must be."""
+        same = {f"{module}.{name}", *([f"typing_extensions.{name}"] if module == "typing" else [])}
         for local, origin in self._names.module_imports.items():
-            if origin == f"{module}.{name}":
+            if origin in same:
                 return local
         alias = self._names.module_alias(module)
         if alias:

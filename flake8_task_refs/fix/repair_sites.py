@@ -26,7 +26,8 @@ _COMBINATORS: Final = frozenset({"asyncio.wait_for", "asyncio.shield"})
 TAKING: Final = frozenset({"add", "append", "insert", "put_nowait", "setdefault"})
 # A file that puts another function in the creator's place, or knows tasks by asyncio's own names.
 _OTHER_CREATOR: Final = re.compile(
-    r"\bcreate_task\s*=(?!=)|[\"'][\w.]*\bcreate_task[\"']|[\"']Task-"
+    r"\.create_task\s*=(?!=)|[\"'][\w.]*\basyncio\.create_task[\"']"
+    r"|\basyncio,\s*[\"']create_task[\"']|[\"']Task-"
 )
 _NAMED_CREATORS: Final = frozenset({"asyncio.create_task", "asyncio.Task"})
 

@@ -46,7 +46,7 @@ def _lasts(context: Context, site: Site) -> bool:
     function = site.function
     return isinstance(function, syntax.FunctionDef) and (
         context.judge.ownership.flow.never_leaves(site.call)
-        or is_main(context.tree, function)
+        or (function.asynchronous and is_main(context.tree, function))
         or shows_locals(context.file, function)
     )
 
