@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from flake8_task_refs.fix.source import SourceFile
 
 _OWN: Final = frozenset({"self", "cls"})
+# What gives on the elements of a container, of which some have them all first.
+_COPIES: Final = frozenset({"frozenset", "list", "set", "sorted", "tuple"})
+_PASSED_THROUGH: Final = _COPIES | {"enumerate", "iter", "reversed", "zip"}
+_VIEWS: Final = frozenset({"copy", "items", "keys", "values"})
 _WAITS: Final = frozenset({"as_completed", "gather", "shield", "wait", "wait_for"})
 
 
@@ -56,9 +60,30 @@ def _are_related(file: SourceFile, owner: syntax.ClassDef, other: syntax.ClassDe
     )
 
 
+def whole(file: SourceFile, use: syntax.Node) -> tuple[syntax.Node, bool]:
+    """Return what stands for all of the container at ``use``, and whether it is a copy.
+
+    ``list(tasks)`` is one, ``tasks.values()`` is not.
+    """
+    node, copied = use, False
+    while True:
+        holder = file.parent(node)
+        if isinstance(holder, syntax.Arg):
+            call = file.parent(holder)
+            if not isinstance(call, syntax.Call) or dotted(call.func) not in _PASSED_THROUGH:
+                return node, copied
+            copied |= dotted(call.func) in _COPIES
+            node = call
+        elif isinstance(holder, syntax.Attribute) and holder.attr.value in _VIEWS:
+            copied |= holder.attr.value == "copy"
+            node = file.parent(holder)
+        else:
+            return node, copied
+
+
 def is_counted(file: SourceFile, use: syntax.Node) -> bool:
     """Tell whether ``len()`` of the container at ``use`` says more than whether it is empty."""
-    arg = file.parent(use)
+    arg = file.parent(whole(file, use)[0])
     call = file.parent(arg)
     return (
         isinstance(arg, syntax.Arg)

@@ -47,7 +47,7 @@ _OF_ALL: Final = frozenset(
 _TWO_WORDS: Final = re.compile(r"(shut|tear|clean)_(down|up)")
 # These may end something smaller, too, and what they ended is started anew.
 _SMALLER: Final = frozenset({"cancel", "disconnect", "drain", "end", "finish", "stop"})
-_STARTS: Final = re.compile(r"_*(start|run|open|connect|begin|launch|setup|listen|serve)(_|\Z)")
+STARTS: Final = re.compile(r"_*(start|run|open|connect|begin|launch|setup|listen|serve)(_|\Z)")
 # Methods of the container that tell nothing of what is in it.
 _KEEPING: Final = frozenset({"add", "append", "discard", "remove"})
 _LOGS: Final = frozenset({"debug", "info", "warning", "error", "exception", "critical"})
@@ -209,7 +209,7 @@ class Fates:
         started = dotted(coroutine.func) if isinstance(coroutine, syntax.Call) else ""
         owner = self._file.tree.class_around(near)
         return any(
-            _STARTS.match(function.name.value)
+            STARTS.match(function.name.value)
             and self._file.method_class(function) is owner
             and any(
                 isinstance(node, syntax.Call) and dotted(node.func) == started

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.syntax import last_name
+from flake8_task_refs.fix.container_uses import is_counted, is_wait, uses_of, whole
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.source import dotted, last_part, statement_expression
 from flake8_task_refs.fix.spawned import task_name
@@ -29,6 +30,18 @@ CHANGING_KEY: Final = (
 )
 ASKED_LATER: Final = (
     "the container is asked for tasks that are done: decide when a result is no longer needed"
+)
+CHANGED_MEANWHILE: Final = (
+    "a loop over the container awaits, and fails or skips tasks if one is taken out meanwhile: "
+    "loop over a copy, list(...), first"
+)
+COUNTED: Final = (
+    "the container is counted with len(), and the number would fall as tasks are done: decide "
+    "which of them count"
+)
+SHOWN: Final = (
+    "the container is gone through for more than to end its tasks, and those that are done would "
+    "be missing there: decide when they may go"
 )
 _RESULTS: Final = frozenset({"result", "exception"})
 
@@ -69,6 +82,8 @@ class GrowingContainers:
                 found.decline([site], CHANGING_KEY)
             elif self._is_asked_later(store):
                 found.decline([site], ASKED_LATER)
+            elif reason := self._read_otherwise(store):
+                found.decline([site], reason)
             else:
                 found.edits += self._edits(site, store, split=store is direct)
                 found.fixed.append(site.finding)
@@ -133,6 +148,42 @@ class GrowingContainers:
             if mentioned and looks:
                 return True
         return False
+
+    def _read_otherwise(self, store: _Store) -> str:
+        """Return why a reader of the container would miss tasks that are taken out, or ``""``."""
+        file = self._context.file
+        for use in uses_of(file, store.container, store.statement):
+            if is_counted(file, use):
+                return COUNTED
+            tasks, copied = whole(file, use)
+            loop = file.parent(tasks)
+            if not isinstance(loop, (syntax.For, syntax.CompFor)) or loop.iter is not tasks:
+                continue
+            if not copied and self._awaits(loop):
+                return CHANGED_MEANWHILE
+            if not self._ends_tasks(loop):
+                return SHOWN
+        return ""
+
+    def _awaits(self, loop: syntax.For | syntax.CompFor) -> bool:
+        """Tell whether ``loop`` waits in between, so that tasks may be done meanwhile."""
+        body: syntax.Node = loop.body if isinstance(loop, syntax.For) else loop
+        while isinstance(body, syntax.CompFor):
+            body = self._context.file.parent(body)
+        return any(
+            isinstance(node, syntax.Await)
+            or (isinstance(node, (syntax.For, syntax.With, syntax.CompFor)) and node.asynchronous)
+            for node in self._context.tree.walk(body)
+        )
+
+    def _ends_tasks(self, loop: syntax.For | syntax.CompFor) -> bool:
+        """Tell whether the function around ``loop`` cancels tasks or waits for them."""
+        file = self._context.file
+        function = file.function(loop)
+        return function is not None and any(
+            isinstance(node, syntax.Call) and (last_name(node.func) == "cancel" or is_wait(node))
+            for node in file.inside(function)
+        )
 
     def _is_bound_anew(self, site: Site, key: syntax.BaseExpression) -> bool:
         """Tell whether a name in ``key`` may mean something else by the time the task is done."""
