@@ -61,6 +61,7 @@ class Fates:
         """Answer for ``file``, of whose applications ``judge`` knows."""
         self._file = file
         self._judge = judge
+        self._known: dict[tuple[str, syntax.Node], set[syntax.FunctionDef] | None] = {}
 
     def suit(self, container: str, near: syntax.Node, site: Site) -> bool:
         """Tell whether the task of ``site`` may join what is called ``container`` at ``near``."""
@@ -82,6 +83,12 @@ class Fates:
 
         None if anything else is done with it than that, but for adding tasks and discarding them.
         """
+        key = (container, near)
+        if key not in self._known:
+            self._known[key] = self._find_endings(container, near)
+        return self._known[key]
+
+    def _find_endings(self, container: str, near: syntax.Node) -> set[syntax.FunctionDef] | None:
         found: set[syntax.FunctionDef] = set()
         for use in uses_of(self._file, container, near):
             if self._only_keeps(use) or self._only_makes(use):
@@ -115,29 +122,28 @@ class Fates:
 
     def _ends(self, function: syntax.FunctionDef) -> bool:
         """Tell whether ``function`` is the end of the container's owner, and not one of many."""
-        if (
+        return self._ends_program(function) or (
+            _is_called_like_an_end(function) and not self._is_called_midway(function)
+        )
+
+    def _ends_program(self, function: syntax.FunctionDef) -> bool:
+        """Tell whether an application stops with ``function``, or the program."""
+        return (
             self._judge.application(function) is not None
             or any(hook.function is function and hook.event in STOPS for hook in self._file.hooks)
             or is_main(self._file.tree, function)
-        ):
-            return True
-        return _is_called_like_an_end(function) and not self._is_called_midway(function)
+        )
 
     def _is_called_midway(self, function: syntax.FunctionDef) -> bool:
         """Tell whether another function, which is no end, calls ``function`` of its own object."""
         owner, name = self._file.method_class(function), function.name.value
+        path = name if owner is None else f"self.{name}"
         for call in self._file.all(syntax.Call):
-            if dotted(call.func) != (f"self.{name}" if owner is not None else name):
-                continue
-            if owner is not None and not self._file.within(call, owner):
+            if dotted(call.func) != path or (owner and not self._file.within(call, owner)):
                 continue
             caller = self._file.function(call)
             if isinstance(caller, syntax.FunctionDef) and not (
-                caller is function
-                or _is_called_like_an_end(caller)
-                or self._judge.application(caller) is not None
-                or any(hook.function is caller for hook in self._file.hooks)
-                or is_main(self._file.tree, caller)
+                _is_called_like_an_end(caller) or self._ends_program(caller)
             ):
                 return True
         return False

@@ -174,3 +174,91 @@ def test_a_task_that_closes_its_owner_does_not_wait_for_itself() -> None:
 def test_a_loop_that_does_more_than_to_cancel_is_left_alone() -> None:
     body = "        for task in self.tasks:\n            task.cancel()\n            self.count += 1"
     check_declined(SHUTDOWN.format(body), "await it by hand", analysis=ASKED)
+
+
+HUB = """\
+import asyncio
+
+
+class Hub:
+    def __init__(self) -> None:
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    async def on_message(self, text: str) -> None:
+        self.tasks.add(asyncio.create_task(self.handle(text)))
+
+    async def handle(self, text: str) -> None:
+        await asyncio.sleep(len(text))
+
+    async def read(self) -> object:
+{}
+"""
+
+
+def hub(body: str) -> str:
+    return HUB.format(indent(dedent(body).strip(), " " * 8))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "for task in self.tasks:\n    await asyncio.sleep(1)\n    task.cancel()",
+        "for task in iter(self.tasks):\n    async with asyncio.Lock():\n        task.cancel()",
+        "return [await asyncio.wait_for(task, 1) for task in self.tasks]",
+    ],
+)
+def test_a_container_that_changes_under_a_loop_is_declined(body: str) -> None:
+    check_declined(hub(body), "loop over a copy")
+
+
+def test_a_close_that_waits_in_its_loop_is_repaired_if_the_loop_is_over_a_copy() -> None:
+    body = "for task in {}:\n    task.cancel()\n    await asyncio.wait([task])"
+    source = hub(body).replace("read", "close")
+    check_declined(source.format("self.tasks"), "loop over a copy")
+    assert fix(source.format("list(self.tasks)")).fixed
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "return len(self.tasks)",
+        "return len(list(self.tasks))",
+        "return len(self.tasks) > 100",
+        "while len(self.tasks) >= 1:\n    await asyncio.sleep(1)",
+        "print(f'{len(self.tasks)} in all')",
+    ],
+)
+def test_a_container_that_is_counted_is_declined(body: str) -> None:
+    check_declined(hub(body), "counted with len()")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "return [task.get_name() for task in self.tasks]",
+        "return sum(1 for task in list(self.tasks))",
+        "for number, task in enumerate(self.tasks):\n    print(number, task)",
+    ],
+)
+def test_a_container_that_is_shown_is_declined(body: str) -> None:
+    check_declined(hub(body), "would be missing there")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "for task in self.tasks:\n    task.cancel()",
+        "return len(self.tasks) > 0",
+        "return not len(self.tasks) == 0",
+        "if not len(self.tasks):\n    return 0",
+        "if self.tasks:\n    return 1",
+    ],
+)
+def test_a_container_that_is_ended_or_asked_whether_it_is_empty_is_repaired(body: str) -> None:
+    assert "task.add_done_callback(self.tasks.discard)" in fix(hub(body)).text
+
+
+def test_a_list_that_is_indexed_by_position_is_left_alone() -> None:
+    body = "return self.tasks[-1]"
+    source = hub(body).replace("set[", "list[").replace("set()", "[]").replace(".add(", ".append(")
+    assert fix(source).text == source
