@@ -81,20 +81,23 @@ def whole(file: SourceFile, use: syntax.Node) -> tuple[syntax.Node, bool]:
             return node, copied
 
 
-def is_counted(file: SourceFile, use: syntax.Node) -> bool:
-    """Tell whether ``len()`` of the container at ``use`` says more than whether it is empty."""
+def length_of(file: SourceFile, use: syntax.Node) -> syntax.Call | None:
+    """Return the call of ``len()`` that counts the container at ``use``, if there is one."""
     arg = file.parent(whole(file, use)[0])
     call = file.parent(arg)
-    return (
-        isinstance(arg, syntax.Arg)
-        and isinstance(call, syntax.Call)
-        and dotted(call.func) == "len"
-        and not _is_truth_test(file, call)
-    )
+    if isinstance(arg, syntax.Arg) and isinstance(call, syntax.Call) and dotted(call.func) == "len":
+        return call
+    return None
 
 
-def _is_truth_test(file: SourceFile, value: syntax.Node) -> bool:
-    """Tell whether only the truth of ``value``, a number, counts: ``if n``, ``n > 0``."""
+def is_counted(file: SourceFile, use: syntax.Node) -> bool:
+    """Tell whether ``len()`` of the container at ``use`` says more than whether it is empty."""
+    length = length_of(file, use)
+    return length is not None and not is_truth_test(file, length)
+
+
+def is_truth_test(file: SourceFile, value: syntax.Node) -> bool:
+    """Tell whether only the truth of ``value`` counts: ``if tasks``, ``len(tasks) > 0``."""
     holder = file.parent(value)
     if isinstance(holder, syntax.Comparison):
         others = [target.comparator for target in holder.comparisons]

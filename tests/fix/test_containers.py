@@ -238,6 +238,9 @@ def test_a_container_that_is_counted_is_declined(body: str) -> None:
         "return [task.get_name() for task in self.tasks]",
         "return sum(1 for task in list(self.tasks))",
         "for number, task in enumerate(self.tasks):\n    print(number, task)",
+        "return list(self.tasks)",
+        "print(*self.tasks)",
+        "return asyncio.current_task() in self.tasks",
     ],
 )
 def test_a_container_that_is_shown_is_declined(body: str) -> None:
@@ -256,6 +259,16 @@ def test_a_container_that_is_shown_is_declined(body: str) -> None:
 )
 def test_a_container_that_is_ended_or_asked_whether_it_is_empty_is_repaired(body: str) -> None:
     assert "task.add_done_callback(self.tasks.discard)" in fix(hub(body)).text
+
+
+@pytest.mark.parametrize("asked", ["job_id in self.tasks", "self.tasks.get(job_id)"])
+def test_a_dictionary_that_is_asked_for_a_key_is_declined(asked: str) -> None:
+    source = dispatcher("self.tasks[job_id] = asyncio.create_task(self.handle(job_id))")
+    known = f"\n    def known(self, job_id: str) -> object:\n        return {asked}\n"
+    check_declined(source + known, "would be missing there")
+    old = asked.replace("job_id in self.tasks", "None")
+    cancel = f"        old = {old}\n        if old:\n            old.cancel()\n"
+    assert fix(f"{source}\n    def end(self, job_id: str) -> None:\n{cancel}").fixed
 
 
 def test_a_list_that_is_indexed_by_position_is_left_alone() -> None:

@@ -205,6 +205,23 @@ def test_a_helper_that_only_registers_is_called(helper: str) -> None:
     assert kept_by_helper(helper)
 
 
+@pytest.mark.parametrize(
+    ("other", "called"),
+    [
+        ("class Counting(Service):\n    def _keep(self, task):\n        print('kept')\n", False),
+        ("class Board:\n    def _keep(self, task):\n        print('kept')\n", True),
+    ],
+)
+def test_a_helper_of_which_a_subclass_makes_another_is_not_called(other: str, called: bool) -> None:
+    source = (
+        "import asyncio\n\n\nclass Service:\n    def __init__(self):\n        self._own = set()\n\n"
+        "    def _keep(self, task):\n        self._own.add(task)\n"
+        "        task.add_done_callback(self._own.discard)\n\n"
+        f"    async def start(self):\n        asyncio.create_task(work())\n\n\n{other}{WORK}"
+    )
+    assert ("self._keep(asyncio" in fix(source).text) is called
+
+
 LOGS = f"def keep(task):\n{REGISTERS}    task.add_done_callback(log_failed)\n"
 LOGGER = "logger = logging.getLogger(__name__)\n\n\n"
 

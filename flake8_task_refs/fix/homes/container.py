@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.syntax import last_name
-from flake8_task_refs.fix.container_uses import is_counted, is_wait, uses_of, whole
+from flake8_task_refs.fix.container_uses import (
+    is_counted,
+    is_truth_test,
+    is_wait,
+    length_of,
+    uses_of,
+    whole,
+)
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.source import dotted, last_part, statement_expression
 from flake8_task_refs.fix.spawned import task_name
@@ -17,7 +24,7 @@ if TYPE_CHECKING:
 
     from flake8_task_refs.fix.edits import Edit
     from flake8_task_refs.fix.repair_sites import Site
-    from flake8_task_refs.fix.source import Statement
+    from flake8_task_refs.fix.source import SourceFile, Statement
 
 _DISCARDS: Final = {"add": "discard", "append": "remove"}
 
@@ -40,8 +47,11 @@ COUNTED: Final = (
     "which of them count"
 )
 SHOWN: Final = (
-    "the container is gone through for more than to end its tasks, and those that are done would "
-    "be missing there: decide when they may go"
+    "the container is read for more than to end its tasks, and those that are done would be "
+    "missing there: decide when they may go"
+)
+_FILLING: Final = frozenset(
+    {"add", "append", "appendleft", "extend", "insert", "setdefault", "update"}
 )
 _RESULTS: Final = frozenset({"result", "exception"})
 
@@ -156,18 +166,22 @@ class GrowingContainers:
             if is_counted(file, use):
                 return COUNTED
             tasks, copied = whole(file, use)
-            loop = file.parent(tasks)
-            if not isinstance(loop, (syntax.For, syntax.CompFor)) or loop.iter is not tasks:
-                continue
-            if not copied and self._awaits(loop):
+            holder = file.parent(tasks)
+            is_looped = isinstance(holder, (syntax.For, syntax.CompFor)) and holder.iter is tasks
+            if is_looped and not copied and self._awaits(holder):
                 return CHANGED_MEANWHILE
-            if not self._ends_tasks(loop):
+            if not (
+                file.within(use, store.statement)
+                or _fills(file, use)
+                or is_truth_test(file, length_of(file, use) or use)
+                or self._ends_tasks(use)
+            ):
                 return SHOWN
         return ""
 
-    def _awaits(self, loop: syntax.For | syntax.CompFor) -> bool:
+    def _awaits(self, loop: syntax.Node) -> bool:
         """Tell whether ``loop`` waits in between, so that tasks may be done meanwhile."""
-        body: syntax.Node = loop.body if isinstance(loop, syntax.For) else loop
+        body = loop.body if isinstance(loop, syntax.For) else loop
         while isinstance(body, syntax.CompFor):
             body = self._context.file.parent(body)
         return any(
@@ -176,10 +190,10 @@ class GrowingContainers:
             for node in self._context.tree.walk(body)
         )
 
-    def _ends_tasks(self, loop: syntax.For | syntax.CompFor) -> bool:
-        """Tell whether the function around ``loop`` cancels tasks or waits for them."""
+    def _ends_tasks(self, use: syntax.Node) -> bool:
+        """Tell whether the function around ``use`` cancels tasks or waits for them."""
         file = self._context.file
-        function = file.function(loop)
+        function = file.function(use)
         return function is not None and any(
             isinstance(node, syntax.Call) and (last_name(node.func) == "cancel" or is_wait(node))
             for node in file.inside(function)
@@ -249,3 +263,15 @@ class GrowingContainers:
             "",
             *layout.best(f"{task}.add_done_callback({forget})", indent),
         ]
+
+
+def _fills(file: SourceFile, use: syntax.Node) -> bool:
+    """Tell whether the container at ``use`` is made, or something is put into it."""
+    holder = file.parent(use)
+    if isinstance(holder, syntax.Attribute):
+        return holder.attr.value in _FILLING
+    if isinstance(holder, syntax.Subscript):
+        holder = file.parent(holder)
+    return isinstance(
+        holder, (syntax.AnnAssign, syntax.AssignTarget, syntax.AugAssign, syntax.NameItem)
+    )

@@ -203,12 +203,24 @@ class Existing:
             expression = f"{self._self_name(site, owner)}.{name}" if owner else name
             if not self._returns(function) and site.form != "discard":
                 continue
-            if not self._effects.only_registers(function, found.container, found.task):
+            if self._has_another(function, owner) or not self._effects.only_registers(
+                function, found.container, found.task
+            ):
                 continue
             if owner is None and self._is_shadowed(name, site):
                 continue
             return Helper(expression, spawns)
         return None
+
+    def _has_another(self, helper: syntax.FunctionDef, owner: syntax.ClassDef | None) -> bool:
+        """Tell whether a call of ``helper`` may run another of its name: one of a subclass, say."""
+        classes = [owner, *(self._file.subclasses(owner.name.value) if owner is not None else ())]
+        return any(
+            function is not helper
+            and function.name.value == helper.name.value
+            and self._file.method_class(function) in classes
+            for function in self._file.functions()
+        )
 
     def _is_shadowed(self, name: str, site: Site) -> bool:
         """Tell whether a function around ``site`` has a variable of its own called ``name``."""
