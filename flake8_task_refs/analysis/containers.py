@@ -276,16 +276,16 @@ def _unbounded(loops: list[syntax.While | syntax.For]) -> list[syntax.While | sy
     return [
         loop
         for loop in loops
-        if (_waits_for_a_sign(loop.test) if isinstance(loop, syntax.While) else loop.asynchronous)
+        if (waits_for_a_sign(loop.test) if isinstance(loop, syntax.While) else loop.asynchronous)
     ]
 
 
-def _waits_for_a_sign(test: syntax.BaseExpression) -> bool:
+def waits_for_a_sign(test: syntax.BaseExpression) -> bool:
     """Tell whether a loop's condition is a constant, or a flag: ``not self.closed``."""
     if isinstance(test, syntax.UnaryOperation):
         test = test.expression
     if isinstance(test, syntax.BooleanOperation):
-        return _waits_for_a_sign(test.left) and _waits_for_a_sign(test.right)
+        return waits_for_a_sign(test.left) and waits_for_a_sign(test.right)
     if isinstance(test, syntax.Integer):
         return True
     return _FLAG.search(last_name(test.func if isinstance(test, syntax.Call) else test)) is not None

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.cancellation import is_wide
+from flake8_task_refs.analysis.containers import waits_for_a_sign
 from flake8_task_refs.analysis.flow import is_endless
 from flake8_task_refs.analysis.helpers import find_helper
 from flake8_task_refs.analysis.syntax import last_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from flake8_task_refs.analysis.ownership import Ownership
     from flake8_task_refs.analysis.tree import Tree
@@ -84,8 +85,20 @@ class Worker:
             return _ENDLESS_NAME.match(name) is not None and _ENDS_NAME.search(name) is None
         return any(self._endless_loops())
 
-    def _endless_loops(self) -> Iterator[tuple[Tree, syntax.While | syntax.For]]:
+    def runs_until_ended(self) -> bool:
+        """Tell whether it surely loops until it is ended, and not until its work is done.
+
+        ``while self.jobs:`` may work them off. Of another file, ``run()`` may be a single job.
+        """
+        if self.found is None:
+            return last_name(self.call.func).strip("_") != "run" and self.is_endless()
+        return any(self._endless_loops(_goes_on_until_a_sign))
+
+    def _endless_loops(
+        self, goes_on: Callable[[Tree, syntax.While | syntax.For], bool] | None = None
+    ) -> Iterator[tuple[Tree, syntax.While | syntax.For]]:
         """Yield the loops that nothing in their own code ends, in helpers that are awaited too."""
+        goes_on = goes_on or _goes_on
         todo = [(self.ownership, *self.found)] if self.found is not None else []
         seen: set[syntax.Node] = set()
         for _ in range(_MAX_DEPTH):
@@ -95,7 +108,7 @@ class Worker:
                     continue
                 seen.add(function)
                 for node in tree.walk(function.body):
-                    if isinstance(node, (syntax.While, syntax.For)) and _goes_on(tree, node):
+                    if isinstance(node, (syntax.While, syntax.For)) and goes_on(tree, node):
                         yield tree, node
                     elif isinstance(node, syntax.Await) and isinstance(
                         node.expression, syntax.Call
@@ -198,6 +211,16 @@ def _goes_on(tree: Tree, loop: syntax.While | syntax.For) -> bool:
     if not is_endless(loop) and not _is_flag(loop.test):
         return False
     return not _is_left(tree, loop, _names(tree, loop.test))
+
+
+def _goes_on_until_a_sign(tree: Tree, loop: syntax.While | syntax.For) -> bool:
+    """Tell whether ``loop`` goes on as long as its source, or until a flag says that it must end.
+
+    The flag is known by its name, and may be a method: ``not self.stopping.is_set()``.
+    """
+    if isinstance(loop, syntax.For):
+        return _goes_on(tree, loop)
+    return waits_for_a_sign(loop.test) and not _is_left(tree, loop, _names(tree, loop.test))
 
 
 def _is_flag(test: syntax.BaseExpression) -> bool:

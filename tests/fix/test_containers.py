@@ -188,3 +188,104 @@ def test_a_timer_beside_the_tasks_cannot_be_waited_for() -> None:
 def test_a_lock_that_the_task_may_want_is_not_held_while_it_is_waited_for() -> None:
     body = "        async with self._lock:\n            self.task.cancel()"
     check_declined(SHUTDOWN.format(body), "what is locked here", analysis=ASKED)
+
+
+HUB = """\
+import asyncio
+
+
+class Hub:
+    def __init__(self) -> None:
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    async def on_message(self, text: str) -> None:
+        self.tasks.add(asyncio.create_task(self.handle(text)))
+
+    async def handle(self, text: str) -> None:
+        await asyncio.sleep(len(text))
+
+    async def read(self) -> object:
+{}
+"""
+
+
+def hub(body: str) -> str:
+    return HUB.format(indent(dedent(body).strip(), " " * 8))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "for task in self.tasks:\n    await asyncio.sleep(1)\n    task.cancel()",
+        "for task in iter(self.tasks):\n    async with asyncio.Lock():\n        task.cancel()",
+        "return [await asyncio.wait_for(task, 1) for task in self.tasks]",
+    ],
+)
+def test_a_container_that_changes_under_a_loop_is_declined(body: str) -> None:
+    check_declined(hub(body), "loop over a copy")
+
+
+def test_a_close_that_waits_in_its_loop_is_repaired_if_the_loop_is_over_a_copy() -> None:
+    body = "for task in {}:\n    task.cancel()\n    await asyncio.wait([task])"
+    source = hub(body).replace("read", "close")
+    check_declined(source.format("self.tasks"), "loop over a copy")
+    assert fix(source.format("list(self.tasks)")).fixed
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "return len(self.tasks)",
+        "return len(list(self.tasks))",
+        "return len(self.tasks) > 100",
+        "while len(self.tasks) >= 1:\n    await asyncio.sleep(1)",
+        "print(f'{len(self.tasks)} in all')",
+    ],
+)
+def test_a_container_that_is_counted_is_declined(body: str) -> None:
+    check_declined(hub(body), "counted with len()")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "return [task.get_name() for task in self.tasks]",
+        "return sum(1 for task in list(self.tasks))",
+        "for number, task in enumerate(self.tasks):\n    print(number, task)",
+        "return list(self.tasks)",
+        "print(*self.tasks)",
+        "return asyncio.current_task() in self.tasks",
+    ],
+)
+def test_a_container_that_is_shown_is_declined(body: str) -> None:
+    check_declined(hub(body), "would be missing there")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "for task in self.tasks:\n    task.cancel()",
+        "return len(self.tasks) > 0",
+        "return not len(self.tasks) == 0",
+        "if not len(self.tasks):\n    return 0",
+        "if self.tasks:\n    return 1",
+    ],
+)
+def test_a_container_that_is_ended_or_asked_whether_it_is_empty_is_repaired(body: str) -> None:
+    assert "task.add_done_callback(self.tasks.discard)" in fix(hub(body)).text
+
+
+@pytest.mark.parametrize("asked", ["job_id in self.tasks", "self.tasks.get(job_id)"])
+def test_a_dictionary_that_is_asked_for_a_key_is_declined(asked: str) -> None:
+    source = dispatcher("self.tasks[job_id] = asyncio.create_task(self.handle(job_id))")
+    known = f"\n    def known(self, job_id: str) -> object:\n        return {asked}\n"
+    check_declined(source + known, "would be missing there")
+    old = asked.replace("job_id in self.tasks", "None")
+    cancel = f"        old = {old}\n        if old:\n            old.cancel()\n"
+    assert fix(f"{source}\n    def end(self, job_id: str) -> None:\n{cancel}").fixed
+
+
+def test_a_list_that_is_indexed_by_position_is_left_alone() -> None:
+    body = "return self.tasks[-1]"
+    source = hub(body).replace("set[", "list[").replace("set()", "[]").replace(".add(", ".append(")
+    assert fix(source).text == source

@@ -138,3 +138,346 @@ def test_a_synchronous_route_is_refused() -> None:
         '@app.get("/")\ndef index():\n    asyncio.create_task(work())\n' + WORK,
         "worker thread",
     )
+
+
+TWO_WORKERS = WORK + "\n\nasync def beat():\n    while True:\n        await asyncio.sleep(1)\n"
+START = "async def start():\n    asyncio.create_task({})\n\n\n"
+
+
+def kept_by_helper(helper: str, callback: str = "") -> bool:
+    """Tell whether the fixer has ``helper`` keep a task; either way, it must be kept."""
+    result = fix(f"{REGISTRY}{helper}\n\n{callback}{START.format('work()')}{TWO_WORKERS}")
+    assert [finding.coroutine for finding in result.fixed] == ["work()"]
+    start = result.text.partition("async def start")[2]
+    return "spawn(work())" in start or "keep(asyncio.create_task(" in start
+
+
+REGISTERS = "    _tasks.add(task)\n    task.add_done_callback(_tasks.discard)\n"
+MAKES = "def spawn(coroutine):\n    task = asyncio.create_task(coroutine)\n"
+
+
+@pytest.mark.parametrize(
+    "helper",
+    [
+        f"def keep(task):\n    task.add_done_callback(stop)\n{REGISTERS}",
+        (
+            "def keep(task, timeout=5):\n    loop = asyncio.get_running_loop()\n"
+            f"    loop.call_later(timeout, task.cancel)\n{REGISTERS}"
+        ),
+        f"{MAKES}    if closing:\n        return\n{REGISTERS}",
+        f"{MAKES}    assert len(free) > 0\n{REGISTERS}",
+        f"{MAKES}{REGISTERS}    task.add_done_callback(lambda t: t.cancelled() or t.exception())\n",
+        f"{MAKES}{REGISTERS}    task.add_done_callback(free.append)\n",
+        f"{MAKES}{REGISTERS}    count['tasks'] += 1\n",
+        f"{MAKES}{REGISTERS}    count['tasks'] = True\n",
+        f"{MAKES}{REGISTERS}    print('spawned')\n",
+        f"def keep(task, log=print):\n    log('keeping')\n{REGISTERS}",
+        f"{MAKES}{REGISTERS}    free.append(task)\n",
+        f"{MAKES}{REGISTERS}    return asyncio.shield(task)\n",
+        (
+            "def spawn(coroutine):\n    task = asyncio.create_task(coroutine, context=Context())\n"
+            f"{REGISTERS}"
+        ),
+        (
+            "def spawn(coroutine):\n    task = asyncio.create_task(coroutine, name=next(names))\n"
+            f"{REGISTERS}"
+        ),
+    ],
+)
+def test_a_helper_that_does_more_than_register_is_not_called(helper: str) -> None:
+    assert not kept_by_helper(helper)
+
+
+@pytest.mark.parametrize(
+    "helper",
+    [
+        f'def keep(task):\n    """Keep it."""\n{REGISTERS}',
+        f"{MAKES}{REGISTERS}    return task\n",
+        f"def keep(task: asyncio.Task[None]) -> None:\n    global _tasks\n{REGISTERS}",
+        (
+            "def spawn(coroutine, name=None):\n"
+            f"    task = asyncio.create_task(coroutine, name=name)\n{REGISTERS}"
+        ),
+        f"def keep(task):\n{REGISTERS}    task.set_name(f'{{task.get_coro!r}}')\n",
+    ],
+)
+def test_a_helper_that_only_registers_is_called(helper: str) -> None:
+    assert kept_by_helper(helper)
+
+
+@pytest.mark.parametrize(
+    ("other", "called"),
+    [
+        ("class Counting(Service):\n    def _keep(self, task):\n        print('kept')\n", False),
+        ("class Board:\n    def _keep(self, task):\n        print('kept')\n", True),
+    ],
+)
+def test_a_helper_of_which_a_subclass_makes_another_is_not_called(other: str, called: bool) -> None:
+    source = (
+        "import asyncio\n\n\nclass Service:\n    def __init__(self):\n        self._own = set()\n\n"
+        "    def _keep(self, task):\n        self._own.add(task)\n"
+        "        task.add_done_callback(self._own.discard)\n\n"
+        f"    async def start(self):\n        asyncio.create_task(work())\n\n\n{other}{WORK}"
+    )
+    assert ("self._keep(asyncio" in fix(source).text) is called
+
+
+LOGS = f"def keep(task):\n{REGISTERS}    task.add_done_callback(log_failed)\n"
+LOGGER = "logger = logging.getLogger(__name__)\n\n\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "called"),
+    [
+        (
+            (
+                "    try:\n        task.result()\n    except asyncio.CancelledError:\n"
+                "        pass\n    except Exception:\n        logger.exception('failed')\n"
+            ),
+            True,
+        ),
+        (
+            (
+                "    if not task.cancelled() and (error := task.exception()):\n"
+                "        logger.error('%s failed', task.get_name(), exc_info=error)\n"
+            ),
+            True,
+        ),
+        ("    with suppress(asyncio.CancelledError):\n        log.error(task.exception())\n", True),
+        ("    with suppress(Exception):\n        log.error(task.result())\n", False),
+        ("    if not task.cancelled():\n        task.exception()\n", False),
+        ("    if not task.cancelled():\n        logger.debug(task.exception())\n", False),
+        (
+            (
+                "    try:\n        task.result()\n    except asyncio.CancelledError:\n"
+                "        logger.warning('cancelled')\n    except Exception:\n        pass\n"
+            ),
+            False,
+        ),
+        ("    if task.exception():\n        logger.error('failed')\n        stop()\n", False),
+        ("    global failed\n    failed = task.exception()\n    logger.error(failed)\n", False),
+        ("    stats.failed = task.exception()\n    logger.error(stats)\n", False),
+        ("    logger.error('over')\n    raise SystemExit\n", False),
+    ],
+)
+def test_a_done_callback_of_a_helper_may_only_log(body: str, called: bool) -> None:
+    callback = f"{LOGGER}def log_failed(task):\n{body}\n\n"
+    assert kept_by_helper(LOGS, callback) is called
+
+
+SERVICE = """\
+import asyncio
+from elsewhere import heartbeat, client
+
+
+class Service:
+    def __init__(self, jobs):
+        self._jobs = jobs
+        self._stopping = asyncio.Event()
+        self._tasks = set()
+
+    async def start(self):
+        asyncio.create_task({site})
+
+    async def serve(self):
+        task = asyncio.create_task(self._poll())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _poll(self):
+        while True:
+            await asyncio.sleep(1)
+
+    async def _wait(self):
+        while not self._stopping.is_set():
+            await asyncio.sleep(1)
+
+    async def _work_off(self):
+        while self._jobs:
+            await self._jobs.pop()
+
+    async def _work(self):
+        await asyncio.sleep(1)
+
+{end}
+"""
+CANCEL = "        for task in list(self._tasks):\n            task.cancel()\n"
+GATHER = "        await asyncio.gather(*self._tasks, return_exceptions=True)\n"
+
+
+def joins(end: str, site: str = "self._poll()", after: str = "") -> bool:
+    """Tell whether the task of ``site`` joins a container with which ``end`` does something."""
+    result = fix(SERVICE.format(site=site, end=end) + after)
+    assert len(result.fixed) == 1
+    return result.text.count("self._tasks.add(task)") == 2
+
+
+@pytest.mark.parametrize(
+    ("site", "joined"),
+    [
+        ("self._poll()", True),
+        ("self._wait()", True),
+        ("heartbeat()", True),
+        ("self._work()", False),
+        ("self._work_off()", False),
+        ("self._jobs.pop()", False),
+        ("client.run()", False),
+        ("client.send()", False),
+    ],
+)
+def test_a_close_cuts_short_only_what_is_endless(site: str, joined: bool) -> None:
+    assert joins(f"    async def close(self):\n{CANCEL}{GATHER}", site) is joined
+
+
+def test_a_container_without_an_end_takes_any_task() -> None:
+    assert joins("", "self._work()")
+
+
+@pytest.mark.parametrize(
+    ("name", "joined"),
+    [
+        ("close", True),
+        ("aclose", True),
+        ("__aexit__", True),
+        ("async_shutdown", True),
+        ("shut_down", True),
+        ("stop_all_tasks", True),
+        ("_cancel_background_tasks", True),
+        ("join_channel", False),
+        ("end_turn", False),
+        ("close_room", False),
+        ("wait", False),
+        ("refresh", False),
+    ],
+)
+def test_what_is_cancelled_at_the_end_is_told_by_name(name: str, joined: bool) -> None:
+    assert joins(f"    async def {name}(self):\n{CANCEL}") is joined
+
+
+def test_an_end_in_between_is_none() -> None:
+    close = f"    async def close(self):\n{CANCEL}\n"
+    assert joins(close + "    async def shutdown(self):\n        await self.close()\n")
+    assert not joins(close + "    async def reload(self):\n        await self.close()\n")
+
+
+def test_a_stop_ends_what_is_started() -> None:
+    stop = f"    async def stop(self):\n{CANCEL}"
+    assert joins(stop)
+    source = SERVICE.format(site="self._poll()", end=stop).replace("start(self", "watch(self")
+    assert fix(source.replace("serve(self", "play(self")).text.count("self._tasks.add(task)") == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "joined"),
+    [
+        (GATHER, False),
+        (GATHER + CANCEL, False),
+        ("        await asyncio.wait(self._tasks, timeout=5)\n" + CANCEL, False),
+        (
+            "        pending = set(self._tasks)\n        await asyncio.wait(pending)\n" + CANCEL,
+            False,
+        ),
+        ("        self._stopping.set()\n        self._jobs.cancel()\n" + GATHER, False),
+        (CANCEL + GATHER, True),
+        (CANCEL + "        if self._tasks:\n            await asyncio.wait(self._tasks)\n", True),
+        ("        [task.cancel() for task in self._tasks]\n" + GATHER, True),
+        ("        await cancel_and_wait(self._tasks)\n", True),
+        (
+            (
+                "        tasks, self._tasks = self._tasks, set()\n        for task in tasks:\n"
+                "            task.cancel()\n        await asyncio.gather(*tasks)\n"
+            ),
+            True,
+        ),
+        ("        self._tasks.clear()\n", False),
+    ],
+)
+def test_a_container_is_only_waited_for_when_all_of_it_is_cancelled(
+    body: str, joined: bool
+) -> None:
+    assert joins(f"    async def close(self):\n{body}") is joined
+
+
+def test_a_main_function_that_waits_takes_no_stranger() -> None:
+    main = "    pass\n\n\nasync def main():\n    service = Service([])\n    await {}\n"
+    for wait in ("asyncio.gather(*service._tasks)", "asyncio.wait(service._tasks)"):
+        assert not joins("", "self._work()", main.format(wait).replace("    pass", ""))
+
+
+@pytest.mark.parametrize(
+    ("end", "joined"),
+    [
+        ("    def load(self):\n        return len(self._tasks)\n", False),
+        ("    def show(self):\n        print(len(self._tasks))\n", False),
+        ("    def show(self):\n        logger.info(len(self._tasks))\n", False),
+        ("    def is_idle(self):\n        return not self._tasks\n", False),
+        ("    def tasks(self):\n        return self._tasks\n", False),
+        (f"    async def close(self):\n{CANCEL}        return len(self._tasks)\n", False),
+        (f"    async def close(self):\n{CANCEL}        self.n = len(self._tasks)\n", False),
+        (f"    async def close(self):\n        logger.info(len(self._tasks))\n{CANCEL}", True),
+        (
+            (
+                "    async def close(self):\n        if not self._tasks:\n            return\n"
+                f"{CANCEL}"
+            ),
+            True,
+        ),
+    ],
+)
+def test_a_container_that_is_counted_or_given_out_takes_no_stranger(end: str, joined: bool) -> None:
+    assert joins(end) is joined
+
+
+def test_the_same_attribute_of_another_class_does_not_count() -> None:
+    other = "\n\nclass Board:\n    def size(self):\n        return len(self._tasks)\n"
+    assert joins("", after=other)
+    assert not joins("", after=other.replace("Board", "Board(Service)"))
+
+
+@pytest.mark.parametrize(
+    ("declaration", "taken"),
+    [
+        ("_jobs: set[asyncio.Task[None]] = set()", True),
+        ("_jobs: set[asyncio.Task] = set()", True),
+        ("_jobs: set[Task[None]] = set()", True),
+        ('_jobs: "set[asyncio.Task[None]]" = set()', True),
+        ("jobs: set[asyncio.Task[None]] = set()", False),
+        ("_jobs: set[TaskId] = set()", False),
+        ("_jobs: set[Item.Task] = set()", False),
+        ("_jobs: set[asyncio.Task[None]] = set(old)", False),
+        ("_jobs: set[asyncio.Task[None]] = set()\nprint(_jobs)", False),
+    ],
+)
+def test_an_empty_set_is_taken_if_it_is_for_tasks_of_this_file(
+    declaration: str, taken: bool
+) -> None:
+    imports = "import asyncio\nfrom asyncio import Task\n\nTaskId = int\nold = []\n\n"
+    result = fix(f"{imports}{declaration}\n\n\n{START.format('work()')}{WORK}")
+    assert len(result.fixed) == 1
+    assert ("jobs.add(task)" in result.text) is taken
+
+
+def test_a_set_of_another_kind_of_tasks_is_not_taken() -> None:
+    source = (
+        "import asyncio\n\n\nclass Task:\n    title = ''\n\n\n_open: set[Task] = set()\n\n\n"
+        f"{START.format('work()')}{WORK}"
+    )
+    assert "_open.add(" not in fix(source).text
+
+
+@pytest.mark.parametrize(
+    ("after", "taken"),
+    [
+        ("for task in own:\n        task.cancel()\n    await asyncio.gather(*own)", True),
+        ("await asyncio.gather(*own)", False),
+        ("print(len(own))", False),
+    ],
+)
+def test_a_lifespans_own_container_is_only_cancelled(after: str, taken: bool) -> None:
+    before = (
+        "own = set()\n    task = asyncio.create_task(once())\n    own.add(task)\n"
+        "    task.add_done_callback(own.discard)\n    asyncio.create_task(poll())"
+    )
+    result = fix(lifespan(before, after=after))
+    assert [finding.coroutine for finding in result.fixed] == ["poll()"]
+    assert (result.text.count("own.add(") == 2) is taken

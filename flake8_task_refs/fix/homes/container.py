@@ -7,6 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.syntax import last_name
+from flake8_task_refs.fix.container_uses import (
+    is_counted,
+    is_truth_test,
+    is_wait,
+    length_of,
+    uses_of,
+    whole,
+)
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.source import dotted, last_part, statement_expression
 from flake8_task_refs.fix.spawned import task_name
@@ -16,7 +24,7 @@ if TYPE_CHECKING:
 
     from flake8_task_refs.fix.edits import Edit
     from flake8_task_refs.fix.repair_sites import Site
-    from flake8_task_refs.fix.source import Statement
+    from flake8_task_refs.fix.source import SourceFile, Statement
 
 _DISCARDS: Final = {"add": "discard", "append": "remove"}
 
@@ -29,6 +37,21 @@ CHANGING_KEY: Final = (
 )
 ASKED_LATER: Final = (
     "the container is asked for tasks that are done: decide when a result is no longer needed"
+)
+CHANGED_MEANWHILE: Final = (
+    "a loop over the container awaits, and fails or skips tasks if one is taken out meanwhile: "
+    "loop over a copy, list(...), first"
+)
+COUNTED: Final = (
+    "the container is counted with len(), and the number would fall as tasks are done: decide "
+    "which of them count"
+)
+SHOWN: Final = (
+    "the container is read for more than to end its tasks, and those that are done would be "
+    "missing there: decide when they may go"
+)
+_FILLING: Final = frozenset(
+    {"add", "append", "appendleft", "extend", "insert", "setdefault", "update"}
 )
 _RESULTS: Final = frozenset({"result", "exception"})
 
@@ -69,6 +92,8 @@ class GrowingContainers:
                 found.decline([site], CHANGING_KEY)
             elif self._is_asked_later(store):
                 found.decline([site], ASKED_LATER)
+            elif reason := self._read_otherwise(store):
+                found.decline([site], reason)
             else:
                 found.edits += self._edits(site, store, split=store is direct)
                 found.fixed.append(site.finding)
@@ -134,6 +159,46 @@ class GrowingContainers:
                 return True
         return False
 
+    def _read_otherwise(self, store: _Store) -> str:
+        """Return why a reader of the container would miss tasks that are taken out, or ``""``."""
+        file = self._context.file
+        for use in uses_of(file, store.container, store.statement):
+            if is_counted(file, use):
+                return COUNTED
+            tasks, copied = whole(file, use)
+            holder = file.parent(tasks)
+            is_looped = isinstance(holder, (syntax.For, syntax.CompFor)) and holder.iter is tasks
+            if is_looped and not copied and self._awaits(holder):
+                return CHANGED_MEANWHILE
+            if not (
+                file.within(use, store.statement)
+                or _fills(file, use)
+                or is_truth_test(file, length_of(file, use) or use)
+                or self._ends_tasks(use)
+            ):
+                return SHOWN
+        return ""
+
+    def _awaits(self, loop: syntax.Node) -> bool:
+        """Tell whether ``loop`` waits in between, so that tasks may be done meanwhile."""
+        body = loop.body if isinstance(loop, syntax.For) else loop
+        while isinstance(body, syntax.CompFor):
+            body = self._context.file.parent(body)
+        return any(
+            isinstance(node, syntax.Await)
+            or (isinstance(node, (syntax.For, syntax.With, syntax.CompFor)) and node.asynchronous)
+            for node in self._context.tree.walk(body)
+        )
+
+    def _ends_tasks(self, use: syntax.Node) -> bool:
+        """Tell whether the function around ``use`` cancels tasks or waits for them."""
+        file = self._context.file
+        function = file.function(use)
+        return function is not None and any(
+            isinstance(node, syntax.Call) and (last_name(node.func) == "cancel" or is_wait(node))
+            for node in file.inside(function)
+        )
+
     def _is_bound_anew(self, site: Site, key: syntax.BaseExpression) -> bool:
         """Tell whether a name in ``key`` may mean something else by the time the task is done."""
         tree = self._context.tree
@@ -198,3 +263,15 @@ class GrowingContainers:
             "",
             *layout.best(f"{task}.add_done_callback({forget})", indent),
         ]
+
+
+def _fills(file: SourceFile, use: syntax.Node) -> bool:
+    """Tell whether the container at ``use`` is made, or something is put into it."""
+    holder = file.parent(use)
+    if isinstance(holder, syntax.Attribute):
+        return holder.attr.value in _FILLING
+    if isinstance(holder, syntax.Subscript):
+        holder = file.parent(holder)
+    return isinstance(
+        holder, (syntax.AnnAssign, syntax.AssignTarget, syntax.AugAssign, syntax.NameItem)
+    )

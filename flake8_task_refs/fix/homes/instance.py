@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
@@ -11,6 +10,7 @@ from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.analysis.workers import runs_for_ever
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit, Place
+from flake8_task_refs.fix.fates import STARTS
 from flake8_task_refs.fix.free_names import fresh, names_in
 from flake8_task_refs.fix.homes.lifespan import first_statement
 from flake8_task_refs.fix.registration import Registry
@@ -48,7 +48,6 @@ _CLOSES: Final = (
 )
 # These may also end something smaller: the current track, one connection of many.
 _SMALLER: Final = ("stop", "disconnect")
-_STARTS: Final = re.compile(r"_*(start|run|open|connect|begin|launch|setup|listen|serve)(_|\Z)")
 _WAITS: Final = frozenset({"join", "wait", "wait_for", "gather", "drain"})
 _TELLS: Final = frozenset({"set", "clear", "put", "put_nowait", "send", "send_nowait", "stop"})
 
@@ -209,7 +208,7 @@ def _ends_less(
         if not started or not any(
             isinstance(node, syntax.Call) and dotted(node.func) == started
             for method in _methods(owner)
-            if _STARTS.match(method.name.value)
+            if STARTS.match(method.name.value)
             for node in context.file.inside(method.body)
         ):
             return True

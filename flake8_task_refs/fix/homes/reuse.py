@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
+from flake8_task_refs.analysis.from_python import expression_of
 from flake8_task_refs.analysis.helpers import likely_function
 from flake8_task_refs.analysis.sites import CREATORS
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.fates import Fates
+from flake8_task_refs.fix.helper_effects import HelperEffects
 from flake8_task_refs.fix.homes.lifespan import lifespan_around, refusal
 from flake8_task_refs.fix.homes.startup import is_started_by_application
 from flake8_task_refs.fix.registration import Registry
@@ -42,8 +45,12 @@ class Helper:
 
 @dataclass(frozen=True, slots=True)
 class _Registration:
-    """``container.add(task)`` and ``task.add_done_callback(container.discard)`` in one function."""
+    """``container.add(task)`` and ``task.add_done_callback(container.discard)`` in one function.
 
+    ``node`` is the second call.
+    """
+
+    node: syntax.Call
     function: syntax.FunctionDef
     container: str
     discard: str
@@ -116,6 +123,7 @@ class Existing:
         self._names = context.names
         self._registrations = list(self._find())
         self._fates = Fates(context.file, context.judge)
+        self._effects = HelperEffects(context.file, context.judge)
 
     def _find(self) -> Iterator[_Registration]:
         for node in self._file.all(syntax.Call):
@@ -138,7 +146,7 @@ class Existing:
                 and self._is_task(function, task)
             ):
                 logs = self._calls(function, f"{task}.add_done_callback", LOG_FAILED)
-                yield _Registration(function, container, discard.attr.value, task, logs)
+                yield _Registration(node, function, container, discard.attr.value, task, logs)
 
     def _is_task(self, function: syntax.FunctionDef, name: str) -> bool:
         """Tell whether ``name`` is a task in ``function``: made, annotated or named like one."""
@@ -167,7 +175,7 @@ class Existing:
         )
 
     def helper(self, site: Site) -> Helper | None:
-        """Return a helper that can be called at ``site``."""
+        """Return a helper that can be called at ``site``, and does nothing but to register."""
         for found in self._registrations:
             function = found.function
             if self._file.within(site.call, function) or not self._suits(found, site):
@@ -195,10 +203,24 @@ class Existing:
             expression = f"{self._self_name(site, owner)}.{name}" if owner else name
             if not self._returns(function) and site.form != "discard":
                 continue
+            if self._has_another(function, owner) or not self._effects.only_registers(
+                function, found.container, found.task
+            ):
+                continue
             if owner is None and self._is_shadowed(name, site):
                 continue
             return Helper(expression, spawns)
         return None
+
+    def _has_another(self, helper: syntax.FunctionDef, owner: syntax.ClassDef | None) -> bool:
+        """Tell whether a call of ``helper`` may run another of its name: one of a subclass, say."""
+        classes = [owner, *(self._file.subclasses(owner.name.value) if owner is not None else ())]
+        return any(
+            function is not helper
+            and function.name.value == helper.name.value
+            and self._file.method_class(function) in classes
+            for function in self._file.functions()
+        )
 
     def _is_shadowed(self, name: str, site: Site) -> bool:
         """Tell whether a function around ``site`` has a variable of its own called ``name``."""
@@ -257,7 +279,7 @@ class Existing:
         ]
         params = [*found.function.params.posonly_params, *found.function.params.params]
         notes += [self._file.code(p.annotation.annotation) for p in params if p.annotation]
-        return self._are_met(notes, site) and self._fates.suit(found.container, owner, site)
+        return self._are_met(notes, site) and self._fates.suit(found.container, found.node, site)
 
     def _are_met(self, notes: Sequence[str], site: Site) -> bool:
         """Tell whether annotations of tasks and coroutines allow for what ``site`` runs."""
@@ -341,7 +363,11 @@ class Existing:
         """Return the container that the generator around ``site`` keeps its own tasks in."""
         for found in self._registrations:
             holder = self._local_holder(found.function, found.container.partition(".")[0])
-            if holder is not None and self._is_visible(found, site):
+            if (
+                holder is not None
+                and self._is_visible(found, site)
+                and self._fates.endings(found.container, found.node) is not None
+            ):
                 registry = Registry(found.container, _PAIRS[found.discard], found.discard)
                 return registry, found.logs
         return None
@@ -405,23 +431,46 @@ class Existing:
         )
 
     def _empty_sets(self) -> Iterator[str]:
-        """Yield the module's empty sets of tasks that nothing reads."""
+        """Yield the module's own empty sets of tasks that it does not use yet.
+
+        One with a public name is for other files, which may read it.
+        """
         for statement in self._file.module.body:
             if not isinstance(statement, syntax.SimpleStatementLine):
                 continue
             for node in statement.body:
-                if not isinstance(node, syntax.AnnAssign) or not isinstance(
-                    node.target, syntax.Name
+                if (
+                    isinstance(node, syntax.AnnAssign)
+                    and isinstance(node.target, syntax.Name)
+                    and node.target.value.startswith("_")
+                    and self._is_set_of_tasks(node.annotation.annotation)
+                    and isinstance(node.value, syntax.Call)
+                    and dotted(node.value.func) == "set"
+                    and not node.value.args
                 ):
-                    continue
-                annotation = self._file.code(node.annotation.annotation)
-                if not annotation.lower().startswith("set[") or "Task" not in annotation:
-                    continue
-                empty = isinstance(node.value, syntax.Call) and dotted(node.value.func) == "set"
-                name = node.target.value
-                uses = sum(other.value == name for other in self._file.all(syntax.Name))
-                if empty and uses == 1:
-                    yield node.target.value
+                    name = node.target.value
+                    if sum(other.value == name for other in self._file.all(syntax.Name)) == 1:
+                        yield name
+
+    def _is_set_of_tasks(self, annotation: syntax.BaseExpression) -> bool:
+        """Tell whether ``annotation`` is ``set[asyncio.Task]``, of whatever result."""
+        if isinstance(annotation, syntax.SimpleString) and isinstance(
+            annotation.evaluated_value, str
+        ):
+            with contextlib.suppress(SyntaxError, ValueError):
+                annotation = expression_of(annotation.evaluated_value)
+        if not isinstance(annotation, syntax.Subscript) or last_name(annotation.value) not in {
+            "set",
+            "Set",
+        }:
+            return False
+        index = annotation.slice[0].slice
+        element = index.value if isinstance(index, syntax.Index) else None
+        if isinstance(element, syntax.Subscript):
+            element = element.value
+        head, _, rest = dotted(element).partition(".")
+        origin = self._names.analysis.module_origin(head) or ""
+        return f"{origin}.{rest}".strip(".") in {"asyncio.Task", "asyncio.tasks.Task"}
 
 
 def _targets(node: syntax.Assign | syntax.AnnAssign) -> list[str]:
