@@ -51,6 +51,8 @@ _SPEAKS: Final = re.compile(r"_*(request|signal|ask|tell|notify|send|publish|ann
 _LOGS: Final = frozenset(
     {"debug", "info", "warning", "warn", "error", "exception", "critical", "log"}
 )
+# These go with a close, and seldom wait for an answer that a worker has to deliver.
+_LEAVES: Final = frozenset({"unsubscribe", "punsubscribe", "unlisten", "unregister", "deregister"})
 _PAUSES: Final = frozenset({"sleep", "wait", "wait_for", "gather", "shield"})
 
 
@@ -164,9 +166,10 @@ def _event(
         and name not in _LOGS
         and names_in(file, call.func.value) & (used - EVERYWHERE)
     ):
-        if _is_awaited(file, call):
+        awaited = _is_awaited(file, call)
+        if awaited and name not in _LEAVES:
             yield ASKS
-        elif isinstance(file.parent(call), syntax.Expr):
+        elif awaited or isinstance(file.parent(call), syntax.Expr):
             yield TELLS
 
 

@@ -581,3 +581,14 @@ def test_what_may_not_be_cancelled_at_the_close_is_only_kept(old: str, new: str)
 def test_a_close_that_closes_before_it_asks_has_no_right_place() -> None:
     close = placed('await self.wire.close()\nawait self.command("logout")')
     assert ".cancel()" not in close
+
+
+def test_the_hooks_of_another_object_close_that_one() -> None:
+    other = """
+
+class Line:
+    def parse(self):
+        self.on_error(self)
+"""
+    source = f"{CLIENT}        self.closed = True\n{other}"
+    assert ".cancel()" in fix(source.replace("self._step(line)", "line.parse()")).text

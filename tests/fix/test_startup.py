@@ -464,6 +464,7 @@ async def stop():
         ("await pool.close()\n    await pool.check()", "", "pool.close"),
         ("mqtt.log('off')\n    await pool.close()", "", "pool"),
         ("await pool.close()\n    mqtt.reset()", "", "pool"),
+        ("if mqtt:\n        await mqtt.unsubscribe()\n        await mqtt.close()", "", "if mqtt"),
         ("await mqtt.__aexit__(None, None, None)", "", "aexit"),
         ("await asyncio.gather(mqtt.close(), pool.close())", "", "gather"),
     ],

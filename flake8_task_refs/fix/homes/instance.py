@@ -255,13 +255,12 @@ def _calls_hook(context: Context, owner: syntax.ClassDef, worker: syntax.Functio
 
     The close method would wait for the task that waits for it.
     """
-    own = {
-        method.name.value
-        for item in context.file.all(syntax.ClassDef)
-        if item.name.value in context.file.lineage(owner.name.value)
-        for method in methods(item)
-    }
+    lineage = context.file.lineage(owner.name.value)
+    related = [one for one in context.file.all(syntax.ClassDef) if one.name.value in lineage]
+    own = {method.name.value for one in related for method in methods(one)}
     for call in _calls_of(context, worker):
+        if context.tree.class_around(call) not in related:
+            continue  # it speaks of another object
         path = dotted(call.func)
         name = path.removeprefix("self.")
         if path == name or "." in name or name in own:
