@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
@@ -16,65 +17,232 @@ from flake8_task_refs.analysis.helpers import likely_function
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.free_names import names_in
 from flake8_task_refs.fix.source import SourceFile, dotted, last_part
+from flake8_task_refs.fix.spawned import EVERYWHERE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from flake8_task_refs.fix.layout import Layout
 
-GRACEFUL: Final = "graceful"
-CLOSE: Final = "close"
+# What a statement does, as far as the order matters.
+GRACEFUL: Final = "graceful"  # waits for a worker, or tells it to finish
+CLOSE: Final = "close"  # closes something
+# What becomes one of the above, or nothing, once it is known what comes before and after.
+ASKS: Final = "asks"  # awaits something of what a worker uses, which may have to answer
+TELLS: Final = "tells"  # assigns what a worker reads, or calls what it uses without awaiting it
+PAUSES: Final = "pauses"  # sleeps, or awaits anything else for its own sake
 
 CONFLICT: Final = (
     "the shutdown closes a resource that the task may need, "
     "and no place to cancel it before that is clearly right"
 )
 
+# How many calls deep a shutdown is looked into.
+_DEPTH: Final = 3
 _GRACEFUL: Final = re.compile(
     r"(?:join|wait|put|put_nowait|set|send_nowait|(?:stop|drain|shutdown)(?:_\w+)?)\Z"
 )
 _CLOSE_WORD: Final = re.compile(
     r"(^|_)(close|aclose|closed|dispose|disconnect|shutdown|stop|cleanup|teardown|terminate|"
-    r"release|destroy|quit|exit)(_|$)"
+    r"release|destroy|quit|exit|aexit|kill|finalize|deinit|unload|abort)(_|$)"
 )
+# `request_exit()` only speaks of an end.
+_SPEAKS: Final = re.compile(r"_*(request|signal|ask|tell|notify|send|publish|announce|mark)_")
+_LOGS: Final = frozenset(
+    {"debug", "info", "warning", "warn", "error", "exception", "critical", "log"}
+)
+# These go with a close, and seldom wait for an answer that a worker has to deliver.
+_LEAVES: Final = frozenset({"unsubscribe", "punsubscribe", "unlisten", "unregister", "deregister"})
+_PAUSES: Final = frozenset({"sleep", "wait", "wait_for", "gather", "shield"})
 
 
 def events(
-    file: SourceFile, used: frozenset[str], node: syntax.Node, depth: int = 1
+    file: SourceFile,
+    used: frozenset[str],
+    node: syntax.Node,
+    after: int = -1,
+    path: tuple[syntax.Node, ...] = (),
 ) -> Iterator[str]:
-    """Yield ``GRACEFUL`` and ``CLOSE`` for what ``node`` does at shutdown, in source order.
+    """Yield what ``node`` does at shutdown, in source order: ``GRACEFUL``, ``CLOSE`` and so on.
 
     ``used`` are the names by which the workers are known. A called function of the same file is
-    looked into, ``depth`` calls deep.
+    looked into. What begins before the offset ``after`` is passed over; ``path`` are the functions
+    that have been gone through.
     """
     for inner in file.inside(node, into_scopes=False):
+        if not isinstance(inner, _EVENTFUL) or (after >= 0 and file.span(inner).start <= after):
+            continue
         if isinstance(inner, syntax.Call):
-            yield from _event(file, used, inner, depth)
-        elif (
-            isinstance(inner, syntax.While) and _waits(file, inner) and used & names_in(file, inner)
-        ):
-            yield GRACEFUL  # `while worker.busy: await asyncio.sleep(1)`
+            yield from _event(file, used, inner, path)
+        elif isinstance(inner, syntax.Await):
+            yield from _wait(file, used, inner, path)
+        elif isinstance(inner, syntax.While):
+            if _waits(file, inner) and used & names_in(file, inner):
+                yield GRACEFUL  # `while worker.busy: await asyncio.sleep(1)`
+        elif _tells(file, used, inner):
+            yield TELLS
 
 
-def _event(file: SourceFile, used: frozenset[str], call: syntax.Call, depth: int) -> Iterator[str]:
+_EVENTFUL: Final = (
+    syntax.Call,
+    syntax.Await,
+    syntax.While,
+    syntax.Assign,
+    syntax.AnnAssign,
+    syntax.AugAssign,
+)
+
+
+def steps(
+    file: SourceFile, used: frozenset[str], statements: Iterable[syntax.Node]
+) -> list[list[str]]:
+    """Return for each of ``statements`` whether it is ``GRACEFUL`` or a ``CLOSE``, in order."""
+    return settled([list(events(file, used, statement)) for statement in statements])
+
+
+def settled(kinds: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return ``kinds``, the events of each statement, with ``GRACEFUL`` and ``CLOSE`` alone.
+
+    A pause is for a worker if it follows what speaks to one. What is told after something has been
+    closed, or just before it is closed in the same statement, and is not waited for, is no reason
+    to let the worker go on.
+    """
+    flat = [(number, kind) for number, found in enumerate(kinds) for kind in found]
+    following: list[tuple[int, str] | None] = [None] * len(flat)
+    for at in range(len(flat) - 2, -1, -1):
+        following[at] = following[at + 1] if flat[at + 1][1] == TELLS else flat[at + 1]
+    result: list[list[str]] = [[] for _ in kinds]
+    told = closed = False
+    for (number, kind), then in zip(flat, following, strict=True):
+        if kind == CLOSE:
+            result[number].append(CLOSE)
+            told, closed = False, True
+            continue
+        if kind == TELLS:
+            waited = then is not None and then[1] != CLOSE
+            graceful = waited or not (closed or then == (number, CLOSE))
+            told = True
+        else:
+            graceful = told = told or kind != PAUSES
+        if graceful:
+            result[number].append(GRACEFUL)
+    return result
+
+
+def is_waited_for(found: Sequence[str]) -> bool:
+    """Tell whether a worker is waited for by what does ``found``; to be told is not enough."""
+    return (
+        GRACEFUL in found
+        or ASKS in found
+        or any(pair == (TELLS, PAUSES) for pair in pairwise(found))
+    )
+
+
+def _event(
+    file: SourceFile, used: frozenset[str], call: syntax.Call, path: tuple[syntax.Node, ...]
+) -> Iterator[str]:
     name = last_name(call.func)
     receiver = dotted(call.func.value) if isinstance(call.func, syntax.Attribute) else ""
     own = receiver in {"self", "cls"}
-    function = likely_function(file.tree, call) if depth else None
-    inside = [] if function is None else list(events(file, used, function.body, depth - 1))
+    function = _called(file, call, path)
+    inside: list[str] = []
+    if function is not None:
+        inside += events(file, used, function.body, path=(*path, function))
     if isinstance(call.func, syntax.Attribute) and not own and _GRACEFUL.match(name):
         known = {receiver, last_part(receiver)} if receiver else names_in(file, call.func.value)
         if known & used:
             yield CLOSE if _only_closes(file, call, receiver) else GRACEFUL
             return
-    if inside:
+    closes = _CLOSE_WORD.search(name) and not _SPEAKS.match(name)
+    if set(inside) - {TELLS, PAUSES} or (inside and not closes):
         yield from inside
-        return
-    if own and receiver in used and _GRACEFUL.match(name):
+    elif own and receiver in used and _GRACEFUL.match(name):
         yield GRACEFUL
-        return
-    if _CLOSE_WORD.search(name):
+    elif closes:
         yield CLOSE
+    elif (
+        function is None
+        and isinstance(call.func, syntax.Attribute)
+        and name not in _LOGS
+        and names_in(file, call.func.value) & (used - EVERYWHERE)
+    ):
+        awaited = _is_awaited(file, call)
+        if awaited and name not in _LEAVES:
+            yield ASKS
+        elif awaited or isinstance(file.parent(call), syntax.Expr):
+            yield TELLS
+
+
+def _called(
+    file: SourceFile, call: syntax.Call, path: tuple[syntax.Node, ...]
+) -> syntax.FunctionDef | None:
+    """Return the function of the file that ``call`` probably runs, unless it is around ``call``.
+
+    `self.socket.close()` in the only `close()` of the file is another one.
+    """
+    if len(path) >= _DEPTH:
+        return None
+    function = likely_function(file.tree, call)
+    if function is None or function in path or file.within(call, function):
+        return None
+    return function
+
+
+def _is_awaited(file: SourceFile, call: syntax.Call) -> bool:
+    """Tell whether the statement of ``call`` awaits it, directly or in another call."""
+    for outer in file.ancestors(call):
+        if isinstance(outer, syntax.Await):
+            return True
+        if isinstance(outer, (syntax.BaseSmallStatement, syntax.BaseSuite, syntax.Lambda)):
+            return False
+    return False
+
+
+def _wait(
+    file: SourceFile, used: frozenset[str], node: syntax.Await, path: tuple[syntax.Node, ...]
+) -> Iterator[str]:
+    """Yield whether ``node`` waits for what a worker uses, or for time to pass."""
+    waited = node.expression
+    if not isinstance(waited, syntax.Call):
+        # A local of the same name as one of the worker's is another.
+        shared = not isinstance(waited, syntax.Name) or _is_shared(file, waited)
+        yield ASKS if shared and used & names_in(file, waited) else PAUSES
+        return
+    name = last_name(waited.func)
+    if name not in _PAUSES or any(
+        True for arg in waited.args for _ in events(file, used, arg.value, path=path)
+    ):
+        return
+    given = {name for arg in waited.args for name in names_in(file, arg.value)}
+    yield ASKS if name != "sleep" and used & given else PAUSES
+
+
+def _tells(file: SourceFile, used: frozenset[str], node: syntax.Node) -> bool:
+    """Tell whether ``node``, an assignment, gives something that a worker reads a new value."""
+    if isinstance(node, syntax.Assign):
+        targets = [item.target for item in node.targets]
+    elif isinstance(node, (syntax.AnnAssign, syntax.AugAssign)):
+        targets = [node.target]
+    else:
+        return False
+    if node.value is None or dotted(node.value) == "None":
+        return False  # it lets go of something
+    for target in targets:
+        if isinstance(target, syntax.Name):
+            if target.value in used and _is_shared(file, target):
+                return True
+        elif isinstance(target, syntax.Subscript):
+            if last_name(target.value) in used:
+                return True
+        elif isinstance(target, syntax.Attribute) and target.attr.value in used:
+            return True
+    return False
+
+
+def _is_shared(file: SourceFile, name: syntax.Name) -> bool:
+    """Tell whether ``name`` is more than a local of the function that it stands in."""
+    scope = file.tree.scope[name].function
+    return not scope.binds(name.value) or any(True for _ in scope.inner_uses(name.value))
 
 
 def _only_closes(file: SourceFile, call: syntax.Call, receiver: str) -> bool:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from flake8_task_refs.fix.contract import Context
     from flake8_task_refs.fix.repair_sites import Site
 
-_EVERYWHERE: Final = frozenset(
+# What every worker of an application is given.
+EVERYWHERE: Final = frozenset(
     {"self", "cls", "asyncio", "app", "application", "state", "request", "logger", "logging"}
 )
 
@@ -188,4 +189,4 @@ def used_names(context: Context, site: Site) -> frozenset[str]:
         found |= names_in(file, function.body)
     owner = dotted(coroutine.func).partition(".")[0] if isinstance(coroutine, syntax.Call) else ""
     own = frozenset({owner}) if owner else frozenset()
-    return (frozenset(found) - _EVERYWHERE - {context.names.module_alias("asyncio")}) | own
+    return (frozenset(found) - EVERYWHERE - {context.names.module_alias("asyncio")}) | own

@@ -458,3 +458,161 @@ def test_what_is_made_in_expressions_ends_with_the_lifespan() -> None:
         )
     ).text
     assert run(text) == ["yields None", *["worker ended"] * 3, "pool closed"]
+
+
+TOLD = """
+class Job:
+    def __init__(self):
+        self.running = True
+        self.finished = None
+
+    async def run(self):
+        try:
+            while self.running:
+                await asyncio.sleep(0.001)
+            happened.append("said goodbye")
+            if self.finished is not None:
+                self.finished.set_result(None)
+        except asyncio.CancelledError:
+            happened.append("cut off")
+            raise
+
+    def request_exit(self):
+        self.running = False
+
+    async def farewell(self):
+        self.request_exit()
+        self.finished = asyncio.get_running_loop().create_future()
+        await self.finished
+
+    async def close(self):
+        happened.append("job closed")
+
+
+settings = {"running": True}
+going = True
+"""
+SAID_GOODBYE = ["yields None", "said goodbye", "pool closed"]
+TELLING = {
+    "a flag": "job.running = False\nawait asyncio.sleep(0.05)",
+    "a flag, a word, a pause": "job.running = False\nprint()\nawait asyncio.sleep(0.05)",
+    "a method": "job.request_exit()\nawait asyncio.sleep(0.05)",
+    "a method further down": "await job.farewell()",
+    "a time limit": "try:\n    await asyncio.wait_for(job.farewell(), 1)\nfinally:\n    pass",
+    "a future": (
+        "job.finished = asyncio.get_running_loop().create_future()\n"
+        "job.running = False\nawait asyncio.wait([job.finished])"
+    ),
+    "an attribute": (
+        "job.finished = asyncio.get_running_loop().create_future()\n"
+        "job.running = False\nawait job.finished"
+    ),
+}
+
+
+@pytest.mark.parametrize("shape", TELLING)
+@pytest.mark.parametrize("inside", [False, True], ids=["after", "finally"])
+def test_a_worker_that_is_told_to_finish_gets_the_time_it_is_given(
+    shape: str, inside: bool
+) -> None:
+    rest = f"{TELLING[shape]}\nawait pool.close()"
+    if inside:
+        rest = f"finally:\n{indent(rest, '    ')}"
+    begin = "try:\n    yield" if inside else "yield"
+    source = lifespan(f"job = Job()\nasyncio.create_task(job.run())\n{begin}\n{rest}")
+    result = fix(source.replace(HEAD, HEAD + TOLD))
+    assert not result.declined
+    assert run(result.text) == SAID_GOODBYE
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "await pool.close()\njob.running = False",
+        "await pool.close()\nawait asyncio.sleep(0.01)",
+        "await pool.close()\njob.finished = None\nawait asyncio.sleep(0.01)",
+        "if job:\n    job.running = False\n    await pool.close()",
+        "await asyncio.gather(job.close(), pool.close())",
+    ],
+)
+def test_what_nobody_waits_for_keeps_no_worker_going(rest: str) -> None:
+    source = lifespan(f"job = Job()\nasyncio.create_task(job.run())\nyield\n{rest}")
+    result = fix(source.replace(HEAD, HEAD + TOLD))
+    assert not result.declined
+    happened = run(result.text)
+    assert happened.index("cut off") < happened.index("pool closed")
+
+
+def test_a_worker_that_is_told_and_waited_for_after_its_pool_is_closed_is_declined() -> None:
+    source = lifespan(
+        """
+        job = Job()
+        asyncio.create_task(job.run())
+        yield
+        await pool.close()
+        job.running = False
+        await asyncio.sleep(0.01)
+        """
+    )
+    check_declined(source.replace(HEAD, HEAD + TOLD), "no place to cancel it before that")
+
+
+@pytest.mark.parametrize(
+    ("test", "tell"),
+    [
+        ("settings['running']", "settings['running'] = False"),
+        ("going", "going = False"),
+        ("still", "still = False"),
+    ],
+)
+def test_a_worker_reads_what_is_assigned_to(test: str, tell: str) -> None:
+    source = lifespan(
+        f"""
+        global going
+        still = True
+
+        async def work():
+            while {test}:
+                await asyncio.sleep(0.001)
+            happened.append("said goodbye")
+
+        asyncio.create_task(work())
+        yield
+        {tell}
+        await asyncio.sleep(0.05)
+        await pool.close()
+        """
+    )
+    assert run(fix(source.replace(HEAD, HEAD + TOLD)).text) == SAID_GOODBYE
+
+
+def test_a_local_of_the_same_name_tells_nothing() -> None:
+    source = lifespan(
+        """
+        async def work():
+            count = 0
+            while count < 1000:
+                await asyncio.sleep(0.001)
+
+        asyncio.create_task(work())
+        yield
+        count = 1
+        await pool.close()
+        """
+    )
+    text = fix(source).text
+    assert text.index(".cancel()") < text.index("count = 1")
+
+
+@pytest.mark.parametrize("annotation", [": FastAPI", ": Starlette"])
+def test_an_application_with_a_state_of_its_own_gets_a_local_set_alone(annotation: str) -> None:
+    source = lifespan("asyncio.create_task(worker())\nyield\nawait pool.close()")
+    typed = source.replace("(app)", f"(app{annotation})")
+    head = "from fastapi import FastAPI\nfrom starlette.applications import Starlette\n"
+    assert "app.state.background_tasks = background_tasks" in fix(head + typed).text
+    text = fix(
+        f"{head}{typed}\n\napp = FastAPI(lifespan=lifespan)\napp.state = Resource('x')\n"
+    ).text
+    assert "app.state.background_tasks" not in text
+    assert "background_tasks.add(task)" in text
+    assert run(text) == WORKER_THEN_POOL

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from textwrap import dedent, indent
 from typing import Any
 
 import oracle
@@ -254,3 +255,340 @@ class Client:
     ).text
     assert text.count("self._background_tasks.add(task)") == 2
     assert "\n_background_tasks" not in text
+
+
+CLOSED = """\
+import asyncio
+{head}
+
+class Base:
+    def __init__(self):
+        self.port = 80
+
+
+class Service(Base):
+    def __init__(self, pool):
+        super().__init__()
+        self.pool = pool
+
+    async def start(self):
+        asyncio.create_task(self._run())
+
+    async def _run(self):
+        while True:
+            await asyncio.sleep(1)
+
+    async def close(self):
+        await self.pool.close()
+{tail}
+"""
+
+
+PLAIN = {
+    "as it is": ("", ""),
+    "copy of another": ("", "\n    def size(self):\n        return self.pool.copy()\n"),
+    "super": (
+        "",
+        """
+
+class Below(Service):
+    def __init__(self):
+        super().__init__(None)
+""",
+    ),
+    "base by name": (
+        "",
+        """
+
+class Below(Service):
+    def __init__(self):
+        Service.__init__(self, None)
+""",
+    ),
+    "any base": (
+        "",
+        """
+
+def make(base):
+    class Below(base):
+        pass
+
+    return Below
+""",
+    ),
+    "lock": ("from threading import Lock\n", ""),
+    "threads": (
+        "from concurrent.futures import ThreadPoolExecutor\n",
+        "\n    async def work(self):\n        await loop.run_in_executor(POOL, self.compute)\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("shape", PLAIN)
+def test_a_plain_class_keeps_and_ends_its_tasks(shape: str) -> None:
+    head, tail = PLAIN[shape]
+    text = fix(CLOSED.format(head=head, tail=tail)).text
+    assert "self._background_tasks.add(task)" in text
+    close = text.partition("async def close")[2]
+    assert close.index(".cancel()") < close.index("self.pool.close()")
+
+
+PAST_INIT = {
+    "class method": """
+    @classmethod
+    def bare(cls):
+        return cls.__new__(cls)
+""",
+    "singleton": """
+    def __new__(cls, pool):
+        return POOLS.setdefault(pool, object.__new__(cls))
+""",
+    "again": """
+    def reset(self):
+        self.__init__(self.pool)
+""",
+    "again by name": """
+    def reset(self):
+        Service.__init__(self, self.pool)
+""",
+    "any base": """
+
+def extend(base):
+    class More(base):
+        def __init__(self):
+            self.more = 1
+
+    return More
+""",
+    "alias": """
+
+Alias = Service
+
+
+class More(Alias):
+    def __init__(self):
+        self.more = 1
+""",
+    "nested": """
+
+class Outer:
+    class More(Service):
+        def __init__(self):
+            self.more = 1
+""",
+    "dataclass": """
+
+@dataclass
+class More(Service):
+    more: int
+""",
+    "assigned": """
+
+class More(Service):
+    __init__ = make_init()
+""",
+    "state": """
+
+class More(Service):
+    def __getstate__(self):
+        return self.__class__
+""",
+    "type": """
+
+Quiet = type("Quiet", (Service,), {})
+""",
+    "patched": """
+
+def test():
+    with mock.patch.object(Service, "__init__", return_value=None):
+        Service(None)
+""",
+    "patched by name": """
+
+def test():
+    with mock.patch("service.Service.__init__"):
+        Service(None)
+""",
+    "replaced": """
+
+Service.__init__ = make_init()
+""",
+}
+
+
+@pytest.mark.parametrize("shape", PAST_INIT)
+def test_instances_keep_no_tasks_where_init_is_not_run_just_once(shape: str) -> None:
+    result = fix(CLOSED.format(head="", tail=PAST_INIT[shape]))
+    assert len(result.fixed) == 1
+    assert "self._background_tasks" not in result.text
+    assert ".cancel()" not in result.text
+
+
+def test_instances_keep_no_tasks_where_init_returns_early() -> None:
+    source = CLOSED.format(head="", tail="")
+    early = "        if hasattr(self, 'pool'):\n            return\n        self.pool = pool\n"
+    result = fix(source.replace("        self.pool = pool\n", early))
+    assert len(result.fixed) == 1
+    assert "self._background_tasks" not in result.text
+
+
+@pytest.mark.parametrize(
+    ("head", "tail"),
+    [
+        ("", "\n\ndef dump(thing):\n    return json.dumps(thing, default=vars)\n"),
+        ("", "\n\ndef dump(thing):\n    return json.dumps(thing.__dict__)\n"),
+        ("from dataclasses import asdict\n", ""),
+        ("from concurrent.futures import ProcessPoolExecutor\n", ""),
+        ("import concurrent.futures\n\nPOOL = concurrent.futures.ProcessPoolExecutor()\n", ""),
+        (
+            "from pools import POOL\n",
+            "\n    async def work(self):\n        await loop.run_in_executor(POOL, self.compute)\n",
+        ),
+        ("import pickle\n", ""),
+    ],
+    ids=["vars", "dict", "asdict", "processes", "processes by module", "other's pool", "pickle"],
+)
+def test_instances_keep_no_tasks_where_attributes_show(head: str, tail: str) -> None:
+    result = fix(CLOSED.format(head=head, tail=tail))
+    assert len(result.fixed) == 1
+    assert "self._background_tasks" not in result.text
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["__setattr__(self, name, value)", "__getattribute__(self, name)", "__getstate__(self)"],
+)
+def test_a_base_may_mind_an_attribute_more(method: str) -> None:
+    source = CLOSED.format(head="", tail="")
+    base = f"        self.port = 80\n\n    def {method}:\n        raise AttributeError\n"
+    result = fix(source.replace("        self.port = 80\n", base))
+    assert len(result.fixed) == 1
+    assert "self._background_tasks" not in result.text
+
+
+def test_a_class_that_is_its_own_base_is_no_plain_one() -> None:
+    source = CLOSED.format(head="", tail="").replace("class Base:", "class Base(Base):")
+    assert "self._background_tasks" not in fix(source).text
+
+
+CLIENT = """\
+import asyncio
+
+
+class Client:
+    def __init__(self, wire, hook):
+        self.wire = wire
+        self.hook = hook
+        self.answers = {}
+        self.jobs = asyncio.Queue()
+        self.mode = "open"
+        self.closed = False
+        self.done = None
+
+    async def start(self):
+        asyncio.create_task(self._run())
+
+    async def _run(self):
+        while True:
+            line = await self.wire.readline()
+            self.answers.pop(self.mode).set_result(line)
+            self._step(line)
+
+    def _step(self, line):
+        pass
+
+    async def command(self, text):
+        answer = asyncio.get_running_loop().create_future()
+        self.answers[text] = answer
+        self.wire.write(text)
+        return await answer
+
+    async def polite(self):
+        return await self.command("goodbye")
+
+    async def close(self):
+"""
+
+
+def placed(body: str) -> str:
+    """Return the close method of ``CLIENT`` with ``body`` once it is repaired."""
+    result = fix(CLIENT + indent(dedent(body).strip("\n"), " " * 8) + "\n")
+    assert len(result.fixed) == 1
+    return result.text.partition("async def close")[2]
+
+
+@pytest.mark.parametrize(
+    ("body", "last"),
+    [
+        ('print(await self.command("logout"))\nself.wire.close()', "logout"),
+        ("await self.polite()\nawait self.wire.close()", "polite"),
+        ('await self.wire.publish("bye")\nawait self.wire.close()', "bye"),
+        ('self.mode = "closing"\nawait self.wire.close()', "closing"),
+        ("self.closed = True\nself.wire.close()", "closed"),
+        ("if self.closed:\n    return\nself.closed = True\nself.wire.close()", "closed = True"),
+        ("await self.report()\nself.closed = True", "closed"),
+        ('self.closed = True\nprint("closed")', "closed = True"),
+    ],
+)
+def test_a_worker_that_may_have_to_answer_is_cancelled_after_that(body: str, last: str) -> None:
+    close = placed(body)
+    at = close.index(last)
+    assert at < close.index(".cancel()")
+    rest = body[body.index(last) :].split("\n")[1:]
+    assert all(close.index(".cancel()") < close.index(line) for line in rest)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "await self.wire.close()\nself.wire = None",
+        "await self.wire.close()\nself.closed = True",
+        "await self.wire.close()\nself.mode = 'closed'",
+        "if not self.closed:\n    self.closed = True\n    await self.wire.close()",
+        "if self.hook is None:\n    return\nself.closed = True\nawait self.wire.close()",
+        "await self.wire.close()\nawait asyncio.sleep(0.25)",
+        "await asyncio.gather(self.wire.close(), self.hook.close())",
+        "await self.wire.close()\nself.answers.popitem()",
+        "await self.wire.close()\nlogger.info('closed %s', self.mode)",
+    ],
+)
+def test_what_is_told_to_nobody_keeps_no_worker_going(body: str) -> None:
+    close = placed(body)
+    assert close.index(".cancel()") < close.index(body.split("\n", maxsplit=1)[0])
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("await self.wire.readline()", "await self.jobs.get()"),
+        ("        self.wire = wire\n", "        self.thread = threading.Thread(target=wire)\n"),
+        ("        self.wire = wire\n", "        self.loop = asyncio.new_event_loop()\n"),
+        ("self._step(line)", "await self.on_error(line)"),
+        ("self._step(line)", "await self.hook(self)"),
+        ("        pass\n", "        self.on_close()\n"),
+    ],
+    ids=["queue", "thread", "loop", "error hook", "hook with the object", "hook further down"],
+)
+def test_what_may_not_be_cancelled_at_the_close_is_only_kept(old: str, new: str) -> None:
+    source = CLIENT + "        self.closed = True\n"
+    assert ".cancel()" in fix(source).text
+    result = fix(source.replace(old, new))
+    assert len(result.fixed) == 1
+    assert ".cancel()" not in result.text
+    assert "\n_background_tasks: set[" in result.text
+
+
+def test_a_close_that_closes_before_it_asks_has_no_right_place() -> None:
+    close = placed('await self.wire.close()\nawait self.command("logout")')
+    assert ".cancel()" not in close
+
+
+def test_the_hooks_of_another_object_close_that_one() -> None:
+    other = """
+
+class Line:
+    def parse(self):
+        self.on_error(self)
+"""
+    source = f"{CLIENT}        self.closed = True\n{other}"
+    assert ".cancel()" in fix(source.replace("self._step(line)", "line.parse()")).text

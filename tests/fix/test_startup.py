@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
-from transform import fix
+from transform import check_declined, fix
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -401,3 +401,106 @@ app.on_startup.append(start)
     ).text
     assert "_[" not in text
     assert "_background_tasks.add(task)" in text
+
+
+ANSWERED = """
+import asyncio
+
+from fastapi import FastAPI
+
+app = FastAPI()
+
+
+class Wire:
+    def __init__(self):
+        self.queue = asyncio.Queue()
+
+    def write(self, topic):
+        self.queue.put_nowait(topic)
+
+    async def read(self):
+        return await self.queue.get()
+
+
+class Mqtt:
+    def __init__(self):
+        self.wire = Wire()
+        self.acks = {}
+
+    async def loop_forever(self):
+        while True:
+            topic = await self.wire.read()
+            self.acks.pop(topic).set_result(topic)
+
+    async def publish(self, topic):
+        self.acks[topic] = asyncio.get_running_loop().create_future()
+        self.wire.write(topic)
+        return await self.acks[topic]
+
+    async def farewell(self):
+        await self.publish("offline")
+
+
+mqtt = Mqtt()
+
+
+@app.on_event("startup")
+async def start():
+    asyncio.create_task(mqtt.loop_forever())
+
+
+@app.on_event("shutdown")
+async def stop():
+    STOP
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "after", "before"),
+    [
+        ("await mqtt.publish('offline')\n    await pool.close()", "publish", "pool"),
+        ("await mqtt.farewell()\n    await pool.close()", "farewell", "pool"),
+        ("await mqtt.unsubscribe()\n    await pool.close()", "unsubscribe", "pool"),
+        ("await pool.close()\n    await pool.check()", "", "pool.close"),
+        ("mqtt.log('off')\n    await pool.close()", "", "pool"),
+        ("await pool.close()\n    mqtt.reset()", "", "pool"),
+        ("if mqtt:\n        await mqtt.unsubscribe()\n        await mqtt.close()", "", "if mqtt"),
+        ("await mqtt.__aexit__(None, None, None)", "", "aexit"),
+        ("await asyncio.gather(mqtt.close(), pool.close())", "", "gather"),
+    ],
+)
+def test_a_worker_that_may_have_to_answer_is_cancelled_after_that(
+    body: str, after: str, before: str
+) -> None:
+    result = fix(ANSWERED.replace("STOP", body))
+    assert not result.declined
+    stop = result.text.partition("async def stop")[2]
+    assert stop.index(after) < stop.index("pending") < stop.index(before)
+
+
+def test_a_handler_that_closes_and_then_asks_is_declined() -> None:
+    body = "await pool.close()\n    await mqtt.publish('offline')"
+    check_declined(ANSWERED.replace("STOP", body), "no place to cancel it before that")
+    assert not fix(ANSWERED.replace("STOP", body), unsafe_fixes=True).declined
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        "app.state = State()",
+        "def make():\n    app.state = State()",
+        "class Service(FastAPI):\n    def setup(self):\n        self.state = State()",
+        "def setup(service: FastAPI):\n    service.state = State()",
+        "service = FastAPI()\nservice.state: State = State()",
+    ],
+)
+def test_an_application_with_a_state_of_its_own_is_not_written_to(state: str) -> None:
+    text = fix(ANSWERED.replace("STOP", "await pool.close()") + f"\n\n{state}\n").text
+    assert "background_tasks = background_tasks" not in text
+    assert "\n_background_tasks: set[" in text
+
+
+def test_the_state_of_others_is_no_application_s() -> None:
+    other = "class Player:\n    def play(self, track):\n        self.state = track.state = 1"
+    text = fix(ANSWERED.replace("STOP", "await pool.close()") + f"\n\n{other}\n").text
+    assert "app.state.background_tasks = background_tasks" in text

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
+from flake8_task_refs.analysis.helpers import likely_function
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.analysis.workers import runs_for_ever
 from flake8_task_refs.fix.contract import Context, Plan
@@ -13,9 +15,21 @@ from flake8_task_refs.fix.edits import Edit, Place
 from flake8_task_refs.fix.fates import STARTS
 from flake8_task_refs.fix.free_names import fresh, names_in
 from flake8_task_refs.fix.homes.lifespan import first_statement
+from flake8_task_refs.fix.plain_class import init_of, is_plain, methods, self_of
 from flake8_task_refs.fix.registration import Registry
-from flake8_task_refs.fix.shutdown import CONFLICT, GRACEFUL, Cancellation, events, place
+from flake8_task_refs.fix.shutdown import (
+    CLOSE,
+    CONFLICT,
+    GRACEFUL,
+    PAUSES,
+    TELLS,
+    Cancellation,
+    events,
+    place,
+    settled,
+)
 from flake8_task_refs.fix.source import (
+    Statement,
     body_of,
     dotted,
     has_docstring,
@@ -30,12 +44,6 @@ if TYPE_CHECKING:
     from flake8_task_refs.analysis.tree import Tree
     from flake8_task_refs.fix.repair_sites import Site
 
-_PLAIN_BASES: Final = frozenset({"builtins.object", "abc.ABC", "typing.Generic", "Generic", "ABC"})
-# What a class has that cares which attributes its instances have.
-_SHOWS_ATTRIBUTES: Final = frozenset(
-    {"__slots__", "__getstate__", "__reduce__", "__setattr__", "__getattribute__", "__dict__"}
-)
-_COPIES: Final = frozenset({"copy", "pickle", "cloudpickle", "dill", "deepcopy", "multiprocessing"})
 _CLOSES: Final = (
     "aclose",
     "close",
@@ -49,7 +57,24 @@ _CLOSES: Final = (
 # These may also end something smaller: the current track, one connection of many.
 _SMALLER: Final = ("stop", "disconnect")
 _WAITS: Final = frozenset({"join", "wait", "wait_for", "gather", "drain"})
-_TELLS: Final = frozenset({"set", "clear", "put", "put_nowait", "send", "send_nowait", "stop"})
+_TOLD_BY: Final = frozenset({"set", "clear", "put", "put_nowait", "send", "send_nowait", "stop"})
+# A class with these may have tasks in another loop than that of its close method.
+_OTHER_LOOPS: Final = frozenset(
+    {
+        "Thread",
+        "run_coroutine_threadsafe",
+        "call_soon_threadsafe",
+        "new_event_loop",
+        "run_forever",
+        "run_until_complete",
+    }
+)
+# What somebody may have set, for it to be called when all is over.
+_HOOK: Final = re.compile(
+    r"(?:\A|_)(?:error|exception|fail|failure|failed|lost|close|closed|disconnect|disconnected"
+    r"|shutdown|exit|stop|stopped)(?:_|\Z)"
+)
+_DEPTH: Final = 3
 
 
 class Instances:
@@ -58,20 +83,21 @@ class Instances:
     def __init__(self, context: Context) -> None:
         """Repair in ``context``."""
         self._context = context
+        self._plain: dict[syntax.ClassDef, bool] = {}
 
     def accepts(self, site: Site) -> bool:
         """Take the statements in methods of a plain class whose instances live."""
         return (
             site.code in {"TSK001", "TSK002"}
             and site.form != "expression"
-            and _owner_of(self._context, site) is not None
+            and self._owner_of(site) is not None
         )
 
     def plan(self, sites: Sequence[Site]) -> Plan:
         """Keep the tasks of ``sites`` in their instances."""
         owners: dict[syntax.ClassDef, list[Site]] = defaultdict(list)
         for site in sites:
-            owner = _owner_of(self._context, site)
+            owner = self._owner_of(site)
             if owner is not None:
                 owners[owner].append(site)
         found = Plan()
@@ -79,31 +105,38 @@ class Instances:
             found.take(_plan(self._context, owner, group, list(owners)))
         return found
 
+    def _owner_of(self, site: Site) -> syntax.ClassDef | None:
+        """Return the class whose instance can hold the task of ``site``, None if it had better not.
 
-def _owner_of(context: Context, site: Site) -> syntax.ClassDef | None:
-    """Return the class whose instance can hold the task of ``site``, None if it had better not.
+        An instance that nobody holds, its set and the tasks in it are collected together. So either
+        its close method ends the task, or the module itself holds the instance; a task that ends by
+        itself is not for a close method to cut short.
+        """
+        context = self._context
+        for outer in context.tree.ancestors(site.call):
+            if isinstance(outer, syntax.FunctionDef):
+                owner = context.file.method_class(outer)
+                if owner is None:
+                    continue
+                names = {last_part(dotted(item.decorator)) for item in outer.decorators}
+                if names & {"staticmethod", "classmethod"} or self_of(outer) != "self":
+                    return None
+                if outer.name.value in {"__new__", "__del__"} or _rebinds_self(
+                    context, outer, site
+                ):
+                    return None
+                if not self._is_plain(owner):
+                    return None
+                lives = _close(owner) is None and _is_held_by_module(context, owner)
+                return owner if lives or _is_ended(context, owner, site) else None
+            if isinstance(outer, (syntax.Lambda, syntax.ClassDef)):
+                return None
+        return None
 
-    An instance that nobody holds, its set and the tasks in it are collected together. So either
-    its close method ends the task, or the module itself holds the instance; a task that ends by
-    itself is not for a close method to cut short.
-    """
-    for outer in context.tree.ancestors(site.call):
-        if isinstance(outer, syntax.FunctionDef):
-            owner = context.file.method_class(outer)
-            if owner is None:
-                continue
-            names = {last_part(dotted(item.decorator)) for item in outer.decorators}
-            if names & {"staticmethod", "classmethod"} or _self(outer) != "self":
-                return None
-            if outer.name.value in {"__new__", "__del__"} or _rebinds_self(context, outer, site):
-                return None
-            if not _is_plain(context, owner):
-                return None
-            lives = _close(owner) is None and _is_held_by_module(context, owner)
-            return owner if lives or _is_ended(context, owner, site) else None
-        if isinstance(outer, (syntax.Lambda, syntax.ClassDef)):
-            return None
-    return None
+    def _is_plain(self, owner: syntax.ClassDef) -> bool:
+        if owner not in self._plain:
+            self._plain[owner] = is_plain(self._context, owner)
+        return self._plain[owner]
 
 
 def _is_held_by_module(context: Context, owner: syntax.ClassDef) -> bool:
@@ -190,11 +223,116 @@ def _is_ended(context: Context, owner: syntax.ClassDef, site: Site) -> bool:
         or unstoppable(context, site)
     ):
         return False
-    if _ends_less(context, owner, close, site) or _is_only_told(context, close, site, worker):
+    if (
+        _ends_less(context, owner, close, site)
+        or _is_only_told(context, close, site, worker)
+        or _has_other_loops(context, owner)
+        or _calls_hook(context, owner, worker)
+    ):
         return False
     kinds = _events(context, close, [site])
+    if not any(set(found) - {TELLS, PAUSES} for found in kinds) and _leaves_queue(
+        context, close, worker
+    ):
+        return False
     finishes = any(GRACEFUL in found for found in kinds)
-    return place(kinds) is not None and (finishes or runs_for_ever(context.tree, worker))
+    return place(settled(kinds)) is not None and (finishes or runs_for_ever(context.tree, worker))
+
+
+def _has_other_loops(context: Context, owner: syntax.ClassDef) -> bool:
+    """Tell whether ``owner`` has to do with threads, or the file with several event loops.
+
+    Nobody can wait for a task of another loop.
+    """
+    names = names_in(context.file, owner)
+    return bool(names & _OTHER_LOOPS) or any(
+        last_name(call.func) == "new_event_loop" for call in context.tree.calls
+    )
+
+
+def _calls_hook(context: Context, owner: syntax.ClassDef, worker: syntax.FunctionDef) -> bool:
+    """Tell whether ``worker`` calls what was given to its object, and may close that.
+
+    The close method would wait for the task that waits for it.
+    """
+    lineage = context.file.lineage(owner.name.value)
+    related = [one for one in context.file.all(syntax.ClassDef) if one.name.value in lineage]
+    own = {method.name.value for one in related for method in methods(one)}
+    for call in _calls_of(context, worker):
+        if context.tree.class_around(call) not in related:
+            continue  # it speaks of another object
+        path = dotted(call.func)
+        name = path.removeprefix("self.")
+        if path == name or "." in name or name in own:
+            continue
+        if _HOOK.search(name) or any(dotted(arg.value) == "self" for arg in call.args):
+            return True
+    return False
+
+
+def _calls_of(context: Context, worker: syntax.FunctionDef) -> Iterator[syntax.Call]:
+    """Yield the calls in ``worker`` and in the functions of the file that it calls."""
+    seen, todo = {worker}, [worker]
+    for _ in range(_DEPTH):
+        deeper: list[syntax.FunctionDef] = []
+        for function in todo:
+            for node in context.file.inside(function.body):
+                if isinstance(node, syntax.Call):
+                    yield node
+                    called = likely_function(context.tree, node)
+                    if called is not None and called not in seen:
+                        seen.add(called)
+                        deeper.append(called)
+        todo = deeper
+
+
+def _leaves_queue(context: Context, close: syntax.FunctionDef, worker: syntax.FunctionDef) -> bool:
+    """Tell whether ``worker`` works off a queue of its object that ``close`` says nothing of.
+
+    What is in there would be lost.
+    """
+    queues = {
+        last_name(node.expression.func.value)
+        for node in context.file.inside(worker.body)
+        if isinstance(node, syntax.Await)
+        and isinstance(node.expression, syntax.Call)
+        and isinstance(node.expression.func, syntax.Attribute)
+        and node.expression.func.attr.value == "get"
+        and dotted(node.expression.func.value).startswith("self.")
+    }
+    return bool(queues - names_in(context.file, close.body))
+
+
+def _place(context: Context, close: syntax.FunctionDef, sites: Sequence[Site]) -> int | None:
+    """Return how many statements of ``close`` come before the cancellation, None if none is right.
+
+    What else says that the object is closed, had better not wait for the tasks: others read it.
+    """
+    kinds = settled(_events(context, close, sites))
+    number = place(kinds)
+    if number is None:
+        return None
+    passed: set[str] = set()
+    for at, statement in enumerate(body_of(close)[number:], number):
+        if CLOSE in kinds[at]:
+            break
+        flags = _flags_set(statement)
+        if flags and passed <= flags:
+            number, passed = at + 1, set()
+        if any(isinstance(node, syntax.Return) for node in context.tree.jumps(statement)):
+            # `if self.closed: return`
+            test = statement.test if isinstance(statement, syntax.If) else statement
+            passed |= names_in(context.file, test) - {"self"} or {""}
+    return number
+
+
+def _flags_set(statement: Statement) -> set[str]:
+    """Return the attributes of its object that ``statement`` does no more than give a value."""
+    small = statement_expression(statement)
+    if not isinstance(small, syntax.Assign) or dotted(small.value) == "None":
+        return set()
+    paths = [dotted(target.target) for target in small.targets]
+    return {last_part(path) for path in paths if path.startswith("self.")}
 
 
 def _ends_less(
@@ -207,14 +345,14 @@ def _ends_less(
         started = dotted(site.coroutine.func) if isinstance(site.coroutine, syntax.Call) else ""
         if not started or not any(
             isinstance(node, syntax.Call) and dotted(node.func) == started
-            for method in _methods(owner)
+            for method in methods(owner)
             if STARTS.match(method.name.value)
             for node in context.file.inside(method.body)
         ):
             return True
     return any(
         isinstance(node, syntax.Call) and dotted(node.func) == f"self.{name}"
-        for method in _methods(owner)
+        for method in methods(owner)
         if method.name.value not in {*_CLOSES, "__del__"}
         for node in context.file.inside(method.body)
     )
@@ -240,7 +378,7 @@ def _is_only_told(
         if isinstance(node, syntax.Call) and isinstance(node.func, syntax.Attribute):
             if last_name(node.func) in _WAITS:
                 return False
-            told |= last_name(node.func) in _TELLS and last_name(node.func.value) in used
+            told |= last_name(node.func) in _TOLD_BY and last_name(node.func.value) in used
         elif isinstance(node, syntax.Assign) and dotted(node.value) in {"True", "False"}:
             told |= any(last_name(target.target) in asked for target in node.targets)
     return told
@@ -252,99 +390,11 @@ def _events(context: Context, close: syntax.FunctionDef, sites: Sequence[Site]) 
     return [list(events(context.file, used, statement)) for statement in body_of(close)]
 
 
-def _self(function: syntax.FunctionDef) -> str:
-    params = [*function.params.posonly_params, *function.params.params]
-    return params[0].name.value if params else ""
-
-
 def _rebinds_self(context: Context, method: syntax.FunctionDef, site: Site) -> bool:
     return site.function is not method and any(
         isinstance(node, syntax.Param) and node.name.value == "self"
         for node in context.file.inside(method.body)
     )
-
-
-def _is_plain(context: Context, owner: syntax.ClassDef) -> bool:
-    """Tell whether an attribute more does no harm to ``owner``: nothing copies or lists them."""
-    imports = context.names.imports
-    return (
-        not owner.decorators
-        and not owner.keywords
-        and _init(owner) is not None
-        and not _names_of_body(context, owner) & _SHOWS_ATTRIBUTES
-        and not _is_listed(context, owner)
-        and all(_calls_base(context, below) for below in context.file.subclasses(owner.name.value))
-        and not {origin.partition(".")[0] for origin in imports.values()} & _COPIES
-        and all(_is_plain_base(context, base.value) for base in owner.bases)
-    )
-
-
-def _is_listed(context: Context, owner: syntax.ClassDef) -> bool:
-    """Tell whether a method of ``owner`` looks at all attributes: ``vars(self)``."""
-    return any(
-        (isinstance(node, syntax.Attribute) and node.attr.value == "__dict__")
-        or (isinstance(node, syntax.Call) and last_name(node.func) == "vars")
-        for node in context.file.inside(owner)
-    )
-
-
-def _calls_base(context: Context, below: syntax.ClassDef) -> bool:
-    """Tell whether a class leaves it to its base to make an instance, or has it done first."""
-    for method in _methods(below):
-        if method.name.value == "__init__":
-            body = list(body_of(method))
-            first = body[1 if has_docstring(method) else 0 :][:1]
-            return any(
-                isinstance(node, syntax.Call) and last_name(node.func) == "__init__"
-                for item in first
-                for node in context.file.inside(item)
-            )
-    return True
-
-
-def _is_plain_base(context: Context, base: syntax.BaseExpression) -> bool:
-    if isinstance(base, syntax.Subscript):
-        base = base.value
-    if context.names.canonical(base) in _PLAIN_BASES:
-        return True
-    name = dotted(base)
-    local = [
-        node
-        for node in context.file.module.body
-        if isinstance(node, syntax.ClassDef) and node.name.value == name
-    ]
-    return len(local) == 1 and all(
-        not local[0].decorators
-        and not local[0].keywords
-        and "__slots__" not in _names_of_body(context, local[0])
-        and _is_plain_base(context, item.value)
-        for item in local[0].bases
-    )
-
-
-def _names_of_body(context: Context, owner: syntax.ClassDef) -> set[str]:
-    return {
-        node.value if isinstance(node, syntax.Name) else node.name.value
-        for statement in body_of(owner)
-        for node in (
-            [statement]
-            if isinstance(statement, syntax.FunctionDef)
-            else context.file.inside(statement, into_scopes=False)
-        )
-        if isinstance(node, (syntax.Name, syntax.FunctionDef))
-    }
-
-
-def _methods(owner: syntax.ClassDef) -> Iterator[syntax.FunctionDef]:
-    return (item for item in body_of(owner) if isinstance(item, syntax.FunctionDef))
-
-
-def _init(owner: syntax.ClassDef) -> syntax.FunctionDef | None:
-    for method in _methods(owner):
-        if method.name.value == "__init__":
-            plain = not method.decorators and _self(method) == "self" and body_of(method)
-            return method if plain else None
-    return None
 
 
 def _plan(
@@ -357,14 +407,14 @@ def _plan(
 
     ``others`` are the classes of the file that get such a set as well.
     """
-    init = _init(owner)
+    init = init_of(owner)
     if init is None:
         raise ValueError("not a plain class")
     attribute = f"self.{_attribute(context, owner, others)}"
     found = Plan(fixed=[site.finding for site in sites])
     close = _close(owner)
     if close is not None:
-        number = place(_events(context, close, sites))
+        number = _place(context, close, sites)
         if number is None:
             refused = Plan()
             refused.decline(sites, CONFLICT)
@@ -418,9 +468,9 @@ def _declaration(context: Context, init: syntax.FunctionDef, attribute: str) -> 
 
 
 def _close(owner: syntax.ClassDef) -> syntax.FunctionDef | None:
-    methods = {method.name.value: method for method in _methods(owner)}
+    by_name = {method.name.value: method for method in methods(owner)}
     for name in _CLOSES:
-        method = methods.get(name)
+        method = by_name.get(name)
         if method is not None and method.asynchronous and not method.decorators:
             return method
     return None

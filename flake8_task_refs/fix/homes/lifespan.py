@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.app_key import AIOHTTP, app_key
+from flake8_task_refs.fix.app_state import HAVE_STATE, replaces_state
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit, Place
 from flake8_task_refs.fix.free_names import fresh
@@ -30,7 +31,10 @@ from flake8_task_refs.fix.shutdown import (
     Cancellation,
     Ending,
     events,
+    is_waited_for,
     place,
+    settled,
+    steps,
 )
 from flake8_task_refs.fix.source import (
     Statement,
@@ -46,8 +50,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from flake8_task_refs.fix.repair_sites import Site
-
-_HAVE_STATE: Final = frozenset({"FastAPI", "Starlette", "Litestar"})
 
 # What an application may keep, or keeps, and is to end.
 ENDED_WITH_APPLICATION: Final = frozenset({"TSK001", "TSK002", "TSK201"})
@@ -206,10 +208,10 @@ def _shape(context: Context, function: syntax.FunctionDef, sites: Sequence[Site]
 
     # An existing try/finally with the creation inside: its finally is the place.
     around = _finally_around(context, function, block)
-    tail = [list(events(file, used, statement)) for statement in block[stop + 1 :]]
+    tail = steps(file, used, block[stop + 1 :])
     within = list(_after_last_yield(context, used, block[stop], yields))
     if around is not None:
-        kinds = [list(events(file, used, statement)) for statement in around]
+        kinds = steps(file, used, around)
         number = place(kinds)
         if number is None or CLOSE in [*within, *(kind for kinds in tail for kind in kinds)]:
             if not unsafe:
@@ -258,21 +260,24 @@ def _by_name(
         return None
     last, rest = after[stop], after[stop + 1 :]
 
-    def kinds(statement: Statement) -> list[str]:
-        # Whoever asks for the task's result, does so before it is cancelled.
-        asks = any(names_task(file, site, statement) for site in sites)
-        return [*events(file, used, statement), *([GRACEFUL] if asks else [])]
+    def kinds(statements: Sequence[Statement]) -> list[list[str]]:
+        found = [list(events(file, used, statement)) for statement in statements]
+        for statement, its in zip(statements, found, strict=True):
+            # Whoever asks for the task's result, does so before it is cancelled.
+            if any(names_task(file, site, statement) for site in sites):
+                its.append(GRACEFUL)
+        return settled(found)
 
-    tail = list(map(kinds, rest))
+    tail = kinds(rest)
     if stop == 0 and isinstance(last, syntax.Try) and last.finalbody is not None:
         body = body_of(last.body)
         if last.handlers or last.orelse or not all(file.within(y, last.body) for y in yields):
             return None
         at = max(i for i, st in enumerate(body) if any(file.within(node, st) for node in yields))
-        before = [kind for statement in body[at + 1 :] for kind in kinds(statement)]
+        before = [kind for found in kinds(body[at + 1 :]) for kind in found]
         before += _after_last_yield(context, used, body[at], yields)
         final = body_of(last.finalbody)
-        number = place(list(map(kinds, final)))
+        number = place(kinds(final))
         if number is None or before or any(tail):
             return None
         return _Shape(None, final, number, handles)
@@ -327,10 +332,10 @@ def _inside(
     if CLOSE in _after_last_yield(context, used, block[stop], yields):
         return None
     tail = block[stop + 1 :]
-    kinds = [list(events(file, used, statement)) for statement in tail]
+    kinds = steps(file, used, tail)
     holder = _finally_around(context, last, block)
     if holder is not None and not any(kinds):
-        kinds = [list(events(file, used, statement)) for statement in holder]
+        kinds = steps(file, used, holder)
         number = place(kinds)
         if number is None and not unsafe:
             return None
@@ -380,17 +385,7 @@ def _after_last_yield(
     """Return the events inside ``statement`` that come after its last ``yield``."""
     file = context.file
     end = max(file.span(node).end for node in yields if file.within(node, statement))
-    found: list[str] = []
-    for node in file.inside(statement, into_scopes=False):
-        if isinstance(node, syntax.Call) and file.span(node).start > end:
-            # Only the outermost: its own arguments are looked at with it.
-            if any(
-                isinstance(outer, syntax.Call) and file.span(outer).start > end
-                for outer in file.ancestors(node)
-            ):
-                continue
-            found += events(file, used, node)
-    return found
+    return list(events(file, used, statement, after=end))
 
 
 def _graceful_later(
@@ -399,11 +394,7 @@ def _graceful_later(
     """Tell whether the worker is waited for only after ``block`` has been left."""
     file = context.file
     end = file.span(block[-1]).end
-    return any(
-        GRACEFUL in events(file, used, node)
-        for node in file.inside(function.body, into_scopes=False)
-        if isinstance(node, syntax.Call) and file.span(node).start > end
-    )
+    return is_waited_for(list(events(file, used, function.body, after=end)))
 
 
 # What the application can hold.
@@ -412,7 +403,7 @@ def _graceful_later(
 def _is_passed_as_lifespan(context: Context, name: str) -> bool:
     """Tell whether an application that has a ``.state`` gets ``name`` as its ``lifespan=``."""
     for node in context.tree.calls:
-        if last_part(context.names.canonical(node.func)) not in _HAVE_STATE:
+        if last_part(context.names.canonical(node.func)) not in HAVE_STATE:
             continue
         for arg in node.args:
             if arg.keyword is None or arg.keyword.value != "lifespan":
@@ -443,13 +434,13 @@ def _application(context: Context, function: syntax.FunctionDef) -> str:
         name = last_part(str(annotation.evaluated_value))
     else:
         name = last_part(context.names.canonical(annotation))
-    return name if name in _HAVE_STATE else ""
+    return name if name in HAVE_STATE else ""
 
 
 def _has_state(context: Context, function: syntax.FunctionDef) -> bool:
-    """Tell whether the parameter is an application that has a ``.state``."""
+    """Tell whether the parameter is an application that has a ``.state`` as it was made with."""
     parameter = _parameter_of(context, function)
-    if parameter is None or parameter.name.value.strip("_") == "":
+    if parameter is None or parameter.name.value.strip("_") == "" or replaces_state(context):
         return False
     if parameter.annotation is not None:
         return bool(_application(context, function))

@@ -21,6 +21,7 @@ from flake8_task_refs.analysis.hooks import (
 )
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.app_key import AIOHTTP, app_key
+from flake8_task_refs.fix.app_state import replaces_state
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit, Place
 from flake8_task_refs.fix.free_names import fresh
@@ -32,7 +33,7 @@ from flake8_task_refs.fix.homes.lifespan import (
 )
 from flake8_task_refs.fix.registration import Registry
 from flake8_task_refs.fix.repair_sites import by_statement, is_collected, names_task
-from flake8_task_refs.fix.shutdown import CONFLICT, GRACEFUL, Cancellation, events, place
+from flake8_task_refs.fix.shutdown import CONFLICT, GRACEFUL, Cancellation, place, steps
 from flake8_task_refs.fix.source import body_of, has_docstring, last_part
 from flake8_task_refs.fix.spawned import task_name, unstoppable, used_names
 
@@ -136,7 +137,7 @@ def _application(context: Context, site: Site) -> _Application | None:
 def _has_state(context: Context, hook: Hook) -> bool:
     """Tell whether the application has a state, and no lifespan, which would disable its hooks."""
     made = made_by(context.tree, context.names.analysis, hook.app, hook.node)
-    if made is None:
+    if made is None or replaces_state(context):
         return False
     call, origin = made
     return last_part(origin) in _HAVE_STATE[hook.how] and not any(
@@ -254,20 +255,21 @@ class _Startup:
         handlers = [hook.function for hook in self._app.stops if hook.function is not None]
         if not handlers:
             return self._new_handler(self._handler(sites[-1]))
-        kinds = [
-            (handler, number, list(events(file, used, statement)))
+        places = [
+            (handler, number, statement)
             for handler in handlers
             for number, statement in enumerate(body_of(handler))
         ]
-        before = place([found for _, _, found in kinds])
+        kinds = steps(file, used, [statement for _, _, statement in places])
+        before = place(kinds)
         if before is None:
             if not context.settings.unsafe_fixes:
                 return None
-            before = max(i for i, (_, _, found) in enumerate(kinds) if GRACEFUL in found) + 1
+            before = max(i for i, found in enumerate(kinds) if GRACEFUL in found) + 1
         if before == 0:
             handler, number = handlers[0], int(has_docstring(handlers[0]))
         else:
-            handler, number = kinds[before - 1][0], kinds[before - 1][1] + 1
+            handler, number = places[before - 1][0], places[before - 1][1] + 1
         return self._into_handler(handler, number)
 
     def _ends_synchronously(self) -> bool:
