@@ -9,9 +9,11 @@ from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.cancellation import swallowers
 from flake8_task_refs.analysis.from_python import expression_of
 from flake8_task_refs.analysis.helpers import likely_function
+from flake8_task_refs.analysis.lifetime import is_main
 from flake8_task_refs.analysis.names import assigned_value
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.free_names import names_in
+from flake8_task_refs.fix.repair_sites import shows_locals
 from flake8_task_refs.fix.source import dotted
 
 if TYPE_CHECKING:
@@ -142,6 +144,19 @@ def task_name(context: Context, site: Site) -> str:
     One of ours is bound again where a type checker does not mind: nobody reads it in between.
     """
     return site.target or context.locals.again("task", site.call, _type_of_task(context, site))
+
+
+def local_lasts(context: Context, site: Site) -> bool:
+    """Tell whether a local of the function around ``site`` would hold the task, done or not.
+
+    Nobody would hear of its failure for as long.
+    """
+    function = site.function
+    return isinstance(function, syntax.FunctionDef) and (
+        context.judge.ownership.flow.never_leaves(site.call)
+        or (function.asynchronous and is_main(context.tree, function))
+        or shows_locals(context.file, function)
+    )
 
 
 def _type_of_task(context: Context, site: Site) -> str:

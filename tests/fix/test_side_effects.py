@@ -116,3 +116,31 @@ def test_no_name_where_it_makes_a_line_too_long(line: str) -> None:
 def test_one_blank_line_between_a_first_import_and_what_follows() -> None:
     text = fix("def start(loop, work):\n    loop.create_task(work())\n").text
     assert text.startswith("import asyncio\n\n# Strong references")
+
+
+def test_a_failure_is_logged_where_a_method_that_goes_on_for_ever_would_keep_it() -> None:
+    source = """\
+import asyncio
+
+
+class Service:
+    def __init__(self):
+        self.rounds = 0
+
+    async def {name}(self):
+        asyncio.create_task(self.beat())
+        {goes_on}
+
+    async def beat(self):
+        while True:
+            await asyncio.sleep(1)
+
+
+service = Service()
+"""
+    loops = "while True:\n            await asyncio.sleep(1)"
+    text = fix(source.format(name="run", goes_on=loops)).text
+    assert "        task.add_done_callback(_log_failed_task)\n" in text
+    text = fix(source.format(name="start", goes_on="self.rounds += 1")).text
+    assert "self._background_tasks.add(task)\n" in text
+    assert "_log_failed_task" not in text

@@ -36,7 +36,7 @@ from flake8_task_refs.fix.source import (
     last_part,
     statement_expression,
 )
-from flake8_task_refs.fix.spawned import task_name, unstoppable, used_names, worker_of
+from flake8_task_refs.fix.spawned import local_lasts, task_name, unstoppable, used_names, worker_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -423,7 +423,9 @@ def _plan(
     found.edits.append(_declaration(context, init, attribute))
     for site in sites:
         task = task_name(context, site)
-        found.edits += context.writer.register(site, task, Registry(attribute))
+        lasts = site.form != "assign" and local_lasts(context, site)
+        log_failed = context.additions.log_failed_task(site.call) if lasts else ""
+        found.edits += context.writer.register(site, task, Registry(attribute), log_failed)
     return found
 
 

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from flake8_task_refs.analysis import syntax
-from flake8_task_refs.analysis.lifetime import is_main
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.registration import Registry
-from flake8_task_refs.fix.repair_sites import by_statement, shows_locals
-from flake8_task_refs.fix.spawned import task_name
+from flake8_task_refs.fix.repair_sites import by_statement
+from flake8_task_refs.fix.spawned import local_lasts, task_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,23 +39,13 @@ class ModuleRegistry:
         return _plan(self._context, sites)
 
 
-def _lasts(context: Context, site: Site) -> bool:
-    """Tell whether a local of the function around ``site`` would hold the task, done or not."""
-    function = site.function
-    return isinstance(function, syntax.FunctionDef) and (
-        context.judge.ownership.flow.never_leaves(site.call)
-        or (function.asynchronous and is_main(context.tree, function))
-        or shows_locals(context.file, function)
-    )
-
-
 def _plan(context: Context, sites: Sequence[Site]) -> Plan:
     found = Plan(fixed=[site.finding for site in sites])
     for site in sites:
         context.additions.defined_before(site.call)
     statements = [site for site in sites if site.form in {"discard", "assign", "chain"}]
     plain = [site for site in statements if site.form == "discard"]
-    lasting = [site for site in statements if site.form != "assign" and _lasts(context, site)]
+    lasting = [site for site in statements if site.form != "assign" and local_lasts(context, site)]
     with_helper = len(statements) < len(sites) or len(plain) >= _MANY_SITES or bool(lasting)
     wrapped = [
         site
