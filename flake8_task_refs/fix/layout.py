@@ -46,6 +46,12 @@ class Layout:
         prefix, value, suffix = _parts(statement)
         if silences_types(comment) and not _is_exploded(value):
             return [f"{indent}{prefix}{_flat(value)}{suffix}"]
+        if isinstance(value, cst.Tuple) and not value.lpar and len(value.elements) > 1:
+            _refuse_comments(value)
+            line = f"{indent}{prefix}{', '.join(map(_flat_item, value.elements))}{suffix}"
+            if self.fits(line, reserved):
+                return [line]
+            value = value.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
         if suffix and not self.fits(f"{indent}{prefix}{_flat(value)}{suffix}", reserved):
             # Before it opens the annotation, a formatter puts the value in parentheses.
             first = f"{indent}{prefix}{_flat(value)} = ("

@@ -144,3 +144,23 @@ service = Service()
     text = fix(source.format(name="start", goes_on="self.rounds += 1")).text
     assert "self._background_tasks.add(task)\n" in text
     assert "_log_failed_task" not in text
+
+
+def test_a_bare_tuple_that_gets_too_long_is_put_in_parentheses() -> None:
+    source = """\
+import asyncio
+
+
+async def two(q):
+    a, b = asyncio.create_task(q.first_of_it()), asyncio.create_task(q.another())
+    return 1
+"""
+    assert (
+        """\
+    a, b = (
+        _track(asyncio.create_task(q.first_of_it(), name="q.first_of_it")),
+        _track(asyncio.create_task(q.another(), name="q.another")),
+    )
+"""
+        in fix(source).text
+    )
