@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import warnings
 from collections import Counter
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import libcst as cst
 
+from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.check import Judged, check_source, judge_source
 from flake8_task_refs.analysis.finding import TOO_COMPLEX, Finding, SourceError
 from flake8_task_refs.analysis.outline import Outline, normalise_newlines, skim
@@ -39,6 +41,7 @@ READ_TOO_EARLY: Final = (
     "a function binds a name of its own that the repair would use above that: repair it by hand"
 )
 LOSES_COMMENT: Final = "the repair would lose a comment: repair it by hand"
+_WORD: Final = re.compile(r"[^\W\d]\w*")
 _ENDINGS: Final = frozenset({"TSK201", "TSK204"})
 _TRY_AGAIN: Final = (WORSE, BROKEN, OVERLAPS, LOSES_COMMENT)
 
@@ -205,6 +208,27 @@ class _Repair:
         self._verify(done)
         return done
 
+    def _uses_locals(self, edits: Sequence[Edit]) -> bool:
+        """Tell whether a function with ``edits`` in it may bind a name that they add to it."""
+        tree, file = self._file.tree, self._file
+        words: set[str] = set()
+        for edit in edits:
+            replaced = _WORD.findall(file.text, edit.start, edit.end)
+            words.update(set(_WORD.findall(edit.text)).difference(replaced))
+        for function, scope in tree.inner.items():
+            if not isinstance(function, syntax.FunctionDef):
+                continue
+            bound = words.intersection(scope.imports) | {
+                name
+                for name in words.intersection(scope.stores)
+                if not all(isinstance(tree.parent[at], syntax.Param) for at in scope.stores[name])
+            }
+            if bound:
+                span = file.span(function)
+                if any(span.start <= edit.start < span.end for edit in edits):
+                    return True
+        return False
+
     def _verify(self, done: _Done) -> None:
         """Check that the new text compiles if the old one did, and has only findings left over.
 
@@ -212,7 +236,9 @@ class _Repair:
         """
         if not _compiles(done.text) and (_compiles(done.before) or not _parses(done.text)):
             raise _RefusedError(BROKEN)
-        if read_too_early(done.text) - read_too_early(done.before):
+        if self._uses_locals(done.edits) and (
+            read_too_early(done.text) - read_too_early(done.before)
+        ):
             raise _RefusedError(READ_TOO_EARLY)
         if _comments(done.before) - _comments(done.text):
             raise _RefusedError(LOSES_COMMENT)

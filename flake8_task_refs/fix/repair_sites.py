@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from flake8_task_refs.analysis.finding import Finding
     from flake8_task_refs.analysis.names import Names
+    from flake8_task_refs.analysis.outline import Outline
     from flake8_task_refs.analysis.sites import CreationSite
     from flake8_task_refs.analysis.verdict import Verdict
 
@@ -29,6 +31,7 @@ _OTHER_CREATOR: Final = re.compile(
     r"\.create_task\s*=(?!=)|[\"'][\w.]*\basyncio\.create_task[\"']"
     r"|\basyncio,\s*[\"']create_task[\"']|[\"']Task-"
 )
+_SHOWING: Final = ("locals()", "vars()", "dir()")
 _NAMED_CREATORS: Final = frozenset({"asyncio.create_task", "asyncio.Task"})
 
 
@@ -234,6 +237,11 @@ def _is_variable(file: SourceFile, callee: syntax.BaseExpression) -> bool:
     return any(not isinstance(file.parent(store), syntax.FunctionDef) for store in stores)
 
 
+@lru_cache(maxsize=1)  # the sites of a file come one after another
+def _has_other_creator(outline: Outline) -> bool:
+    return _OTHER_CREATOR.search(outline.source) is not None
+
+
 def takes_name(file: SourceFile, names: Names, site: Site) -> bool:
     """Tell whether ``name=`` can be added to the creating call, and isn't there yet."""
     if site.made is None or "set_task_factory" in file.tree.outline.code:
@@ -242,7 +250,7 @@ def takes_name(file: SourceFile, names: Names, site: Site) -> bool:
         return False
     if any(not arg.keyword or arg.keyword.value == "name" for arg in site.call.args[1:]):
         return False
-    if _OTHER_CREATOR.search(file.tree.outline.source):
+    if _has_other_creator(file.tree.outline):
         return False
     if site.made.path in _NAMED_CREATORS:
         return True
@@ -254,10 +262,8 @@ def takes_name(file: SourceFile, names: Names, site: Site) -> bool:
 
 def shows_locals(file: SourceFile, function: syntax.FunctionDef) -> bool:
     """Tell whether ``function`` hands all of its locals on, and one more would be seen."""
-    return any(
-        isinstance(node, syntax.Call)
-        and not node.args
-        and dotted(node.func) in {"locals", "vars", "dir"}
+    return file.tree.outline.mentions(_SHOWING) and any(
+        isinstance(node, syntax.Call) and not node.args and f"{dotted(node.func)}()" in _SHOWING
         for node in file.inside(function)
     )
 
