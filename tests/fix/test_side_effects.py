@@ -49,7 +49,9 @@ def test_a_failure_is_heard_of_at_once_in_what_goes_on_for_ever(made: str, end: 
     exec(result.text, space)  # noqa: S102
 
     async def for_a_while() -> None:
-        await asyncio.wait([asyncio.ensure_future(space["main"]())], timeout=0.1)
+        main = asyncio.ensure_future(space["main"]())
+        await asyncio.wait([main], timeout=0.1)
+        main.cancel()
 
     asyncio.run(for_a_while())
     assert space["seen"] == ["gone", "went on"]
