@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import cProfile
+import platform
 import pstats
 import subprocess
 import sys
@@ -451,3 +452,23 @@ def test_over_a_directory_flake8_is_asked_by_another_process() -> None:
     if done.returncode == 3:
         pytest.skip("no process can go on with what this one does")
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="only glibc gives memory back so soon"
+)
+def test_a_worker_keeps_the_memory_that_it_lets_go_of() -> None:
+    program = (
+        "import resource\n"
+        "from flake8_task_refs import processes\n"
+        "{}\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "for megabytes in range(1, 21):\n"
+        "    b'x' * (megabytes << 20)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)\n"
+    )
+    faults = [
+        int(subprocess.check_output([sys.executable, "-c", program.format(first)]))
+        for first in ("processes._keep_memory()", "")
+    ]
+    assert faults[0] < faults[1] / 2

@@ -47,4 +47,4 @@ def test_what_may_be_another_awaitable_is_left_alone(given: str) -> None:
             loop.call_soon(asyncio.ensure_future, {given})
         """
     )
-    check_declined(source, "")
+    check_declined(source, "pass a function that keeps the task")
