@@ -52,6 +52,13 @@ class Flow:
             return True
         return self._around(start, use, stores)
 
+    def may_follow(self, start: syntax.Node, node: syntax.Node) -> bool:
+        """Tell whether ``node`` can run after ``start``, in the same turn of a loop or a later."""
+        order = self.tree.order
+        return (order[node] > order[start] and self._forward(start, node)) or any(
+            self.tree.holds(loop, node) for loop in self.loops(start)
+        )
+
     def is_one_of(self, name: syntax.Name, names: list[syntax.Name]) -> bool:
         """Tell whether ``name`` is among ``names``, which are in source order."""
         order = self.tree.order

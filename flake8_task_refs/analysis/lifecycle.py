@@ -19,7 +19,7 @@ from flake8_task_refs.analysis.names import assigned_value
 from flake8_task_refs.analysis.outline import ANNOTATION
 from flake8_task_refs.analysis.owners import Owners
 from flake8_task_refs.analysis.ownership import Hold, How, Ownership
-from flake8_task_refs.analysis.places import Places, place_of
+from flake8_task_refs.analysis.places import Places, key_of, place_of
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.analysis.workers import Worker, coroutine
 
@@ -253,6 +253,7 @@ class Lifecycle:
 
     def _is_filled(self, name: str) -> bool:
         """Tell whether the file assigns a new task to ``name``, or adds one to it."""
+        name = re.escape(name)
         slot = rf"\b{name}[\"']?\]?(?:\[[^\]\n]*\])?\s*{ANNOTATION}=\s*{_MADE}"
         outline = self.tree.outline
         if re.search(rf"\b{name}[ \t]*:[^=\n]*\basyncio\.Task\b", self.code):
@@ -287,10 +288,11 @@ class Lifecycle:
         return names - {"self", "list", "tuple", "values", ""}
 
     def _names_in(self, node: syntax.Node) -> set[str]:
+        """Return the names, attributes and keys that ``node`` is made of."""
         return {
-            last_name(inner)
+            key_of(inner) if isinstance(inner, syntax.Subscript) else last_name(inner)
             for inner in self.tree.walk(node)
-            if isinstance(inner, (syntax.Name, syntax.Attribute))
+            if isinstance(inner, (syntax.Name, syntax.Attribute, syntax.Subscript))
         }
 
     def _awaited_after(
@@ -321,10 +323,12 @@ class Lifecycle:
         return False
 
     def _awaited_elsewhere(self, names: set[str]) -> bool:
-        """Tell whether any function of the file awaits an attribute of one of ``names``."""
+        """Tell whether any function of the file awaits an attribute or item of those ``names``."""
+        source = self.tree.outline.source
         return any(
             re.search(rf"\bawait\b[^\n]*(?:\([^)]*)?\.{name}\b(?!\.cancel\b)", self.code)
-            for name in names
+            or re.search(rf"\bawait\b[^\n]*\[[\"']{name}[\"']\](?!\.cancel\b)", source)
+            for name in map(re.escape, names)
         )
 
     # -- TSK205 -----------------------------------------------------------------------------

@@ -11,11 +11,15 @@ from flake8_task_refs.analysis.syntax import last_name
 
 if TYPE_CHECKING:
     from flake8_task_refs.analysis.flow import Flow
+    from flake8_task_refs.analysis.outline import Outline
     from flake8_task_refs.analysis.tree import Scope, Tree
 
 # asyncio.run, Runner.run, run_until_complete, uvloop.run, anyio.run, and helpers named like them.
 # It begins with what is literal, which makes the search ten times as fast.
 _RUNNER: Final = re.compile(r"run(?:(?<!\wrun)|(?<=\w_run))(?:_\w+)?\(")
+# What runs a loop on after `run_until_complete` has come to its end.
+_GOES_ON: Final = re.compile(r"\.run_(?:forever|app)\(")
+_OTHERWISE: Final = re.compile(r"^[ \t]*(?:else|elif)\b", re.MULTILINE)
 
 # What keeps a plain function until the loop stops, or a framework's own (Qt's, Tk's) does.
 _LOOP_RUNNER: Final = re.compile(
@@ -35,7 +39,8 @@ def locals_outlive(flow: Flow, scope: Scope, start: syntax.Node, name: str) -> b
     as its main program, and wherever ``locals()`` may hand them on.
     """
     function = scope.function.node
-    if scope.loads.get("locals") or scope.loads.get("vars"):
+    shown = (*scope.loads.get("locals", ()), *scope.loads.get("vars", ()))
+    if any(flow.may_follow(start, use) for use in shown):
         return True
     if not isinstance(function, syntax.FunctionDef):
         return False
@@ -43,7 +48,7 @@ def locals_outlive(flow: Flow, scope: Scope, start: syntax.Node, name: str) -> b
         # Whoever calls it `_` does not mean to hold it until the generator ends.
         (name != "_" and _yields_after(flow.tree, function, start))
         or flow.never_leaves(start)
-        or (name != "_" and _runs_the_loop(flow.tree, function, start))
+        or (name != "_" and _runs_the_loop(flow, function, start))
         or is_main(flow.tree, function)
     )
 
@@ -77,13 +82,13 @@ def _is_repeated(tree: Tree, function: syntax.FunctionDef, node: syntax.Node) ->
     return False
 
 
-def _runs_the_loop(tree: Tree, function: syntax.FunctionDef, start: syntax.Node) -> bool:
+def _runs_the_loop(flow: Flow, function: syntax.FunctionDef, start: syntax.Node) -> bool:
     """Tell whether a plain function runs the loop itself: its locals outlive what runs in there."""
     if function.asynchronous:
         return False
+    tree = flow.tree
     if not _LOOP_RUNNER.search(tree.outline.blanked(tree.region.start, tree.region.end)):
         return False
-    after = tree.order[start]
     nested = _is_made_in_a_running_loop(tree, start)
     return any(
         isinstance(node, syntax.Call)
@@ -91,7 +96,7 @@ def _runs_the_loop(tree: Tree, function: syntax.FunctionDef, start: syntax.Node)
         and _LOOP_RUNNER.fullmatch(f".{node.func.attr.value}", 1)
         and last_name(node.func.value) != "subprocess"
         and (not nested or (node.func.attr.value in _NESTED_RUNNERS and not node.args))
-        and tree.order[node] > after
+        and flow.may_follow(start, node)
         for node in tree.walk(function.body)
     )
 
@@ -113,7 +118,22 @@ def _is_made_in_a_running_loop(tree: Tree, start: syntax.Node) -> bool:
 
 
 def is_main(tree: Tree, function: syntax.FunctionDef) -> bool:
-    """Tell whether this file hands ``function()`` to asyncio.run or its like."""
+    """Tell whether this file hands ``function()`` to asyncio.run or its like, and runs no more."""
     handed = re.compile(rf"\s*(?:main\s*=\s*)?(?:\w+\.)*{function.name.value}\b")
     code = tree.outline.code
-    return any(handed.match(code, runner.end()) for runner in _RUNNER.finditer(code))
+    return any(
+        handed.match(code, runner.end()) and not _goes_on(tree.outline, runner)
+        for runner in _RUNNER.finditer(code)
+    )
+
+
+def _goes_on(outline: Outline, runner: re.Match[str]) -> bool:
+    """Tell whether the loop is run on once it has run what it is given at ``runner``."""
+    if runner[0] != "run_until_complete(":
+        return False
+    around, at = outline.enclosing(runner.start()), runner.end()
+    return any(
+        outline.enclosing(later.start()) == around
+        and not _OTHERWISE.search(outline.code, at, later.start())
+        for later in _GOES_ON.finditer(outline.code, at)
+    )

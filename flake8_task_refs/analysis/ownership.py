@@ -73,6 +73,8 @@ _WAITS: Final = (
 # What a condition is made of.
 _OF_CONDITIONS: Final = (syntax.UnaryOperation, syntax.Comparison, syntax.BooleanOperation)
 _ENOUGH_HOLD: Final = 30  # uses of one name: more of them tell nothing new
+# Which a test says of itself.
+_FAILURES: Final = ("fail(", "AssertionError")
 # What is done with a container now says nothing of tasks that are added later.
 _AT_THE_TIME: Final = (How.AWAITED, How.CANCELLED)
 
@@ -167,6 +169,8 @@ class Ownership:
                 return self._subscripted(node, parent)
             case syntax.Index():
                 return self._as_key(parent)
+            case syntax.Param():
+                return self._captured(node, self.tree.function_around(parent))
             case syntax.Lambda():
                 return self._result_of(parent) if parent.body is node else self._unknown(node)
             case _:
@@ -495,9 +499,11 @@ class Ownership:
 
     def _observed(self, node: syntax.Node, name: str, call: syntax.Call) -> list[Hold]:
         self.observed.append((self.tree, call))
-        if name == "done":
+        if name in ("done", "cancelled"):
             # `while not task.done(): await sleep(1)` waits for it; `assert task.done()` has waited.
-            waits = any(isinstance(at, syntax.While) for at in self._around_in_function(call))
+            waits = name == "done" and any(
+                isinstance(at, syntax.While) for at in self._around_in_function(call)
+            )
             return [Hold(How.AWAITED, call)] if waits or self._is_asserted(call) else []
         if name in ("result", "exception"):
             threadsafe = isinstance(node, syntax.Call) and (
@@ -509,11 +515,46 @@ class Ownership:
         return []
 
     def _is_asserted(self, call: syntax.Call) -> bool:
-        outer = self.tree.parent[call]
+        """Tell whether a test fails unless ``call`` returns True."""
+        tree = self.tree
+        at: syntax.Node = call
+        while self._is_true_only_with(at):
+            at = tree.parent[at]
+            if isinstance(at, syntax.Arg):
+                at = tree.parent[at]
+        outer = tree.parent[at]
         if isinstance(outer, syntax.Arg):
-            asserts = self.tree.parent[outer]
-            return isinstance(asserts, syntax.Call) and last_name(asserts.func) == "assertTrue"
-        return isinstance(outer, syntax.Assert)
+            asserts = tree.parent[outer]
+            return isinstance(asserts, syntax.Call) and (
+                last_name(asserts.func) == "assertTrue"
+                or (
+                    last_name(asserts.func) in ("assertIs", "assertEqual")
+                    and any(_is_name(arg.value, "True") for arg in asserts.args)
+                )
+            )
+        if isinstance(outer, syntax.UnaryOperation) and outer.operator == "not":
+            test = tree.parent[outer]
+            if not isinstance(test, syntax.If) or not tree.outline.mentions(_FAILURES):
+                return False
+            tree.whole()
+            return test.test is outer and _fails(test.body)
+        return isinstance(outer, syntax.Assert) and outer.test is at
+
+    def _is_true_only_with(self, node: syntax.Node) -> bool:
+        """Tell whether what ``node`` is a part of is true only if it is: ``node and other``."""
+        outer = self.tree.parent[node]
+        match outer:
+            case syntax.BooleanOperation():
+                return outer.operator == "and"
+            case syntax.Comparison(left=left, comparisons=[target]) if left is node:
+                return target.operator in ("is", "==") and _is_name(target.comparator, "True")
+            case syntax.GeneratorExp() | syntax.ListComp():
+                return outer.elt is node
+            case syntax.Arg():
+                call = self.tree.parent[outer]
+                return isinstance(call, syntax.Call) and _is_name(call.func, "all")
+            case _:
+                return False
 
     def _gives_up(self, node: syntax.Node) -> bool:
         """Tell whether the function around ``node`` waits for only some of its tasks."""
@@ -718,11 +759,35 @@ class Ownership:
             return False
         loop = self.flow.loops(start)[0]
         return not self.flow.never_leaves(start, loop) and not any(
-            isinstance(node, syntax.Continue)
+            (isinstance(node, syntax.Continue) and self._may_pass_all_but_one(node, loop))
             or (isinstance(node, syntax.Call) and last_name(node.func) in ("exit", "_exit"))
             or (isinstance(node, syntax.Name) and node.value == start.value and node is not start)
             for node in self.tree.walk(loop)
         )
+
+    def _may_pass_all_but_one(self, skip: syntax.Continue, loop: syntax.Node) -> bool:
+        """Tell whether all turns of ``loop`` but one may end at ``skip``.
+
+        So it may be where a condition looks for equals, or for a flag that the loop sets.
+        """
+        tree = self.tree
+        flags = {
+            store.value
+            for store in tree.walk(loop)
+            if isinstance(store, syntax.Name)
+            and isinstance(value := assigned_value(tree, store), (syntax.Name, syntax.Integer))
+            and (isinstance(value, syntax.Integer) or value.value in ("True", "False", "None"))
+        }
+        for outer in tree.ancestors(skip):
+            if outer is loop:
+                break
+            if isinstance(outer, syntax.If) and any(
+                (isinstance(at, syntax.Name) and at.value in flags)
+                or (isinstance(at, syntax.ComparisonTarget) and at.operator in ("==", "!="))
+                for at in tree.walk(outer.test)
+            ):
+                return True
+        return False
 
     def _is_told_of(self, name: str, scope: Scope) -> bool:
         """Ask ``_tells_the_function`` once for each variable, however often it is bound."""
@@ -856,6 +921,13 @@ class Ownership:
             return self.holds(use)
         return []
 
+    def _captured(
+        self, default: syntax.Node, function: syntax.FunctionDef | syntax.Lambda | None
+    ) -> list[Hold]:
+        """Return what holds the ``default`` of a parameter: ``function`` does, if it is held."""
+        held = function is not None and self._function_value(function)
+        return [Hold(How.CAPTURED, default)] if held else []
+
     def _result_of(self, node: syntax.Lambda) -> list[Hold]:
         """Return what holds the result of a lambda: nothing if a scheduler or callback calls it."""
         call = self.tree.parent[self.tree.parent[node]]
@@ -913,6 +985,19 @@ def _is_empty(test: syntax.BaseExpression, name: str) -> bool:
         isinstance(test, syntax.UnaryOperation)
         and test.operator == "not"
         and _is_name(test.expression, name)
+    )
+
+
+def _fails(body: syntax.BaseSuite) -> bool:
+    """Tell whether a block ends a test: ``self.fail()``, ``raise AssertionError``."""
+    last = last_small(body)
+    if isinstance(last, syntax.Raise):
+        error = last.exc.func if isinstance(last.exc, syntax.Call) else last.exc
+        return error is not None and last_name(error) == "AssertionError"
+    return (
+        isinstance(last, syntax.Expr)
+        and isinstance(last.value, syntax.Call)
+        and last_name(last.value.func) == "fail"
     )
 
 

@@ -134,7 +134,7 @@ class Places:
             tree.whole()
             named = self._named[tree] = {}
             for node in tree.order:
-                name = _key(node) if isinstance(node, syntax.Subscript) else last_name(node)
+                name = key_of(node) if isinstance(node, syntax.Subscript) else last_name(node)
                 if name:
                     named.setdefault(name, []).append(node)
         return self._named[tree]
@@ -175,7 +175,8 @@ class Places:
         return family
 
 
-def _key(node: syntax.Subscript) -> str:
+def key_of(node: syntax.Subscript) -> str:
+    """Return the text that ``node`` has for its only key, ``""`` if it has another."""
     index = node.slice[0].slice if len(node.slice) == 1 else None
     key = index.value if isinstance(index, syntax.Index) else None
     if isinstance(key, syntax.SimpleString) and isinstance(key.evaluated_value, str):

@@ -107,7 +107,7 @@ _BODIES: Final = (syntax.FunctionDef, syntax.Lambda, syntax.ClassDef)
 class _Visit(NamedTuple):
     """What the walk does with the nodes of one class.
 
-    ``steps`` are (field, what a name does in it, whether it lies outside the new scope), in the
+    ``steps`` are (field, what a name does in it, whether it belongs to the scope around), in the
     order in which they are put on a stack.
     """
 
@@ -130,7 +130,7 @@ class _Visits(dict[type[syntax.Node], _Visit]):
                 does = _WALRUS if cls is syntax.NamedExpr else _STORE
             elif (cls, name) in _NOT_A_VARIABLE:
                 does = _NO_VARIABLE
-            steps.append((name, does, cls in _SCOPES and not _runs_inside(cls, name)))
+            steps.append((name, does, not _runs_inside(cls, name)))
         visit = self[cls] = _Visit(
             cls in _NOTED, _SCOPES.get(cls, ""), cls in _TARGET_PARTS, tuple(steps)
         )
@@ -224,7 +224,9 @@ class _Asked(dict[str, list[_Node]]):
 
 
 def _runs_inside(cls: type[syntax.Node], field_name: str) -> bool:
-    """Tell whether a field of a scope's node belongs to the new scope."""
+    """Tell whether a field of a node belongs to the scope that it stands in, or opens."""
+    if cls is syntax.Param:
+        return field_name != "default"
     if cls is syntax.FunctionDef:
         return field_name in ("params", "body")
     if cls is syntax.ClassDef:
@@ -382,7 +384,8 @@ class Tree:
                 value = getattr(node, name)
                 if value is None:
                     continue
-                there = scope if outside else inner
+                # A parameter stands in the scope of its function, its default does not.
+                there = inner if not outside else scope if kind else scope.parent or scope
                 if type(value) is list:
                     for item in reversed(value):
                         push((item, node, there, does or role))
@@ -494,20 +497,26 @@ class Tree:
         """Return the (block, statement in it) pairs around ``node``, innermost first.
 
         They end at the innermost function: what lies outside runs at another time. The name of a
-        function or class lies outside of it.
+        function or class lies outside of it, as do its decorators and its parameters' defaults.
         """
         self.steering()
         pairs = self._blocks.get(node)
         if pairs is None:
             pairs = self._blocks[node] = []
-            at = node
+            at, outside = node, False
             for outer in self.ancestors(node):
                 # Asked of the class itself: isinstance is slow for abstract classes.
                 cls = type(outer)
                 if cls in _BLOCKS:
                     pairs.append((outer, at))
-                elif cls in _BODIES and getattr(outer, "name", None) is not at:
-                    break
+                elif cls in _BODIES:
+                    if not outside and getattr(outer, "name", None) is not at:
+                        break
+                    outside = False
+                elif isinstance(outer, syntax.Decorator) or (
+                    isinstance(outer, syntax.Param) and outer.default is at
+                ):
+                    outside = True
                 at = outer
         return pairs
 
