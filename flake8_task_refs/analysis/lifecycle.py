@@ -221,7 +221,7 @@ class Lifecycle:
                 or not self._is_task(func.value)
             ):
                 continue
-            names = self._cancelled_names(func.value)
+            names = self.cancelled_names(func.value)
             if names and not (
                 self._awaited_after(function, call, names) or self._awaited_elsewhere(names)
             ):
@@ -240,7 +240,7 @@ class Lifecycle:
 
     def _is_task(self, receiver: syntax.BaseExpression) -> bool:
         """Tell whether this file binds a new task to the name that is cancelled."""
-        names = self._cancelled_names(receiver)
+        names = self.cancelled_names(receiver)
         place = place_of(self.tree, receiver)
         if place is not None and place.scope is not None:
             # What another function calls like this local, says nothing of it.
@@ -265,7 +265,7 @@ class Lifecycle:
             for item in added
         )
 
-    def _cancelled_names(self, receiver: syntax.BaseExpression) -> set[str]:
+    def cancelled_names(self, receiver: syntax.BaseExpression) -> set[str]:
         """Return the names of what is cancelled: of the container, if a loop goes over it."""
         place = place_of(self.tree, receiver)
         names = {place.name} if place is not None else {last_name(receiver)}
