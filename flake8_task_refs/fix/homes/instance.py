@@ -13,7 +13,6 @@ from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit, Place
 from flake8_task_refs.fix.fates import STARTS
 from flake8_task_refs.fix.free_names import fresh, names_in
-from flake8_task_refs.fix.homes.lifespan import first_statement
 from flake8_task_refs.fix.plain_class import init_of, is_plain, methods, self_of
 from flake8_task_refs.fix.registration import Registry
 from flake8_task_refs.fix.shutdown import (
@@ -31,6 +30,7 @@ from flake8_task_refs.fix.source import (
     Statement,
     body_of,
     dotted,
+    first_statement,
     has_docstring,
     last_part,
     statement_expression,

@@ -17,8 +17,9 @@ from flake8_task_refs.fix.additions import LOG_FAILED
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.fates import Fates
 from flake8_task_refs.fix.helper_effects import HelperEffects
-from flake8_task_refs.fix.homes.lifespan import lifespan_around, refusal
+from flake8_task_refs.fix.homes.lifespan import refusal
 from flake8_task_refs.fix.homes.startup import is_started_by_application
+from flake8_task_refs.fix.lifespan_body import lifespan_around
 from flake8_task_refs.fix.registration import Registry
 from flake8_task_refs.fix.repair_sites import by_statement
 from flake8_task_refs.fix.source import dotted, last_part
