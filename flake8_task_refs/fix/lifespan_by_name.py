@@ -86,11 +86,12 @@ def _place(
     stop = _last_that_yields(context, following, yields)
     last, tail = following[stop], _kinds(context, used, sites, following[stop + 1 :])
     if stop == 0 and isinstance(last, syntax.Try) and last.finalbody is not None:
-        number = place(_kinds(context, used, sites, body_of(last.finalbody)))
+        final = body_of(last.finalbody)  # empty if it stands on the line of its `finally:`
+        number = place(_kinds(context, used, sites, final))
         straight = _goes_straight_to_its_end(context, used, sites, last, yields)
-        if number is None or any(tail) or not straight:
+        if not final or number is None or any(tail) or not straight:
             return None
-        return EndingPlace(None, body_of(last.finalbody), number)
+        return EndingPlace(None, final, number)
     number = place(tail)
     if number is None or CLOSE in after_last_yield(context, used, last, yields):
         return None
@@ -110,6 +111,8 @@ def _goes_straight_to_its_end(
     if not all(context.file.within(node, around.body) for node in yields):
         return False
     body = body_of(around.body)
+    if not body:
+        return False  # `try: yield`
     at = _last_that_yields(context, body, yields)
     after = any(_kinds(context, used, sites, body[at + 1 :]))
     return not after and not after_last_yield(context, used, body[at], yields)
