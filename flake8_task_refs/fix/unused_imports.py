@@ -179,7 +179,7 @@ class _Lines:
         return not self.all[line - 1].strip()
 
     def is_comment(self, line: int) -> bool:
-        return self.all[line - 1].lstrip().startswith("#")
+        return line > 0 and self.all[line - 1].lstrip().startswith("#")
 
 
 def _without(
@@ -199,6 +199,11 @@ def _without_name(lines: _Lines, names: Sequence[ast.alias], alias: ast.alias) -
     """Take one of several names out, with its comma. What is between other names stays."""
     number = names.index(alias)
     start, end = lines.span(alias)
+    line = alias.lineno
+    if names[0].lineno < names[-1].lineno and (
+        "#" in lines.text[end : lines.starts[line]] or lines.is_comment(line - 1)
+    ):
+        return None  # the comment would seem to be another's
     first, last = start, end
     if number + 1 < len(names):
         last = lines.span(names[number + 1])[0]
@@ -207,12 +212,9 @@ def _without_name(lines: _Lines, names: Sequence[ast.alias], alias: ast.alias) -
     if "#" not in lines.text[first:last]:
         return Edit(first, last, "")
     # A comment beside one of its neighbours: its own line may go, if it has one.
-    line = alias.lineno
     before, after = lines.starts[line - 1], lines.starts[line]
     alone = lines.text[before:start] + lines.text[end:after]
-    if alone.strip() not in ("", ",") or lines.is_comment(line - 1):
-        return None
-    return Edit(before, after, "")
+    return Edit(before, after, "") if alone.strip() in ("", ",") else None
 
 
 def _without_statement(lines: _Lines, body: Sequence[ast.stmt], statement: ast.stmt) -> Edit | None:

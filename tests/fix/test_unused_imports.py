@@ -43,6 +43,7 @@ def unused(text: str) -> str:
         ("from asyncio import create_task\n", ADDED),
         ("from asyncio import create_task, sleep\n\nsleep\n", "from asyncio import sleep\n"),
         ("from asyncio import Event, create_task\n\nEvent\n", "from asyncio import Event\n"),
+        ("from asyncio import Event, create_task  # both\n\nEvent\n", "import Event  # both\n"),
         (
             "from asyncio import (\n    Event,\n    create_task,\n    sleep,\n)\n\nEvent, sleep\n",
             "from asyncio import (\n    Event,\n    sleep,\n)\n",
@@ -142,6 +143,8 @@ def test_blank_lines_stay_as_the_formatter_wants_them(before: str, after: str) -
         "from asyncio import create_task  # for the workers\n",
         "import os\n\n# The workers need it.\nfrom asyncio import create_task\n\nos\n",
         "from asyncio import (\n    create_task,  # makes tasks\n    sleep,\n)\n\nsleep\n",
+        "from asyncio import (\n    sleep,\n    create_task,  # makes tasks\n)\n\nsleep\n",
+        "from asyncio import (\n    # Makes tasks.\n    create_task,\n    sleep,\n)\n\nsleep\n",
         "from asyncio import create_task as create_task\n",
         "from asyncio import create_task\n\n__all__ = ['create_task', 'start']\n",
         "try:\n    from asyncio import create_task\nexcept ImportError:\n    create_task = None\n",
