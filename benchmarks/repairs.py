@@ -3,9 +3,9 @@
     python benchmarks/repairs.py [--keep DIRECTORY] TREE... [-- FIXER OPTIONS]
 
 Prints how many findings were repaired and why others were declined. Each changed file must compile,
-keep its comments and every token outside the repaired statements, lose the findings that were not
-declined and gain none, stay as it is in a second run, and please ruff's formatter and black if it
-did before. Exit status 1 if anything of this fails.
+keep its comments and every token outside the repaired statements and the imports, lose the findings
+that were not declined and gain none, stay as it is in a second run, and please ruff's formatter and
+black if it did before. Exit status 1 if anything of this fails.
 """
 
 from __future__ import annotations
@@ -146,6 +146,8 @@ def _changes(before: str, after: str, findings: Iterable[int]) -> Iterator[str]:
                 yield f"line {token.start[0]}: a comment is lost or moved: {token.string}"
     statements = _logical_lines(old)
     own = {line for at in findings for line in statements.get(at, range(at, at + 1))}
+    # An import may lose a name that the repair has left without a use.
+    own.update(line for at in _imports(before) for line in statements.get(at, ()))
     kept = [token for token in old if token.type not in _LAYOUT and token.start[0] not in own]
     # What was added stands between the tokens that were there: those keep their order.
     following = ((token.string, token.start[0]) for token in new if token.type not in _LAYOUT)
@@ -155,6 +157,13 @@ def _changes(before: str, after: str, findings: Iterable[int]) -> Iterator[str]:
             yield f"near line {line} of the new text: tokens are lost or moved"
             return
         line = found if found - line < _FAR else line
+
+
+def _imports(text: str) -> Iterator[int]:
+    """Yield the lines where import statements begin."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            yield node.lineno
 
 
 def _tokens(text: str) -> list[tokenize.TokenInfo]:

@@ -38,11 +38,6 @@ _CLOSES: Final = ("close", "aclose", "disconnect", "dispose", "terminate", "wait
 _RESULTS: Final = ("result", "exception")
 # Methods of a task that tell of its failure, or have it told.
 _HEARING: Final = (*_RESULTS, "add_done_callback")
-# What ends where a name in quotes begins: does the object have it, is something called like it,
-# is there a slot for it (before the equals sign)?
-_NAMING: Final = re.compile(r"(?:\bhasattr\([^()\n]*|\bname\s*=\s*)\Z")
-_SLOTS: Final = re.compile(r"__slots__[^=\n]*\Z")
-_NEAR: Final = 500  # characters between the two
 _MADE: Final = r"[\w.()]*(?:create_task|ensure_future)\("
 
 
@@ -117,7 +112,7 @@ class Lifecycle:
             if key in seen:
                 continue
             seen.add(key)
-            if self._is_named(place.name):
+            if self.places.is_named(place.name):
                 return True
             if place.scope is not None:
                 todo += self._taken_from(place.scope, place.name)
@@ -160,18 +155,6 @@ class Lifecycle:
             and tree.function_around(hold.node) is tree.function_around(site.call)
             and tree.order[hold.node] < tree.order[site.call]
         )
-
-    def _is_named(self, name: str) -> bool:
-        """Tell whether the file looks an attribute up by its name, other than to see if it is."""
-        source = self.tree.outline.source
-        for quoted in (f'"{name}"', f"'{name}'"):
-            at = source.find(quoted)
-            while at >= 0:
-                end = at + len(quoted)
-                if not _is_harmless(source, at, end):
-                    return True
-                at = source.find(quoted, end)
-        return False
 
     def _span(self, node: syntax.Node) -> tuple[int, int]:
         """Return where the outermost function around ``node`` lies (offsets in the source)."""
@@ -221,7 +204,7 @@ class Lifecycle:
                 or not self._is_task(func.value)
             ):
                 continue
-            names = self._cancelled_names(func.value)
+            names = self.cancelled_names(func.value)
             if names and not (
                 self._awaited_after(function, call, names) or self._awaited_elsewhere(names)
             ):
@@ -240,7 +223,7 @@ class Lifecycle:
 
     def _is_task(self, receiver: syntax.BaseExpression) -> bool:
         """Tell whether this file binds a new task to the name that is cancelled."""
-        names = self._cancelled_names(receiver)
+        names = self.cancelled_names(receiver)
         place = place_of(self.tree, receiver)
         if place is not None and place.scope is not None:
             # What another function calls like this local, says nothing of it.
@@ -266,7 +249,7 @@ class Lifecycle:
             for item in added
         )
 
-    def _cancelled_names(self, receiver: syntax.BaseExpression) -> set[str]:
+    def cancelled_names(self, receiver: syntax.BaseExpression) -> set[str]:
         """Return the names of what is cancelled: of the container, if a loop goes over it."""
         place = place_of(self.tree, receiver)
         names = {place.name} if place is not None else {last_name(receiver)}
@@ -419,7 +402,7 @@ class Lifecycle:
         if self._hears(self.ownership) or not all(hold.how is How.STORED for hold in holds):
             return False
         for place in places:
-            if place is None or not place.of_class or self._is_named(place.name):
+            if place is None or not place.of_class or self.places.is_named(place.name):
                 return False
             if self._lets_go(site, place.name):
                 return False
@@ -546,20 +529,6 @@ def _asks_presence(test: syntax.BaseExpression) -> bool:
         )
     return isinstance(test, (syntax.Name, syntax.Attribute)) or (
         isinstance(test, syntax.Call) and last_name(test.func) == "hasattr"
-    )
-
-
-def _is_harmless(source: str, start: int, end: int) -> bool:
-    """Tell whether the name in quotes at ``start`` to ``end`` is no way to its attribute's value.
-
-    It is asked whether there is one, called like it, or given room; or it is a key.
-    """
-    if source[start - 1 : start] == "[" and source[end : end + 1] == "]":
-        return True
-    equals = source.rfind("=", 0, start)
-    return (
-        _NAMING.search(source, max(0, start - _NEAR), start) is not None
-        or _SLOTS.search(source, max(0, equals - _NEAR), max(0, equals)) is not None
     )
 
 

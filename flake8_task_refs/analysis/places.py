@@ -25,6 +25,11 @@ _TARGETS: Final = (
     syntax.CompFor,
 )
 _CLASS: Final = re.compile(r"^[ \t]*class[ \t]+(\w+)[ \t]*\(([^()]*)", re.MULTILINE)
+# What ends where a name in quotes begins: does the object have it, is something called like it,
+# is there a slot for it (before the equals sign)?
+_NAMING: Final = re.compile(r"(?:\bhasattr\([^()\n]*|\bname\s*=\s*)\Z")
+_SLOTS: Final = re.compile(r"__slots__[^=\n]*\Z")
+_NEAR: Final = 500  # characters between the two
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,13 +114,17 @@ class Places:
                     assert isinstance(node, syntax.BaseExpression)  # noqa: S101 (for mypy)
                     yield home, node
 
-    def is_spelled_out(self, place: Place) -> bool:
-        """Tell whether a string of the file names an attribute: ``getattr`` may find it."""
-        if place.kind != "attribute":
-            return False
-        text, name = self.outline.source, rf"[\"']{re.escape(place.name)}[\"']"
-        asked = re.findall(rf"hasattr\([^()\n]*{name}", text)
-        return len(re.findall(name, text)) > len(asked)
+    def is_named(self, name: str) -> bool:
+        """Tell whether the file looks an attribute up by its name, other than to see if it is."""
+        source = self.outline.source
+        for quoted in (f'"{name}"', f"'{name}'"):
+            at = source.find(quoted)
+            while at >= 0:
+                end = at + len(quoted)
+                if not _is_harmless(source, at, end):
+                    return True
+                at = source.find(quoted, end)
+        return False
 
     def _trees(self, place: Place) -> list[Tree]:
         """Return the trees of all regions that mention the name of ``place``."""
@@ -173,6 +182,20 @@ class Places:
             family |= new
             rest += new
         return family
+
+
+def _is_harmless(source: str, start: int, end: int) -> bool:
+    """Tell whether the name in quotes at ``start`` to ``end`` is no way to its attribute's value.
+
+    It is asked whether there is one, called like it, or given room; or it is a key.
+    """
+    if source[start - 1 : start] == "[" and source[end : end + 1] == "]":
+        return True
+    equals = source.rfind("=", 0, start)
+    return (
+        _NAMING.search(source, max(0, start - _NEAR), start) is not None
+        or _SLOTS.search(source, max(0, equals - _NEAR), max(0, equals)) is not None
+    )
 
 
 def key_of(node: syntax.Subscript) -> str:

@@ -262,7 +262,7 @@ class _Surveyor:
 
     def _look_up(self, tree: Tree, place: Place, draft: _Draft) -> None:
         """Note what the file does with what it finds at ``place``."""
-        if self.places.is_spelled_out(place):
+        if place.kind == "attribute" and self.places.is_named(place.name):
             draft.in_sight = False
         known = set(draft.ended_by)
         for home, use in self.places.uses(place, tree):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
+from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.edits import Edit, Place
 from flake8_task_refs.fix.free_names import FileNames, fresh
 from flake8_task_refs.fix.imports import add_imports, docstring_end, takes_imports_below
@@ -20,6 +21,7 @@ _CELL_MARKS: Final = ("# %%", "#%%", "# In[")
 _ANY: Final = ("typing", "Any")
 _COROUTINE: Final = ("collections.abc", "Coroutine")
 _OLD_COROUTINE: Final = ("typing", "Coroutine")
+LOG_FAILED: Final = "_log_failed_task"
 REASON: Final = "# Strong references: the event loop keeps only weak ones."
 
 
@@ -134,8 +136,10 @@ class Additions:
         if "set_exception_handler" in self._file.tree.outline.code:
             return ""
         top = self._file.top_statement(before)
+        if self._has_log_callback(top):
+            return LOG_FAILED
         if not self._log_failed:
-            self._log_failed = fresh("_log_failed_task", self._names.all_names)
+            self._log_failed = fresh(LOG_FAILED, self._names.all_names)
             self.logger()
             self.module("asyncio")
         if top is not None and (
@@ -144,6 +148,15 @@ class Additions:
         ):
             self._log_before = top
         return self._log_failed
+
+    def _has_log_callback(self, top: Statement | None) -> bool:
+        """Tell whether the module has the callback from an earlier repair where ``top`` runs."""
+        for statement in self._file.module.body:
+            if statement is top and not isinstance(top, (syntax.FunctionDef, syntax.ClassDef)):
+                return False
+            if isinstance(statement, syntax.FunctionDef) and statement.name.value == LOG_FAILED:
+                return _logs_failure(self._file, statement)
+        return False
 
     def app_key(self, web: str) -> str:
         """Return the key of the registry in an aiohttp application; ``web`` is its module here."""
@@ -370,21 +383,10 @@ class Additions:
     def _log_function(self) -> list[Edit]:
         if not self._log_failed or self._log_before is None:
             return []
-        file, step = self._file, self._layout.step
-        logger, percent = self.logger()
-        asyncio = self.module("asyncio")
-        if percent:
-            call = f'{logger}.exception("Background task %r failed", task.get_name())'
-        else:
-            call = f'{logger}.exception(f"Background task {{task.get_name()!r}} failed")'
+        file = self._file
         lines = [
-            f"def {self._log_failed}(task: {asyncio}.Task[object]) -> None:",
-            f"{step}try:",
-            f"{step}{step}task.result()",
-            f"{step}except {asyncio}.CancelledError:",
-            f"{step}{step}pass",
-            f"{step}except Exception:",
-            *self._layout.best(call, step * 2),
+            f"def {self._log_failed}(task: {self.module('asyncio')}.Task[object]) -> None:",
+            *self._log_lines(),
         ]
         line = file.first_line_with_comments(self._log_before)
         if self._commented_out_head(line):
@@ -395,9 +397,54 @@ class Additions:
         offset = file.line_start(line)
         return [Edit(offset, offset, text, Place.FUNCTION)]
 
+    def _log_lines(self) -> list[str]:
+        """Return the body of the callback: it raises nothing, not even what ends the program.
+
+        That comes out of the event loop already; raised in the loop's clean-up, it would cut that
+        short.
+        """
+        step, asyncio = self._layout.step, self.module("asyncio")
+        logger, percent = self.logger()
+        text = 'f"Background task {task.get_name()!r} failed"'
+        if percent:
+            text = '"Background task %r failed", task.get_name()'
+        call = {
+            "logging": f"{logger}.error({text}, exc_info=error)",
+            "structlog": f"{logger}.error({text}, exc_info=error)",
+            "loguru": f"{logger}.opt(exception=error).error({text})",
+        }.get(self._names.logger_module)
+        if call is not None:
+            return [
+                f"{step}error = None if task.cancelled() else task.exception()",
+                f"{step}if error is not None:",
+                *self._layout.best(call, step * 2),
+            ]
+        # Every logger can tell of the exception that is being handled.
+        return [
+            f"{step}try:",
+            f"{step}{step}task.result()",
+            f"{step}except {asyncio}.CancelledError:",
+            f"{step}{step}pass",
+            f"{step}except (Exception, SystemExit, KeyboardInterrupt):",
+            *self._layout.best(f"{logger}.exception({text})", step * 2),
+        ]
+
     def _commented_out_head(self, line: int) -> bool:
         """Tell whether the comment at ``line`` is the file's own head."""
         return line == 1 and self._file.line_text(1).startswith("#")
+
+
+def _logs_failure(file: SourceFile, function: syntax.FunctionDef) -> bool:
+    """Tell whether ``function`` is a callback as this release writes it, or an earlier one did."""
+    params = [*function.params.posonly_params, *function.params.params]
+    if len(params) != 1 or function.asynchronous:
+        return False
+    task = params[0].name.value
+    asking = {f"{task}.result", f"{task}.exception"}
+    called = [node.func for node in file.inside(function) if isinstance(node, syntax.Call)]
+    return any(dotted(func) in asking for func in called) and any(
+        last_name(func) in ("error", "exception") and dotted(func) not in asking for func in called
+    )
 
 
 def _begins_cell(file: SourceFile, statement: Statement) -> bool:

@@ -28,6 +28,7 @@ class FixSettings:
     ``shutdown_timeout`` is how many seconds a shutdown waits for its tasks, ``None`` for ever.
     ``unsafe_fixes`` allows changes that can alter what the program does. ``line_length`` is in
     characters. ``select`` holds codes or their beginnings; if empty, everything is repaired.
+    ``keep_imports`` keeps those that a repair leaves without a use: other files may want them.
     """
 
     analysis: Settings = field(default_factory=Settings)
@@ -35,6 +36,7 @@ class FixSettings:
     unsafe_fixes: bool = False
     line_length: int = 88
     select: tuple[str, ...] = ()
+    keep_imports: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from flake8_task_refs.fix.layout import Layout
 from flake8_task_refs.fix.planner import plan
 from flake8_task_refs.fix.registration import Writer
 from flake8_task_refs.fix.source import SourceFile
+from flake8_task_refs.fix.unused_imports import unused_import
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -118,10 +119,20 @@ def _fix_source(source: str, settings: FixSettings) -> FixResult:
                 fixed.add(now[finding])
         now = still
     return FixResult(
-        text,
+        text if settings.keep_imports else _without_unused_imports(source, text),
         tuple(sorted(fixed)),
         tuple(declined[finding] for finding in sorted(declined) if finding not in fixed),
     )
+
+
+def _without_unused_imports(source: str, text: str) -> str:
+    """Return ``text``, made of ``source``, without the imports that it does not use any more."""
+    if text == source:
+        return text
+    before = normalise_newlines(source)
+    while (edit := unused_import(before, normalise_newlines(text))) is not None:
+        text = apply(text, in_line_ends_of(text, [edit]))
+    return text
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,9 @@ class TaskRefs(LintRule):
         """Report each finding of the module, all with the one repaired module."""
         try:
             findings = check_source(node.code)
-            fixed = fix_source(node.code, FixSettings()) if findings else None
+            # Fixit does not say which file it is: another may import from it.
+            settings = FixSettings(keep_imports=True)
+            fixed = fix_source(node.code, settings) if findings else None
         except SourceError:
             # Fixit has parsed it: what we cannot read is no finding.
             return

@@ -192,6 +192,18 @@ class FileNames:
                 return name, False
         return "", True
 
+    @cached_property
+    def logger_module(self) -> str:
+        """The package that the logger is of, as far as the file shows: ``loguru``, for example."""
+        name, percent = self.logger
+        if percent:
+            return "logging"
+        made = self._made_at_once.get(name)
+        path = self.module_imports.get(name, "")
+        if made is not None:
+            path = self.canonical(made.func if isinstance(made, syntax.Call) else made)
+        return path.partition(".")[0]
+
     def _logs_with(self, name: str) -> bool:
         return any(
             isinstance(node.value, syntax.Name)

@@ -25,6 +25,8 @@ _DESCRIBING: Final = frozenset({"format", "getattr", "id", "isinstance", "repr",
 _ASKING: Final = frozenset({"cancelled", "done", "exception", "get_coro", "get_name", "result"})
 _QUIET_LOGS: Final = frozenset({"debug", "info", "log"})
 _LOUD_LOGS: Final = frozenset({"critical", "error", "exception", "warning"})
+# What gives back a logger with something added, such as an exception.
+_LOGS_WITH: Final = frozenset({"bind", "opt"})
 _LOGGERS: Final = frozenset({"log", "logger", "logging"})
 _EFFECTS: Final = (
     syntax.Assert,
@@ -137,7 +139,7 @@ class HelperEffects:
                 case syntax.Call():
                     logs |= _is_logging(node, _LOUD_LOGS)
                     if not (
-                        _is_logging(node, _LOUD_LOGS | _QUIET_LOGS)
+                        _is_logging(node, _LOUD_LOGS | _QUIET_LOGS | _LOGS_WITH)
                         or dotted(node.func) in _DESCRIBING
                         or dotted(node.func) in {f"{task}.{method}" for method in _ASKING}
                         or _ignores_only_cancellation(node)
@@ -169,11 +171,12 @@ def _statements(function: syntax.FunctionDef) -> Iterator[syntax.Node]:
 
 def _is_logging(call: syntax.Call, methods: frozenset[str]) -> bool:
     """Tell whether ``call`` is one of the ``methods`` of a logger, known by its name."""
-    return (
-        isinstance(call.func, syntax.Attribute)
-        and call.func.attr.value in methods
-        and last_name(call.func.value).lower().strip("_") in _LOGGERS
-    )
+    if not isinstance(call.func, syntax.Attribute) or call.func.attr.value not in methods:
+        return False
+    logger = call.func.value
+    if isinstance(logger, syntax.Call):
+        return _is_logging(logger, _LOGS_WITH)
+    return last_name(logger).lower().strip("_") in _LOGGERS
 
 
 def _ignores_only_cancellation(call: syntax.Call) -> bool:

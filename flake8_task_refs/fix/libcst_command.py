@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import libcst as cst
@@ -41,8 +43,10 @@ class FixTasks(CodemodCommand):
 
     def transform_module_impl(self, tree: cst.Module) -> cst.Module:
         """Return the repaired module; what is declined becomes a warning of libcst's tool."""
+        name = PurePath(self.context.filename or "").name
+        settings = replace(self.settings, keep_imports=name in ("", "__init__.py"))
         try:
-            result = fix_source(tree.code, self.settings)
+            result = fix_source(tree.code, settings)
         except SourceError as error:
             self.warn(str(error))
             return tree

@@ -116,6 +116,7 @@ def repair_text(
         unsafe_fixes=job.unsafe_fixes,
         line_length=line_length_for(name, job.line_length),
         select=codes,
+        keep_imports=Path(name).name == "__init__.py",
     )
     try:
         result = fix_source(source.text, settings)

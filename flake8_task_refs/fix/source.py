@@ -243,6 +243,22 @@ def has_docstring(function: syntax.FunctionDef) -> bool:
     return isinstance(first, syntax.Expr) and _is_plain_text(first.value)
 
 
+def first_statement(function: syntax.FunctionDef) -> Statement:
+    """Return the first statement after the docstring and what says whose the names are."""
+    body = body_of(function)
+    rest = body[1:] if has_docstring(function) and len(body) > 1 else body
+    declares = (syntax.Global, syntax.Nonlocal)
+    return next(
+        (
+            statement
+            for statement in rest
+            if not isinstance(statement, syntax.SimpleStatementLine)
+            or not all(isinstance(part, declares) for part in statement.body)
+        ),
+        rest[0],
+    )
+
+
 def _is_plain_text(value: syntax.BaseExpression) -> bool:
     if isinstance(value, syntax.ConcatenatedString):
         return _is_plain_text(value.left) and _is_plain_text(value.right)

@@ -17,6 +17,8 @@ from flake8_task_refs.fix.repair_sites import shows_locals
 from flake8_task_refs.fix.source import dotted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from flake8_task_refs.fix.contract import Context
     from flake8_task_refs.fix.repair_sites import Site
 
@@ -25,6 +27,9 @@ EVERYWHERE: Final = frozenset(
     {"self", "cls", "asyncio", "app", "application", "state", "request", "logger", "logging"}
 )
 
+# How many calls deep a worker is looked into.
+_DEPTH: Final = 3
+
 
 def worker_of(context: Context, site: Site) -> syntax.FunctionDef | None:
     """Return the function of this file that ``site`` starts, if it is known."""
@@ -32,6 +37,22 @@ def worker_of(context: Context, site: Site) -> syntax.FunctionDef | None:
     if not isinstance(coroutine, syntax.Call):
         return None
     return likely_function(context.tree, coroutine)
+
+
+def calls_of(context: Context, worker: syntax.FunctionDef) -> Iterator[syntax.Call]:
+    """Yield the calls in ``worker`` and in the functions of the file that it calls."""
+    seen, todo = {worker}, [worker]
+    for _ in range(_DEPTH):
+        deeper: list[syntax.FunctionDef] = []
+        for function in todo:
+            for node in context.file.inside(function.body):
+                if isinstance(node, syntax.Call):
+                    yield node
+                    called = likely_function(context.tree, node)
+                    if called is not None and called not in seen:
+                        seen.add(called)
+                        deeper.append(called)
+        todo = deeper
 
 
 def gives_only_tasks(context: Context, site: Site) -> bool:

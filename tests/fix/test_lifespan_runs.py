@@ -143,6 +143,23 @@ SHAPES = {
         """,
         WORKER_THEN_POOL,
     ),
+    "each block on one line": (
+        """
+        asyncio.create_task(worker())
+        try: yield
+        finally: happened.append("left")
+        """,
+        ["yields None", "left", "worker ended"],
+    ),
+    "close on the line of finally": (
+        """
+        asyncio.create_task(worker())
+        try:
+            yield
+        finally: await pool.close()
+        """,
+        WORKER_THEN_POOL,
+    ),
     "create before try, nothing closed in finally": (
         """
         asyncio.create_task(worker())

@@ -243,7 +243,16 @@ LOGGER = "logger = logging.getLogger(__name__)\n\n\n"
             ),
             True,
         ),
+        (
+            (
+                "    error = None if task.cancelled() else task.exception()\n"
+                "    if error is not None:\n        logger.opt(exception=error).error('failed')\n"
+            ),
+            True,
+        ),
         ("    with suppress(asyncio.CancelledError):\n        log.error(task.exception())\n", True),
+        ("    jobs.opt(exception=task.exception()).error('failed')\n", False),
+        ("    logger.opt(exception=task.exception())\n", False),
         ("    with suppress(Exception):\n        log.error(task.result())\n", False),
         ("    if not task.cancelled():\n        task.exception()\n", False),
         ("    if not task.cancelled():\n        logger.debug(task.exception())\n", False),

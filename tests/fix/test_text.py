@@ -88,12 +88,9 @@ def test_lifespan_as_the_documentation_shows_it() -> None:
 
 
         def _log_failed_task(task: asyncio.Task[object]) -> None:
-            try:
-                task.result()
-            except asyncio.CancelledError:
-                pass
-            except Exception:
-                logger.exception(f"Background task {task.get_name()!r} failed")
+            error = None if task.cancelled() else task.exception()
+            if error is not None:
+                logger.opt(exception=error).error(f"Background task {task.get_name()!r} failed")
 
 
         @asynccontextmanager
@@ -579,11 +576,11 @@ def test_only_selected_codes_are_repaired() -> None:
 @pytest.mark.parametrize(
     ("head", "call"),
     [
-        ("log = logging.getLogger('x')", 'log.exception("Background task %r failed", task'),
+        ("log = logging.getLogger('x')", 'log.error("Background task %r failed", task'),
         ("from x import logger", 'logger.exception(f"Background task {task'),
         ("from x import api_logger\napi_logger.info(1)", 'api_logger.exception(f"Background'),
-        ("from math import log", 'logger.exception("Background task %r failed", task'),
-        ("logger_name = 'x'", 'logger.exception("Background task %r failed", task'),
+        ("from math import log", 'logger.error("Background task %r failed", task'),
+        ("logger_name = 'x'", 'logger.error("Background task %r failed", task'),
     ],
 )
 def test_the_modules_logger_is_used_in_a_style_that_it_takes(head: str, call: str) -> None:
@@ -601,7 +598,7 @@ async def lifespan(app):
 """
     ).text
     assert call in text
-    assert ("logging.getLogger(__name__)" in text) == (call.startswith('logger.exception("'))
+    assert ("logging.getLogger(__name__)" in text) == (call.startswith('logger.error("'))
 
 
 def test_noqa_is_respected() -> None:

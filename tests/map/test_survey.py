@@ -342,6 +342,13 @@ def test_what_leaves_the_file_is_out_of_sight(close: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "close", ["hasattr(self, 'task')", "print(name='task')", "__slots__ = ('task',)"]
+)
+def test_a_name_that_gives_nobody_the_task_leaves_it_in_sight(close: str) -> None:
+    assert only(module("self.task = asyncio.create_task(work())", close=close)).in_sight
+
+
+@pytest.mark.parametrize(
     ("statement", "name"),
     [
         ("await asyncio.create_task(work(), name='a')", "a"),

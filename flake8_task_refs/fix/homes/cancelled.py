@@ -6,13 +6,15 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
+from flake8_task_refs.analysis.places import place_of
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit
 from flake8_task_refs.fix.source import body_of, dotted, statement_expression
+from flake8_task_refs.fix.spawned import calls_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from flake8_task_refs.fix.repair_sites import Site
 
@@ -26,6 +28,7 @@ _REPEATABLE: Final = (
     syntax.SimpleString,
     syntax.Integer,
 )
+_SELVES: Final = frozenset({"self", "cls"})
 # What a task may want for its clean-up.
 _LOCK: Final = re.compile(r"lock|sem|cond|mutex", re.IGNORECASE)
 LOCKED: Final = "the task may need what is locked here for its clean-up: await it after that"
@@ -50,13 +53,60 @@ class Cancelled:
         """Await what was cancelled."""
         found = Plan()
         for site in sites:
-            edits = [] if self._is_locked(site) else self._edits(site)
+            reason = LOCKED if self._is_locked(site) else self._waits_for_itself(site)
+            edits = [] if reason else self._edits(site)
             if edits:
                 found.edits += edits
                 found.fixed.append(site.finding)
             else:
-                found.decline([site], LOCKED if self._is_locked(site) else NOT_ALONE)
+                found.decline([site], reason or NOT_ALONE)
         return found
+
+    def _waits_for_itself(self, site: Site) -> str:
+        """Return why the task may be what runs the function around ``site``, or ``""``.
+
+        A task that does so by ``self`` is spared where it is waited for. Under another name, any
+        method that is called like this one may be it.
+        """
+        function = site.function
+        if not isinstance(function, syntax.FunctionDef):
+            return ""
+        name = function.name.value
+        for worker in self._workers(site):
+            for call in calls_of(self._context, worker):
+                owner = call.func.value if isinstance(call.func, syntax.Attribute) else None
+                if last_name(call.func) == name and dotted(owner) not in _SELVES:
+                    return (
+                        f"{worker.name.value}(), which runs as the task, may call {name}() "
+                        "itself, and would wait there for its own end: await it by hand"
+                    )
+        return ""
+
+    def _workers(self, site: Site) -> Iterator[syntax.FunctionDef]:
+        """Yield the functions of the file that may run as what is cancelled at ``site``.
+
+        Those of all tasks of the file, if it is not clear which of them is meant.
+        """
+        tree, judge = self._context.tree, self._context.judge
+        cancel = site.call.func
+        task = cancel.value if isinstance(cancel, syntax.Attribute) else cancel
+        meant = judge.lifecycle.cancelled_names(task)
+        made = [found.call for found in judge.ownership.sites.find(tree)]
+        made = [call for call in made if meant & self._kept_as(call)] or made
+        run = {
+            last_name(node.func)
+            for call in made
+            for arg in call.args[:1]
+            for node in tree.walk(arg)
+            if isinstance(node, syntax.Call)
+        }
+        yield from (one for one in self._context.file.functions() if one.name.value in run)
+
+    def _kept_as(self, creation: syntax.Call) -> set[str]:
+        """Return the names under which the task that ``creation`` makes can be found."""
+        holds = self._context.judge.ownership.holds(creation)
+        places = (place_of(self._context.tree, hold.node) for hold in holds)
+        return {place.name for place in places if place is not None}
 
     def _is_locked(self, site: Site) -> bool:
         """Tell whether ``site`` stands in a ``with`` of a lock."""
@@ -110,7 +160,7 @@ class Cancelled:
         return isinstance(function, syntax.FunctionDef) and any(
             last_name(call.func) == function.name.value
             and isinstance(call.func, syntax.Attribute)
-            and dotted(call.func.value) in {"self", "cls"}
+            and dotted(call.func.value) in _SELVES
             for call in self._context.tree.calls
         )
 

@@ -7,14 +7,12 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
-from flake8_task_refs.analysis.helpers import likely_function
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.analysis.workers import runs_for_ever
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit, Place
 from flake8_task_refs.fix.fates import STARTS
 from flake8_task_refs.fix.free_names import fresh, names_in
-from flake8_task_refs.fix.homes.lifespan import first_statement
 from flake8_task_refs.fix.plain_class import init_of, is_plain, methods, self_of
 from flake8_task_refs.fix.registration import Registry
 from flake8_task_refs.fix.shutdown import (
@@ -32,14 +30,22 @@ from flake8_task_refs.fix.source import (
     Statement,
     body_of,
     dotted,
+    first_statement,
     has_docstring,
     last_part,
     statement_expression,
 )
-from flake8_task_refs.fix.spawned import local_lasts, task_name, unstoppable, used_names, worker_of
+from flake8_task_refs.fix.spawned import (
+    calls_of,
+    local_lasts,
+    task_name,
+    unstoppable,
+    used_names,
+    worker_of,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from flake8_task_refs.analysis.tree import Tree
     from flake8_task_refs.fix.repair_sites import Site
@@ -74,7 +80,6 @@ _HOOK: Final = re.compile(
     r"(?:\A|_)(?:error|exception|fail|failure|failed|lost|close|closed|disconnect|disconnected"
     r"|shutdown|exit|stop|stopped)(?:_|\Z)"
 )
-_DEPTH: Final = 3
 
 
 class Instances:
@@ -258,7 +263,7 @@ def _calls_hook(context: Context, owner: syntax.ClassDef, worker: syntax.Functio
     lineage = context.file.lineage(owner.name.value)
     related = [one for one in context.file.all(syntax.ClassDef) if one.name.value in lineage]
     own = {method.name.value for one in related for method in methods(one)}
-    for call in _calls_of(context, worker):
+    for call in calls_of(context, worker):
         if context.tree.class_around(call) not in related:
             continue  # it speaks of another object
         path = dotted(call.func)
@@ -268,22 +273,6 @@ def _calls_hook(context: Context, owner: syntax.ClassDef, worker: syntax.Functio
         if _HOOK.search(name) or any(dotted(arg.value) == "self" for arg in call.args):
             return True
     return False
-
-
-def _calls_of(context: Context, worker: syntax.FunctionDef) -> Iterator[syntax.Call]:
-    """Yield the calls in ``worker`` and in the functions of the file that it calls."""
-    seen, todo = {worker}, [worker]
-    for _ in range(_DEPTH):
-        deeper: list[syntax.FunctionDef] = []
-        for function in todo:
-            for node in context.file.inside(function.body):
-                if isinstance(node, syntax.Call):
-                    yield node
-                    called = likely_function(context.tree, node)
-                    if called is not None and called not in seen:
-                        seen.add(called)
-                        deeper.append(called)
-        todo = deeper
 
 
 def _leaves_queue(context: Context, close: syntax.FunctionDef, worker: syntax.FunctionDef) -> bool:

@@ -13,11 +13,13 @@ from flake8_task_refs.analysis.from_python import expression_of
 from flake8_task_refs.analysis.helpers import likely_function
 from flake8_task_refs.analysis.sites import CREATORS
 from flake8_task_refs.analysis.syntax import last_name
+from flake8_task_refs.fix.additions import LOG_FAILED
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.fates import Fates
 from flake8_task_refs.fix.helper_effects import HelperEffects
-from flake8_task_refs.fix.homes.lifespan import lifespan_around, refusal
+from flake8_task_refs.fix.homes.lifespan import refusal
 from flake8_task_refs.fix.homes.startup import is_started_by_application
+from flake8_task_refs.fix.lifespan_body import lifespan_around
 from flake8_task_refs.fix.registration import Registry
 from flake8_task_refs.fix.repair_sites import by_statement
 from flake8_task_refs.fix.source import dotted, last_part
@@ -32,7 +34,6 @@ _PAIRS: Final = {"discard": "add", "remove": "append"}
 _CREATORS: Final = frozenset({"create_task", "ensure_future"})
 # What the tasks or coroutines of an annotation return, if that is one name.
 _RESULT: Final = re.compile(r"\b(?:Task|Future|Coroutine|Awaitable)\[(?:[^\[\]]*,\s*)?([\w.]+)\]")
-LOG_FAILED: Final = "_log_failed_task"
 
 
 @dataclass(frozen=True, slots=True)

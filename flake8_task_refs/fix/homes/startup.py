@@ -29,12 +29,11 @@ from flake8_task_refs.fix.homes.lifespan import (
     ASKED,
     COLLECTED,
     ENDED_WITH_APPLICATION,
-    first_statement,
 )
 from flake8_task_refs.fix.registration import Registry
 from flake8_task_refs.fix.repair_sites import by_statement, is_collected, names_task
 from flake8_task_refs.fix.shutdown import CONFLICT, GRACEFUL, Cancellation, place, steps
-from flake8_task_refs.fix.source import body_of, has_docstring, last_part
+from flake8_task_refs.fix.source import body_of, first_statement, has_docstring, last_part
 from flake8_task_refs.fix.spawned import task_name, unstoppable, used_names
 
 if TYPE_CHECKING:

@@ -1,0 +1,136 @@
+"""A lifespan as whoever writes into it sees it: where it yields, and where its tasks can end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from flake8_task_refs.analysis import syntax
+from flake8_task_refs.fix.edits import Edit, Place
+from flake8_task_refs.fix.shutdown import Cancellation, Ending, events, is_waited_for
+from flake8_task_refs.fix.source import Statement, body_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from flake8_task_refs.fix.contract import Context
+    from flake8_task_refs.fix.repair_sites import Site
+
+
+@dataclass(frozen=True, slots=True)
+class EndingPlace:
+    """Where the lines go that end the tasks.
+
+    ``wrapped`` are the first and the last statement of a new ``try``, in whose ``finally`` they
+    stand; else they stand in an existing one, before the statement ``number`` of ``block``.
+    """
+
+    wrapped: tuple[Statement, Statement] | None
+    block: Sequence[Statement] = ()
+    number: int = 0
+
+
+def lifespan_around(context: Context, site: Site) -> syntax.FunctionDef | None:
+    """Return the lifespan that ``site`` stands in, directly or in a nested function."""
+    for outer in context.tree.ancestors(site.call):
+        if isinstance(outer, syntax.Lambda):
+            return None
+        if isinstance(outer, syntax.FunctionDef) and outer.asynchronous:
+            application = context.judge.application(outer)
+            if application is not None and application.yields:
+                return outer
+    return None
+
+
+def starts_at(context: Context, function: syntax.FunctionDef, site: Site) -> syntax.Node:
+    """Return what ``function`` itself runs when ``site`` is reached, or the nested function."""
+    outermost: syntax.Node = site.call
+    for outer in context.tree.ancestors(site.call):
+        if outer is function:
+            break
+        if isinstance(outer, (syntax.FunctionDef, syntax.ClassDef)):
+            outermost = outer
+    return outermost
+
+
+def yields_of(context: Context, function: syntax.FunctionDef) -> list[syntax.Yield]:
+    """Return the ``yield`` expressions of ``function`` itself."""
+    return [node for node in context.tree.walk(function.body) if isinstance(node, syntax.Yield)]
+
+
+def innermost_block(
+    context: Context, outer: syntax.Node, nodes: Sequence[syntax.Node]
+) -> Sequence[Statement]:
+    """Return the innermost statement list inside ``outer`` that holds all of ``nodes``."""
+    for around in context.file.ancestors(nodes[0]):
+        if isinstance(around, syntax.IndentedBlock) and all(
+            context.file.within(node, around) for node in nodes
+        ):
+            return body_of(around)
+        if around is outer:
+            break
+    return body_of(outer)
+
+
+def finally_around(
+    context: Context, outer: syntax.Node, block: Sequence[Statement]
+) -> Sequence[Statement] | None:
+    """Return the statements of the ``finally`` whose ``try`` body ``block`` is in, if any."""
+    file = context.file
+    inner: syntax.Node = block[0]
+    for around in file.ancestors(block[0]):
+        if (
+            isinstance(around, syntax.Try)
+            and around.finalbody is not None
+            and file.within(inner, around.body)
+        ):
+            return body_of(around.finalbody) or None
+        if around is outer:
+            return None
+        inner = around
+    return None
+
+
+def after_last_yield(
+    context: Context, used: frozenset[str], statement: Statement, yields: Sequence[syntax.Yield]
+) -> list[str]:
+    """Return the events inside ``statement`` that come after its last ``yield``."""
+    file = context.file
+    end = max(file.span(node).end for node in yields if file.within(node, statement))
+    return list(events(file, used, statement, after=end))
+
+
+def graceful_later(
+    context: Context, function: syntax.FunctionDef, block: Sequence[Statement], used: frozenset[str]
+) -> bool:
+    """Tell whether the worker is waited for only after ``block`` has been left."""
+    file = context.file
+    end = file.span(block[-1]).end
+    return is_waited_for(list(events(file, used, function.body, after=end)))
+
+
+def ending_edits(
+    context: Context, where: EndingPlace, ending: Cancellation | Ending, edits: Sequence[Edit]
+) -> list[Edit]:
+    """Return the edits that put the lines of ``ending`` at their place.
+
+    ``edits`` are all others, which may stand in the block that is indented.
+    """
+    file, writer = context.file, context.writer
+    step = writer.layout.step
+    if where.wrapped is None:
+        indent = file.indent(where.block[0])
+        lines = ending.lines(indent, writer.layout)
+        if where.number < len(where.block):
+            line = file.first_line_with_comments(where.block[where.number])
+            return [writer.insert_at(line, lines, Place.BEFORE_STATEMENT)]
+        return [writer.insert_after(where.block[-1], lines, Place.END_OF_BLOCK)]
+    first, last = where.wrapped
+    indent = file.indent(first)
+    begin, end = file.first_line_with_comments(first), file.last_line(last)
+    lines = [f"{indent}finally:", *ending.lines(indent + step, writer.layout)]
+    return [
+        writer.insert_at(begin, [f"{indent}try:"], Place.BEFORE_STATEMENT),
+        *writer.indent_lines(begin, end, edits),
+        writer.insert_after(last, lines, Place.END_OF_BLOCK),
+    ]

@@ -1,0 +1,254 @@
+"""Tasks of a lifespan that end by a registry: a local set, which the application has as well."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flake8_task_refs.analysis import syntax
+from flake8_task_refs.analysis.syntax import last_name
+from flake8_task_refs.fix.app_key import AIOHTTP, app_key
+from flake8_task_refs.fix.app_state import HAVE_STATE, replaces_state
+from flake8_task_refs.fix.contract import Context, Plan
+from flake8_task_refs.fix.edits import Edit, Place
+from flake8_task_refs.fix.free_names import fresh
+from flake8_task_refs.fix.lifespan_body import (
+    EndingPlace,
+    after_last_yield,
+    ending_edits,
+    finally_around,
+    graceful_later,
+    innermost_block,
+    starts_at,
+    yields_of,
+)
+from flake8_task_refs.fix.registration import Registry
+from flake8_task_refs.fix.repair_sites import by_statement
+from flake8_task_refs.fix.shutdown import (
+    CLOSE,
+    CONFLICT,
+    GRACEFUL,
+    Cancellation,
+    place,
+    steps,
+)
+from flake8_task_refs.fix.source import Statement, dotted, first_statement, last_part
+from flake8_task_refs.fix.spawned import task_name, used_names
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from flake8_task_refs.fix.repair_sites import Site
+
+
+def end_by_registry(context: Context, function: syntax.FunctionDef, sites: Sequence[Site]) -> Plan:
+    """Plan a set of ``function`` that keeps the tasks of ``sites``, and their end."""
+    found = Plan()
+    where = _place(context, function, sites)
+    if where is None:
+        found.decline(sites, CONFLICT)
+    else:
+        found.edits += _edits(context, function, where, sites)
+        found.fixed += [site.finding for site in sites]
+    return found
+
+
+def _place(
+    context: Context, function: syntax.FunctionDef, sites: Sequence[Site]
+) -> EndingPlace | None:
+    """Choose the place of the cancellation by the order rule. ``None`` if no place is right."""
+    file = context.file
+    yields = yields_of(context, function)
+    starts = [starts_at(context, function, site) for site in sites]
+    first = min(starts, key=lambda node: file.span(node).start)
+    block = innermost_block(context, function, [first, *yields])
+    start = next(i for i, st in enumerate(block) if file.within(first, st))
+    stop = max(i for i, st in enumerate(block) if any(file.within(node, st) for node in yields))
+    used = frozenset().union(*(used_names(context, site) for site in sites))
+    unsafe = context.settings.unsafe_fixes
+
+    # An existing try/finally with the creation inside: its finally is the place.
+    around = finally_around(context, function, block)
+    tail = steps(file, used, block[stop + 1 :])
+    within = list(after_last_yield(context, used, block[stop], yields))
+    if around is not None:
+        kinds = steps(file, used, around)
+        number = place(kinds)
+        if number is None or CLOSE in [*within, *(kind for kinds in tail for kind in kinds)]:
+            if not unsafe:
+                return None
+            number = number or 0
+        if graceful_later(context, function, around, used) and not unsafe:
+            return None
+        return EndingPlace(None, around, number)
+
+    if CLOSE in within:
+        return _inside(context, used, block[stop], yields, unsafe=unsafe)
+    if graceful_later(context, function, block, used) and not unsafe:
+        return None
+    number = place(tail)
+    if number is None:
+        if not unsafe:
+            return None
+        number = max(i for i, kinds in enumerate(tail) if GRACEFUL in kinds) + 1
+    return EndingPlace((block[start], block[stop + number]))
+
+
+def _inside(
+    context: Context,
+    used: frozenset[str],
+    last: Statement,
+    yields: Sequence[syntax.Yield],
+    *,
+    unsafe: bool,
+) -> EndingPlace | None:
+    """Find the place inside the statement ``last``, which yields and then closes something."""
+    file = context.file
+    block = innermost_block(context, last, list(yields))
+    if not block:
+        return None  # `yield; pool.close()`: there is no line between them
+    stop = max(i for i, st in enumerate(block) if any(file.within(y, st) for y in yields))
+    if CLOSE in after_last_yield(context, used, block[stop], yields):
+        return None
+    tail = block[stop + 1 :]
+    kinds = steps(file, used, tail)
+    holder = finally_around(context, last, block)
+    if holder is not None and not any(kinds):
+        kinds = steps(file, used, holder)
+        number = place(kinds)
+        if number is None and not unsafe:
+            return None
+        return EndingPlace(None, holder, number or 0)
+    number = place(kinds)
+    if number is None and not unsafe:
+        return None
+    return EndingPlace((block[stop], block[stop + (number or 0)]))
+
+
+def _edits(
+    context: Context, function: syntax.FunctionDef, where: EndingPlace, sites: Sequence[Site]
+) -> list[Edit]:
+    file, writer, additions = context.file, context.writer, context.additions
+    asyncio = additions.module("asyncio")
+    wanted = context.registry_name
+    taken = wanted in context.locals.taken(function)
+    name = context.locals.free("lifespan_tasks" if taken else wanted, function)
+    log_failed = additions.log_failed_task(function)
+    step = context.writer.layout.step
+    first_line = last_line = 0
+    if where.wrapped:
+        first_line = file.first_line_with_comments(where.wrapped[0])
+        last_line = file.last_line(where.wrapped[1])
+    edits: list[Edit] = []
+    for group in by_statement(sites):
+        line = file.line_of(file.span(group[0].call).start)
+        deeper = step if first_line <= line <= last_line else ""
+        # A local would keep a failure from the loop, which is told of it where nothing logs it.
+        if group[0].form == "expression" or (not log_failed and group[0].form != "assign"):
+            keep = additions.keep(log_failed)
+            edits += writer.wrap(group, keep, deeper, f", {name}")
+        else:
+            task = task_name(context, group[0])
+            edits += writer.register(group[0], task, Registry(name), log_failed, deeper)
+    first = first_statement(function)
+    opens = bool(where.wrapped and where.wrapped[0] is first)
+    edits.append(_registry_edit(context, function, first, (name, asyncio), opens=opens))
+    logger, percent = additions.logger()
+    cancellation = Cancellation(
+        tasks=f"list({name})",
+        asyncio=asyncio,
+        logger=logger,
+        percent=percent,
+        timeout=context.settings.shutdown_timeout,
+        taken=frozenset(context.locals.taken(function)),
+    )
+    return [*edits, *ending_edits(context, where, cancellation, edits)]
+
+
+def _registry_edit(
+    context: Context,
+    function: syntax.FunctionDef,
+    first: Statement,
+    names: tuple[str, str],
+    *,
+    opens: bool,
+) -> Edit:
+    """Insert the set at the top of ``function``, and on the application's state if it has one."""
+    name, asyncio = names
+    file = context.file
+    indent = file.indent(first)
+    lines = context.writer.layout.best(f"{name}: set[{asyncio}.Task[object]] = set()", indent)
+    parameter = _parameter_of(context, function)
+    if parameter is not None and _has_state(context, function):
+        used = {
+            node.attr.value
+            for node in file.all(syntax.Attribute)
+            if last_name(node.value) == "state"
+        }
+        attribute = fresh(context.registry_name, used)
+        lines.append(f"{indent}{parameter.name.value}.state.{attribute} = {name}")
+    elif parameter is not None and _is_mapping(context, parameter):
+        lines += context.writer.layout.best(
+            f"{parameter.name.value}[{app_key(context)}] = {name}", indent
+        )
+    line = file.first_line_with_comments(first)
+    if not opens and not isinstance(first, syntax.FunctionDef):
+        lines.append("")
+    return context.writer.insert_at(line, lines, Place.AFTER_STATEMENT)
+
+
+# What the application can hold.
+
+
+def _is_passed_as_lifespan(context: Context, name: str) -> bool:
+    """Tell whether an application that has a ``.state`` gets ``name`` as its ``lifespan=``."""
+    for node in context.tree.calls:
+        if last_part(context.names.canonical(node.func)) not in HAVE_STATE:
+            continue
+        for arg in node.args:
+            if arg.keyword is None or arg.keyword.value != "lifespan":
+                continue
+            values = [arg.value]
+            if isinstance(arg.value, (syntax.List, syntax.Tuple)):
+                values = [element.value for element in arg.value.elements]
+            if any(last_part(dotted(value)) == name for value in values):
+                return True
+    return False
+
+
+def _parameter_of(context: Context, function: syntax.FunctionDef) -> syntax.Param | None:
+    """Return the first parameter after ``self``."""
+    params = [*function.params.posonly_params, *function.params.params]
+    if context.file.method_class(function) is not None and params:
+        params = params[1:]
+    return params[0] if params else None
+
+
+def _application(context: Context, function: syntax.FunctionDef) -> str:
+    """Return the kind of application that the parameter is annotated with, or ``""``."""
+    parameter = _parameter_of(context, function)
+    if parameter is None or parameter.annotation is None:
+        return ""
+    annotation = parameter.annotation.annotation
+    if isinstance(annotation, syntax.SimpleString):
+        name = last_part(str(annotation.evaluated_value))
+    else:
+        name = last_part(context.names.canonical(annotation))
+    return name if name in HAVE_STATE else ""
+
+
+def _has_state(context: Context, function: syntax.FunctionDef) -> bool:
+    """Tell whether the parameter is an application that has a ``.state`` as it was made with."""
+    parameter = _parameter_of(context, function)
+    if parameter is None or parameter.name.value.strip("_") == "" or replaces_state(context):
+        return False
+    if parameter.annotation is not None:
+        return bool(_application(context, function))
+    return _is_passed_as_lifespan(context, function.name.value)
+
+
+def _is_mapping(context: Context, parameter: syntax.Param) -> bool:
+    """Tell whether the parameter is an application of aiohttp's."""
+    if parameter.annotation is None or not context.names.module_alias(AIOHTTP):
+        return False
+    origin = context.names.canonical(parameter.annotation.annotation)
+    return origin == f"{AIOHTTP}.Application" and parameter.name.value.strip("_") != ""

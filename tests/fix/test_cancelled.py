@@ -1,0 +1,142 @@
+"""TSK202: a shutdown that waits for what it has cancelled, but for the task that runs it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from transform import check_declined, fix
+
+from flake8_task_refs.options import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ASKED = Settings(enabled_codes=frozenset({"TSK202"}))
+SERVICE = """\
+import asyncio
+
+
+class Service:
+    def __init__(self):
+        self.task = None
+        self.server = None
+
+    def start(self, peer):
+        self.task = asyncio.create_task({coroutine})
+        peer.server = asyncio.create_task(serve(peer))
+
+    async def run(self):
+        {run}
+
+    async def stop(self):
+        self.task.cancel()
+        print("stopped")
+
+
+class Worker:
+    def __init__(self, owner):
+        self._owner = owner
+
+    async def run_for(self):
+        {run_for}
+
+    async def fail(self):
+        await asyncio.sleep(0)
+        {fail}
+
+
+async def serve(peer):
+    {serve}
+
+
+async def leave(service):
+    {leave}
+
+
+async def pause():
+    try:
+        await asyncio.sleep(3600)
+    finally:
+        await asyncio.sleep(0.01)
+        print("cleaned up")
+
+
+async def main():
+    service = Service()
+    service.start(Service())
+    await asyncio.sleep(0.01)
+    await service.stop()
+    print("over")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+def service(coroutine: str = "self.run()", **bodies: str) -> str:
+    names = ("run", "run_for", "fail", "serve", "leave")
+    texts = {name: bodies.get(name, "await pause()") for name in names}
+    return SERVICE.format(coroutine=coroutine, **texts)
+
+
+def said_by(text: str, directory: Path) -> list[str]:
+    program = directory / "program.py"
+    program.write_text(text, "utf-8")
+    command = [sys.executable, str(program)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        service(run="await service.stop()"),
+        service("Worker(self).run_for()", run_for="await self._owner.stop()"),
+        service("Worker(self).run_for()", run_for="await self.fail()", fail="owner().stop()"),
+        service("asyncio.wait_for(self.run(), 5)", run="await asyncio.wait([peer.stop()])"),
+        service(run="await leave(self)", leave="await service.stop()"),
+        service(run="await leave(self)", leave="await asyncio.shield(service.stop())"),
+    ],
+)
+def test_a_task_that_stops_its_own_service_is_not_waited_for(program: str) -> None:
+    check_declined(
+        program, "may call stop() itself, and would wait there for its own end", analysis=ASKED
+    )
+
+
+def test_a_function_of_the_module_that_its_task_calls_does_not_wait_either() -> None:
+    source = """\
+import asyncio
+
+task = None
+
+
+def start():
+    global task
+    task = asyncio.create_task(run())
+
+
+async def run():
+    while True:
+        await asyncio.sleep(1)
+        await shutdown()
+
+
+async def shutdown():
+    task.cancel()
+"""
+    check_declined(source, "run(), which runs as the task, may call shutdown()", analysis=ASKED)
+    text = fix(source.replace("await shutdown()", "await pause()"), analysis=ASKED).text
+    assert "await asyncio.wait([task], timeout=10)" in text
+
+
+@pytest.mark.parametrize("serve", ["await pause()", "await pause(); await peer.stop()"])
+def test_any_other_task_is_waited_for(serve: str, tmp_path: Path) -> None:
+    before = service(serve=serve)
+    assert said_by(before, tmp_path)[0] == "stopped"
+    after = fix(before, analysis=ASKED).text
+    assert said_by(after, tmp_path)[:3] == ["cleaned up", "stopped", "over"]

@@ -1,0 +1,160 @@
+"""The callback that a repair adds: it logs whatever ended a task, and raises nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from transform import fix
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PROGRAM = """\
+import asyncio
+from contextlib import asynccontextmanager
+
+{head}
+
+
+async def work():
+    raise {error}
+
+
+@asynccontextmanager
+async def lifespan(app):
+    asyncio.create_task(work())
+    yield
+
+
+async def main():
+    try:
+        async with lifespan(None):
+            await asyncio.sleep(0.05)
+    finally:
+        await asyncio.sleep(0.01)
+        print("cleaned up")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+HOUSE = "def house_logger():\n    {}\n    return logger\n\n\nlogger = house_logger()"
+LOGGERS = {
+    "none": "",
+    "logging": "import logging\n\nLOG = logging.getLogger(__name__)",
+    "adapter": "import logging\n\nlogger = logging.LoggerAdapter(logging.getLogger(__name__), {})",
+    "loguru": "from loguru import logger",
+    "bound": "from loguru import logger as base\n\nlogger = base.bind(name='jobs')",
+    "structlog": "import structlog\n\nlogger = structlog.get_logger()",
+    "logging of another file": HOUSE.format("import logging as logger"),
+    "loguru of another file": HOUSE.format("from loguru import logger"),
+    "structlog of another file": HOUSE.format("import structlog; logger = structlog.get_logger()"),
+}
+
+
+def run(text: str, directory: Path) -> tuple[int, str]:
+    """Run the program ``text``; return its status and what it printed and logged."""
+    program = directory / "program.py"
+    program.write_text(text, "utf-8")
+    done = subprocess.run(
+        [sys.executable, program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+@pytest.mark.parametrize("logger", LOGGERS)
+@pytest.mark.parametrize("error", ["ConnectionError('gone')", "SystemExit(3)", "KeyboardInterrupt"])
+def test_what_ended_a_task_is_logged_and_the_loop_cleans_up(
+    error: str, logger: str, tmp_path: Path
+) -> None:
+    before = PROGRAM.format(head=LOGGERS[logger], error=error)
+    status, _ = run(before, tmp_path)
+    after, said = run(fix(before).text, tmp_path)
+    assert after == status
+    assert "cleaned up" in said
+    logged = said.partition("Background task 'work' failed")
+    assert "in work" in logged[2], "the log has no traceback"
+    assert "was destroyed but it is pending" not in said
+    assert "never retrieved" not in said
+    assert "Exception in callback" not in said
+
+
+def test_a_cancelled_task_is_no_failure(tmp_path: Path) -> None:
+    before = PROGRAM.format(head="", error="asyncio.CancelledError")
+    status, said = run(fix(before).text, tmp_path)
+    assert status == 0
+    assert said == "cleaned up\n"
+
+
+EARLIER = """\
+def _log_failed_task(task: asyncio.Task[object]) -> None:
+    try:
+        task.result()
+    except asyncio.CancelledError:
+        pass
+    except Exception:
+        logger.exception("Background task %r failed", task.get_name())
+"""
+NOW = """\
+def _log_failed_task(task: asyncio.Task[object]) -> None:
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        logger.error("Background task %r failed", task.get_name(), exc_info=error)
+"""
+OTHERS = (
+    "def _log_failed_task(job):\n    logger.error(job)\n",
+    "def _log_failed_task(job):\n    job.exception()\n",
+    "def _log_failed_task(job, error):\n    logger.error(job.exception())\n",
+)
+APPLICATION = """\
+import asyncio
+import logging
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+logger = logging.getLogger(__name__)
+
+
+{}
+
+@asynccontextmanager
+async def lifespan(app: FastAPI):
+    asyncio.create_task(app.state.worker.run())
+    yield
+"""
+
+
+OF_LOGURU = """\
+def _log_failed_task(task: asyncio.Task[object]) -> None:
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        logger.opt(exception=error).error(f"Background task {task.get_name()!r} failed")
+"""
+
+
+@pytest.mark.parametrize("callback", [EARLIER, NOW, OF_LOGURU])
+def test_a_file_that_has_the_callback_gets_no_second(callback: str) -> None:
+    text = fix(APPLICATION.format(callback)).text
+    assert callback in text
+    assert text.count("def _log_failed_task") == 1
+    assert "        task.add_done_callback(_log_failed_task)\n" in text
+
+
+def test_a_file_that_lacks_the_callback_gets_it() -> None:
+    assert NOW in fix(APPLICATION.format("")).text
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_another_function_of_its_name_is_not_taken_for_it(other: str) -> None:
+    text = fix(APPLICATION.format(other)).text
+    assert NOW.replace("_log_failed_task", "_log_failed_task_2") in text
+    assert "        task.add_done_callback(_log_failed_task_2)\n" in text

@@ -1,0 +1,199 @@
+"""An import that a repair leaves without a use goes, unless somebody may still mean it."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from commands import fix as run_fixer
+from transform import fix
+
+from flake8_task_refs.fix.engine import FixSettings, fix_source
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+USE = """\
+
+
+def start(loop, worker):
+    loop.call_soon_threadsafe(create_task, worker.run())
+"""
+# What the repair itself imports.
+ADDED = """\
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+"""
+
+
+def unused(text: str) -> str:
+    """Return what pyflakes says of unused imports."""
+    command = [sys.executable, "-m", "pyflakes"]
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    return "".join(line for line in done.stdout.splitlines(True) if "imported but unused" in line)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("from asyncio import create_task\n", ADDED),
+        ("from asyncio import create_task, sleep\n\nsleep\n", "from asyncio import sleep\n"),
+        ("from asyncio import Event, create_task\n\nEvent\n", "from asyncio import Event\n"),
+        ("from asyncio import Event, create_task  # both\n\nEvent\n", "import Event  # both\n"),
+        (
+            "from asyncio import (\n    Event,\n    create_task,\n    sleep,\n)\n\nEvent, sleep\n",
+            "from asyncio import (\n    Event,\n    sleep,\n)\n",
+        ),
+        (
+            "from asyncio import (\n    Event,  # kept\n    create_task,\n)\n\nEvent\n",
+            "from asyncio import (\n    Event,  # kept\n)\n",
+        ),
+        (
+            "from asyncio import create_task, \\\n    sleep\n\nsleep\n",
+            "from asyncio import sleep\n",
+        ),
+        ("from asyncio.tasks import sleep as s, create_task\n\ns\n", "import sleep as s\n"),
+    ],
+)
+def test_a_name_without_a_use_leaves_its_import(before: str, after: str) -> None:
+    text = fix(before + USE).text
+    assert after in text
+    assert "create_task" not in text.replace("asyncio.create_task", "")
+    assert not unused(text)
+
+
+def test_a_module_without_a_use_is_not_imported() -> None:
+    source = """\
+import asyncio
+import os, asyncio as aio
+from asyncio import create_task, sleep
+
+
+class Service:
+    def __init__(self):
+        self.tasks = set()
+        self.home = os.getcwd()
+
+    def _spawn(self, coroutine):
+        task = create_task(coroutine)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def start(self):
+        asyncio.create_task(self.work(1))
+        aio.create_task(self.work(2))
+
+    async def work(self, number):
+        await sleep(0)
+        seen.append(number)
+
+
+seen = []
+"""
+    text = fix(source).text
+    assert text.startswith("import os\nfrom asyncio import create_task, sleep\n\n\nclass")
+    assert not unused(text)
+    space: dict[str, Any] = {}
+    exec(text, space)  # noqa: S102
+
+    async def run() -> None:
+        await space["Service"]().start()
+        await asyncio.sleep(0.01)
+
+    asyncio.run(run())
+    assert space["seen"] == [1, 2]
+
+
+def test_an_import_of_a_function_goes_as_well() -> None:
+    source = """\
+def start(loop, worker):
+    from asyncio import create_task
+
+    loop.call_soon_threadsafe(create_task, worker.run())
+"""
+    text = fix(source).text
+    assert text.endswith(
+        "def start(loop, worker):\n    loop.call_soon_threadsafe(_spawn, worker.run())\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('"""Doc."""\n\n{}\nimport house\n', f'"""Doc."""\n\n{ADDED}\nimport house\n'),
+        ("#!/usr/bin/python\n{}\nimport house\n", f"#!/usr/bin/python\n{ADDED}\nimport house\n"),
+        ("{}\nimport house\n", f"{ADDED}\nimport house\n"),
+        ("import house\n\n{}", f"import house\n\n{ADDED}"),
+    ],
+)
+def test_blank_lines_stay_as_the_formatter_wants_them(before: str, after: str) -> None:
+    text = fix(before.format("from asyncio import create_task\n") + USE).text
+    assert text.startswith(f"{after}\n_T = ")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "from asyncio import create_task  # noqa\n",
+        "from asyncio import (  # noqa: F401\n    create_task,\n    sleep,\n)\n\nsleep\n",
+        "from asyncio import create_task  # for the workers\n",
+        "import os\n\n# The workers need it.\nfrom asyncio import create_task\n\nos\n",
+        "from asyncio import (\n    create_task,  # makes tasks\n    sleep,\n)\n\nsleep\n",
+        "from asyncio import (\n    sleep,\n    create_task,  # makes tasks\n)\n\nsleep\n",
+        "from asyncio import (\n    # Makes tasks.\n    create_task,\n    sleep,\n)\n\nsleep\n",
+        "from asyncio import create_task as create_task\n",
+        "from asyncio import create_task\n\n__all__ = ['create_task', 'start']\n",
+        "try:\n    from asyncio import create_task\nexcept ImportError:\n    create_task = None\n",
+        "if True:\n    from asyncio import create_task\n",
+        "import os; from asyncio import create_task\n\nos\n",
+        "from asyncio import create_task\n\nNAMES = globals()\n",
+        "from asyncio import create_task\n\nimport sys\n\nOWN = sys.modules[__name__]\n",
+        "from asyncio import create_task\n\nother = create_task\n",
+        "from asyncio import create_task\n\n\ndef f(x: 'type[create_task]'): ...\n",
+        "from asyncio import create_task\n\nx = None  # type: create_task\n",
+        "from asyncio import create_task\n\n\ndef f():\n    '''>>> create_task\n    '''\n",
+        "from asyncio import create_task\n\n\ndef f():\n    from asyncio import create_task\n",
+    ],
+)
+def test_an_import_that_somebody_may_mean_stays(head: str) -> None:
+    text = fix(head + USE).text
+    assert "call_soon_threadsafe(_spawn" in text
+    imports = [line for line in head.splitlines() if "create_task" in line]
+    assert [line for line in text.splitlines() if line in imports][: len(imports)] == imports
+
+
+def test_words_in_prose_are_no_use() -> None:
+    source = f'"""Hands create_task over."""\n\nfrom asyncio import create_task\n{USE}\n\n'
+    source += 'print("create_task was handed over")\n'
+    assert not unused(fix(source).text)
+
+
+def test_what_was_unused_before_stays() -> None:
+    head = "from asyncio import create_task, ensure_future\nimport os\n"
+    text = fix(head + USE).text
+    assert "from asyncio import ensure_future\n" in text
+    assert "import os\n" in text
+
+
+@pytest.mark.parametrize("newline", ["\r\n", "\r"])
+def test_other_line_ends_stay(newline: str) -> None:
+    source = (
+        f"import os\nfrom asyncio import (\n    create_task,\n    sleep,\n)\n\nos, sleep\n{USE}"
+    )
+    text = fix(source.replace("\n", newline)).text
+    assert text == fix(source).text.replace("\n", newline)
+    assert "(\n    sleep,\n)\n" in fix(source).text
+
+
+def test_a_package_keeps_what_others_may_import_from_it(tmp_path: Path) -> None:
+    source = f"from asyncio import create_task\n{USE}"
+    for name in ("__init__.py", "jobs.py"):
+        (tmp_path / name).write_text(source)
+        run_fixer("--isolated", name, cwd=tmp_path)
+    assert "import create_task" in (tmp_path / "__init__.py").read_text()
+    assert "import create_task" not in (tmp_path / "jobs.py").read_text()
+    assert "import create_task" in fix_source(source, FixSettings(keep_imports=True)).text
