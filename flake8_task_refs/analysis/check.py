@@ -24,7 +24,7 @@ from flake8_task_refs.rules import BY_CODE, RULES
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable
 
-    from flake8_task_refs.analysis.sites import CreationSite
+    from flake8_task_refs.analysis.sites import CreationSite, Wrapper
     from flake8_task_refs.analysis.syntax import Node
     from flake8_task_refs.analysis.tree import Tree
     from flake8_task_refs.analysis.verdict import Judge, Verdict
@@ -205,11 +205,11 @@ class Module:
         known: set[tuple[str, str]] = set()
         for _ in range(_MAX_WRAPPERS):
             wrappers = self._wrappers(regions)
-            if known >= wrappers:
+            if known >= wrappers.keys():
                 break
-            known |= wrappers
-            if not wrappers <= self.sites.wrappers:
-                self.sites.wrappers |= wrappers
+            known |= wrappers.keys()
+            if not wrappers.keys() <= self.sites.wrappers.keys():
+                self.sites.wrappers = wrappers | self.sites.wrappers
                 self._sites.clear()
             regions |= self._regions_naming(sorted({name for _, name in wrappers}))
         return regions
@@ -221,10 +221,15 @@ class Module:
             if counts.total() > _MAX_SITES_OF_FILE or max(counts.values(), default=0) > _MAX_SITES:
                 raise SourceError(TOO_COMPLEX)
 
-    def _wrappers(self, regions: Iterable[Region]) -> set[tuple[str, str]]:
-        return set().union(*(self._ask(self._wrappers_in, region) for region in regions))
+    def _wrappers(self, regions: Iterable[Region]) -> dict[tuple[str, str], Wrapper]:
+        found: dict[tuple[str, str], Wrapper] = {}
+        for region in regions:
+            for key, wrapper in self._ask(self._wrappers_in, region).items():
+                if key not in found or wrapper.path == "wrapper":
+                    found[key] = wrapper
+        return found
 
-    def _wrappers_in(self, tree: Tree) -> set[tuple[str, str]]:
+    def _wrappers_in(self, tree: Tree) -> dict[tuple[str, str], Wrapper]:
         return self.judge(tree).wrappers(self.sites_in(tree))
 
     def _regions(self, offsets: Iterable[int]) -> dict[Region, None]:

@@ -501,7 +501,7 @@ class Ownership:
             return [Hold(How.AWAITED, call)] if waits or self._is_asserted(call) else []
         if name in ("result", "exception"):
             threadsafe = isinstance(node, syntax.Call) and (
-                self.names.canonical(self.tree, node.func) == "asyncio.run_coroutine_threadsafe"
+                self.sites.aggregate(self.tree, node.func) == "asyncio.run_coroutine_threadsafe"
             )
             # Whoever asks for the result knows that it is there, unless a wait may have given up.
             if threadsafe or (isinstance(node, syntax.Name) and not self._gives_up(call)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.names import assigned_value
@@ -63,6 +63,16 @@ class CreationSite:
     path: str
 
 
+class Wrapper(NamedTuple):
+    """What a function of the file makes and hands on: a task, or an aggregate, by its ``path``.
+
+    ``fresh`` tells that an aggregate holds coroutines or tasks of its own, whoever calls it.
+    """
+
+    path: str
+    fresh: bool
+
+
 class Sites:
     """Finds the creation sites of parsed regions. ``wrappers`` are the file's own spawners."""
 
@@ -73,7 +83,7 @@ class Sites:
         """
         self.names = names
         self._may_rename = may_rename
-        self.wrappers: set[tuple[str, str]] = set()  # (defined_in its scope, its name)
+        self.wrappers: dict[tuple[str, str], Wrapper] = {}  # by (defined_in its scope, its name)
 
     @cached_property
     def aliases(self) -> list[str]:
@@ -128,11 +138,11 @@ class Sites:
             if path == "wrapper" and first is not None and not isinstance(first.value, syntax.Call):
                 first = None  # what the wrapper makes of it is not known here
             return CreationSite(call, "task", coroutine_name(first), path)
-        path = self._path_among(tree, call.func, _AGGREGATE_NAMES)
-        if path in AGGREGATES:
+        path = self.aggregate(tree, call.func)
+        if path is not None:
             single = path != "asyncio.gather" and call.args
             return CreationSite(
-                call, "aggregate", coroutine_name(call.args[0]) if single else "", path
+                call, "aggregate", self._inner_name(tree, call) if single else "", path
             )
         for at, arg in enumerate(call.args[:3]):
             if last_name(arg.value) in names:
@@ -173,7 +183,28 @@ class Sites:
             return "loop.create_task"
         if settings.task_factories and self._is_factory(tree, func, settings.task_factories):
             return "factory"
-        return "wrapper" if self.wrappers and self._is_wrapper(tree, func) else None
+        wrapper = self.wrapper(tree, func)
+        return "wrapper" if wrapper is not None and wrapper.path == "wrapper" else None
+
+    def aggregate(self, tree: Tree, func: syntax.Node) -> str | None:
+        """Return the canonical name of the aggregate that ``func`` is or returns, or None."""
+        path = self._path_among(tree, func, _AGGREGATE_NAMES)
+        if path in AGGREGATES:
+            return path
+        wrapper = self.wrapper(tree, func)
+        return wrapper.path if wrapper is not None and wrapper.path in AGGREGATES else None
+
+    def _inner_name(self, tree: Tree, call: syntax.Call) -> str:
+        """Return how a message names what runs in an aggregate, which may be given a new task."""
+        first = call.args[0] if call.args else None
+        value = first.value if first is not None else None
+        if not isinstance(value, syntax.Call):
+            # What a wrapper makes of it is not known here.
+            return coroutine_name(first) if self.wrapper(tree, call.func) is None else ""
+        path = self.creator(tree, value.func) or self.aggregate(tree, value.func)
+        if path is None or path in ("asyncio.gather", "asyncio.wait", "asyncio.wait_for"):
+            return coroutine_name(first)
+        return self._inner_name(tree, value)
 
     def _may_be_loop(self, path: str, func: syntax.Node) -> bool:
         """Tell whether ``path``, which is imported, may be the method of an imported loop.
@@ -219,23 +250,27 @@ class Sites:
             return func.value in factories or any(f.endswith(f".{func.value}") for f in factories)
         return self.names.matches(tree, func, factories)
 
-    def _is_wrapper(self, tree: Tree, func: syntax.Node) -> bool:
+    def wrapper(self, tree: Tree, func: syntax.Node) -> Wrapper | None:
+        """Return what the file's own function ``func`` makes and hands on, if it is one of these."""
+        if not self.wrappers:
+            return None
         if isinstance(func, syntax.Name):
             where = defined_in(tree.scope[func].owner(func.value))
-            return (where, func.value) in self.wrappers
+            return self.wrappers.get((where, func.value))
         if not isinstance(func, syntax.Attribute) or not isinstance(func.value, syntax.Name):
-            return False
+            return None
         name = func.value.value
         if name in ("self", "cls"):
             around = tree.class_around(func)
-            return around is not None and (
-                (defined_in(tree.inner[around]), func.attr.value) in self.wrappers
-            )
-        if (name, func.attr.value) not in self.wrappers:
-            return False
-        owner = tree.scope[func.value].owner(name)
-        classes = self.names.outline.top_level(name)
-        return (owner is None or owner.kind == "module") and [c.kind for c in classes] == ["class"]
+            if around is None:
+                return None
+            return self.wrappers.get((defined_in(tree.inner[around]), func.attr.value))
+        found = self.wrappers.get((name, func.attr.value))
+        owner = tree.scope[func.value].owner(name) if found is not None else None
+        if owner is not None and owner.kind != "module":
+            return None
+        classes = self.names.outline.top_level(name) if found is not None else ()
+        return found if [c.kind for c in classes] == ["class"] else None
 
     def _is_future(self, tree: Tree, call: syntax.Call) -> bool:
         """Tell whether ``ensure_future`` is given a future, which it returns unchanged."""
