@@ -355,6 +355,10 @@ class Module:
 
     def _verdicts_of(self, tree: Tree, judge: Judge | None = None) -> list[tuple[Finding, Verdict]]:
         verdicts = (judge or self.judge(tree)).verdicts(self.sites_in(tree))
+        if verdicts and self.outline.mentions(("temporalio",)):
+            from flake8_task_refs.analysis.workflows import is_kept_by_loop  # noqa: PLC0415
+
+            verdicts = [one for one in verdicts if not is_kept_by_loop(self.names, one)]
         return [
             (
                 Finding(

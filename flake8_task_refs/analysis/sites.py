@@ -251,7 +251,7 @@ class Sites:
         return self.names.matches(tree, func, factories)
 
     def wrapper(self, tree: Tree, func: syntax.Node) -> Wrapper | None:
-        """Return what the file's own function ``func`` makes and hands on, if it is one of these."""
+        """Return what the file's own function ``func`` makes and hands on, if it does so."""
         if not self.wrappers:
             return None
         if isinstance(func, syntax.Name):
