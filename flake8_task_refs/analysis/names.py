@@ -40,7 +40,7 @@ _LOOP_SOURCE = re.compile(
     r"|(?:\w+\.)*get_running_loop\("  # a name that nothing else than asyncio's loop goes by
 )
 _OTHER_LOOP = re.compile(
-    r"(?!asyncio\b|uvloop\b|aio\b)\w[\w.]*\.(?:get_(?!running_loop\b)(?:\w+_)?loop|new_event_loop)\("
+    r"(?!asyncio\b|uvloop\b|aio\b)(\w+)[\w.]*\.(get_(?!running_loop\b)(?:\w+_)?loop|new_event_loop)\("
 )
 # What follows a name where a value or an annotation is given to it.
 _BOUND: Final = re.compile(r"[ \t]*(?::([^=\n#]*))?=(?!=)[ \t]*([^\n]*)")
@@ -56,6 +56,11 @@ _LOOP_PACKAGES: Final = frozenset(
     {"asyncio", "uvloop", "winloop", "rloop", "qasync", "quamash", "asyncqt", "qtinter", "gbulb"}
 )
 _LOOP_GETTER = re.compile(r"_*get_(?:\w+_)?loop\Z|new_event_loop\Z")
+# What a function of another file is called that returns an event loop. Games have loops, too.
+_GETTER_OF_OTHERS: Final = re.compile(
+    r"_*get_(?:or_\w+_)?(?:(?:\w+_)?(?:event|asyncio|aio|async|io|main|running|current|default"
+    r"|background|global|shared)_)?loop\Z"
+)
 # What objects of asyncio's are called that tell their loop.
 _OF_A_LOOP: Final = re.compile(r"\w*(?:task|fut|future|waiter|server)\Z", re.IGNORECASE)
 _LOOP_CALLS: Final = {
@@ -262,7 +267,11 @@ class Names:
             return True
         path = self.canonical(tree, call.func)
         if path is not None:
-            return path in _LOOP_CALLS or path == "uvloop.new_event_loop"
+            return (
+                path in _LOOP_CALLS
+                or path == "uvloop.new_event_loop"
+                or _GETTER_OF_OTHERS.match(path.rpartition(".")[2]) is not None
+            )
         name = last_name(call.func)
         if self._returns_loop(name):
             return True
@@ -337,7 +346,7 @@ class Names:
 
     def _is_foreign_value(self, at: int, annotation: str, value: str) -> bool:
         """Tell whether ``value``, given at ``at`` to what has the ``annotation``, is no loop."""
-        if _OTHER_LOOP.match(value) or self._makes_no_loop(value):
+        if self._makes_no_loop(value):
             return True
         if self._is_foreign_annotation(annotation):
             return True
@@ -377,7 +386,11 @@ class Names:
         )
 
     def _makes_no_loop(self, value: str) -> bool:
-        """Tell whether the text ``value`` calls a class, and none that may be an event loop."""
+        """Tell whether the text ``value`` makes an object that is no event loop, or asks one."""
+        getter = _OTHER_LOOP.match(value)
+        if getter is not None:
+            # A module, or what another one gives, may know a loop of asyncio's.
+            return self.module_origin(getter[1]) is None or not _GETTER_OF_OTHERS.match(getter[2])
         match = _CLASS_CALL.match(value)
         return match is not None and ("Loop" not in match[2] or self._is_other_loop(match[1]))
 
@@ -402,9 +415,7 @@ class Names:
             values = self.assigned(node.value)
             if any(_LOOP_SOURCE.match(value) for value in values):
                 return True
-            return named and not any(
-                self._makes_no_loop(value) or _OTHER_LOOP.match(value) for value in values
-            )
+            return named and not any(self._makes_no_loop(value) for value in values)
         verdicts = [
             self._binds_loop(tree, store, named=named) for store in scope.stores.get(node.value, ())
         ]
