@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from flake8_task_refs.analysis.excerpt import Detail, Excerpt, RegionLines, Unseen
 from flake8_task_refs.analysis.finding import TOO_COMPLEX, Finding, SourceError
 from flake8_task_refs.analysis.micropython import is_micropython
-from flake8_task_refs.analysis.outline import Region, normalise_newlines, skim
+from flake8_task_refs.analysis.outline import ANNOTATION, Region, normalise_newlines, skim
 from flake8_task_refs.analysis.python_parser import syntax_error
 from flake8_task_refs.analysis.sieve import mentions, word_offsets
 from flake8_task_refs.options import Settings
@@ -42,6 +42,10 @@ _MAX_LOOKS = 5
 # Characters of a region that costs less to parse as it is than to choose from.
 _SHORT = 1_500
 _KEEPS_EVERY_TASK = re.compile(r"\.set_task_factory\(\s*([\w.]+)")
+# A container, and what is put into it, but for a reference that is weak by itself.
+_PUTS_IN = re.compile(
+    r"(\b\w+|)(?:\[[^\]\n]*\])?\.(?:add|append)\((?!\s*(?:weakref\.)?(?:ref|proxy)\()"
+)
 
 
 def check_source(source: str, settings: Settings | None = None) -> list[Finding]:
@@ -386,6 +390,15 @@ class Module:
             for definition in self.outline.definitions:
                 if definition.name == name and definition.kind == "def":
                     body = self.outline.code[definition.header : definition.end]
-                    if re.search(r"\.(?:add|append)\(", body):
+                    if any(not self._is_weak(match[1]) for match in _PUTS_IN.finditer(body)):
                         return True
         return False
+
+    def _is_weak(self, container: str) -> bool:
+        """Tell whether all that the file calls ``container`` holds its elements weakly."""
+        made = rf"\b{container}[ \t]*{ANNOTATION}=[ \t]*\(?\s*(\w+)((?:\.\w+)*)"
+        paths = [
+            f"{self.names.module_origin(match[1])}{match[2]}"
+            for match in re.finditer(made, self.outline.code)
+        ]
+        return bool(container and paths) and set(paths) == {"weakref.WeakSet"}
