@@ -35,7 +35,7 @@ from flake8_task_refs.analysis.helpers import find_helper, parameter_of
 from flake8_task_refs.analysis.lifetime import locals_outlive
 from flake8_task_refs.analysis.names import Names, assigned_value
 from flake8_task_refs.analysis.outline import ANNOTATION
-from flake8_task_refs.analysis.sites import Sites, is_done_callback, is_scheduler
+from flake8_task_refs.analysis.sites import Sites, is_done_callback
 from flake8_task_refs.analysis.syntax import dotted_text, last_name
 from flake8_task_refs.analysis.tree import Scope, Tree, last_small
 
@@ -860,7 +860,7 @@ class Ownership:
         """Return what holds the result of a lambda: nothing if a scheduler or callback calls it."""
         call = self.tree.parent[self.tree.parent[node]]
         if isinstance(call, syntax.Call) and (
-            is_scheduler(call.func) or is_done_callback(call.func)
+            self.sites.is_scheduler(self.tree, call.func) or is_done_callback(call.func)
         ):
             return []
         return self._unknown(node)

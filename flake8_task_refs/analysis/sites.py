@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.names import assigned_value
 from flake8_task_refs.analysis.sieve import NO_LOOPS
-from flake8_task_refs.analysis.syntax import dotted_text, last_name
+from flake8_task_refs.analysis.syntax import last_name
 
 if TYPE_CHECKING:
     from flake8_task_refs.analysis.names import Names
@@ -37,10 +37,15 @@ SCHEDULERS: Final = frozenset(
         "add_reader", "add_writer", "set_exception_handler",
     }
 )  # fmt: skip
-# asyncio's servers keep only what they make of a coroutine themselves (asyncio/streams.py).
+# asyncio's servers keep only what they make of a coroutine themselves (asyncio/streams.py). A
+# finalizer gives what its function returns to nobody but who calls it by hand.
 _OTHER_SCHEDULERS: Final = frozenset(
-    {"signal.signal", "threading.Timer", "asyncio.start_server", "asyncio.start_unix_server"}
-)
+    {
+        "signal.signal", "threading.Timer", "asyncio.start_server", "asyncio.start_unix_server",
+        "atexit.register", "weakref.finalize",
+    }
+)  # fmt: skip
+_OTHER_NAMES: Final = frozenset(path.rpartition(".")[2] for path in _OTHER_SCHEDULERS)
 _MAKES_FUTURE: Final = frozenset({"run_in_executor", "create_future", "wrap_future", "create_task"})
 _FUTURE_NAME: Final = re.compile(
     r"(?:\w*_)?(?:fut|futs|future|futures|task|tasks)\d*\Z", re.IGNORECASE
@@ -159,14 +164,14 @@ class Sites:
         callee = self.names.canonical(tree, call.func)
         if callee == "builtins.map" and at == 0:
             return CreationSite(call, "mapped", "", path)
-        if is_scheduler(call.func):
+        if self.is_scheduler(tree, call.func):
             return CreationSite(call, "deferred", coroutine_name(following), path)
         if callee == "functools.partial" and at == 0:
             outer = tree.parent[tree.parent[call]]
             if (
                 isinstance(tree.parent[call], syntax.Arg)
                 and isinstance(outer, syntax.Call)
-                and (is_scheduler(outer.func) or is_done_callback(outer.func))
+                and (self.is_scheduler(tree, outer.func) or is_done_callback(outer.func))
             ):
                 return CreationSite(call, "deferred", coroutine_name(following), path)
         return None
@@ -230,6 +235,12 @@ class Sites:
         if isinstance(node, syntax.Attribute) and node.attr.value not in last_names:
             return None
         return self.names.canonical(tree, node)
+
+    def is_scheduler(self, tree: Tree, func: syntax.Node) -> bool:
+        """Tell whether ``func`` drops what its callable returns: a loop's method, mostly."""
+        if isinstance(func, syntax.Attribute) and func.attr.value in SCHEDULERS:
+            return True
+        return self._path_among(tree, func, _OTHER_NAMES) in _OTHER_SCHEDULERS
 
     def _is_loop_method(self, tree: Tree, func: syntax.Node) -> bool:
         """Tell whether ``func`` is ``create_task`` of an event loop, or a local name for it."""
@@ -335,13 +346,6 @@ def defined_in(scope: Scope | None) -> str:
             parts.append(f"{scope.node.name.value}.<locals>")
         scope = scope.parent
     return ".".join(reversed(parts))
-
-
-def is_scheduler(func: syntax.Node) -> bool:
-    """Tell whether ``func`` drops what its callable returns: a loop's method, mostly."""
-    return isinstance(func, syntax.Attribute) and (
-        func.attr.value in SCHEDULERS or dotted_text(func) in _OTHER_SCHEDULERS
-    )
 
 
 def is_done_callback(func: syntax.Node) -> bool:
