@@ -858,11 +858,14 @@ class Ownership:
 
     def _result_of(self, node: syntax.Lambda) -> list[Hold]:
         """Return what holds the result of a lambda: nothing if a scheduler or callback calls it."""
-        call = self.tree.parent[self.tree.parent[node]]
+        arg = self.tree.parent[node]
+        call = self.tree.parent[arg]
         if isinstance(call, syntax.Call) and (
             self.sites.is_scheduler(self.tree, call.func) or is_done_callback(call.func)
         ):
             return []
+        if isinstance(call, syntax.Call) and self.sites.is_context_run(self.tree, call.func):
+            return self.holds(call) if call.args[0] is arg else self._unknown(node)
         return self._unknown(node)
 
     def _function_value(self, node: syntax.FunctionDef | syntax.Lambda) -> list[Hold]:

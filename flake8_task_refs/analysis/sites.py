@@ -46,6 +46,8 @@ _OTHER_SCHEDULERS: Final = frozenset(
     }
 )  # fmt: skip
 _OTHER_NAMES: Final = frozenset(path.rpartition(".")[2] for path in _OTHER_SCHEDULERS)
+_CONTEXTS: Final = ("contextvars.copy_context", "contextvars.Context")
+_CONTEXT_NAME: Final = re.compile(r"(?:\w*_)?(?:ctx|context)\d*\Z", re.IGNORECASE)
 _MAKES_FUTURE: Final = frozenset({"run_in_executor", "create_future", "wrap_future", "create_task"})
 _FUTURE_NAME: Final = re.compile(
     r"(?:\w*_)?(?:fut|futs|future|futures|task|tasks)\d*\Z", re.IGNORECASE
@@ -59,13 +61,20 @@ class CreationSite:
     ``call`` is what a finding points at; its value is the handle (``kind`` "task"), a container
     of handles ("mapped"), an awaitable that holds them ("aggregate"), or something else because
     a scheduler makes the task later and drops it ("deferred"). ``coroutine`` is its name for
-    messages, ``""`` if the source does not tell. ``path`` is the creator's canonical name.
+    messages, ``""`` if the source does not tell. ``path`` is the creator's canonical name; it is
+    "wrapper" for a function of the file, "context" where the creator is handed to ``context.run``.
     """
 
     call: syntax.Call
     kind: str
     coroutine: str
     path: str
+
+    @property
+    def given(self) -> syntax.Arg | None:
+        """The argument that is, or makes, what runs."""
+        args = self.call.args[int(self.path == "context") :]
+        return args[0] if args else None
 
 
 class Wrapper(NamedTuple):
@@ -164,6 +173,8 @@ class Sites:
         callee = self.names.canonical(tree, call.func)
         if callee == "builtins.map" and at == 0:
             return CreationSite(call, "mapped", "", path)
+        if at == 0 and self.is_context_run(tree, call.func):
+            return CreationSite(call, "task", coroutine_name(following), "context")
         if self.is_scheduler(tree, call.func):
             return CreationSite(call, "deferred", coroutine_name(following), path)
         if callee == "functools.partial" and at == 0:
@@ -235,6 +246,26 @@ class Sites:
         if isinstance(node, syntax.Attribute) and node.attr.value not in last_names:
             return None
         return self.names.canonical(tree, node)
+
+    def is_context_run(self, tree: Tree, func: syntax.Node) -> bool:
+        """Tell whether ``func`` is ``run`` of a context, which returns what its callable does."""
+        if not isinstance(func, syntax.Attribute) or func.attr.value != "run":
+            return False
+        context = func.value
+        if isinstance(context, syntax.Name):
+            scope = tree.scope[context].owner(context.value)
+            for store in scope.stores.get(context.value, ()) if scope is not None else ():
+                value, note = assigned_value(tree, store), tree.annotation(tree.parent[store])
+                if isinstance(value, syntax.Call) and self._makes_context(tree, value):
+                    return True
+                if note is not None and self.names.canonical(tree, note) in _CONTEXTS:
+                    return True
+        if isinstance(context, syntax.Call):
+            return self._makes_context(tree, context)
+        return _CONTEXT_NAME.match(last_name(context)) is not None
+
+    def _makes_context(self, tree: Tree, call: syntax.Call) -> bool:
+        return self.names.canonical(tree, call.func) in _CONTEXTS
 
     def is_scheduler(self, tree: Tree, func: syntax.Node) -> bool:
         """Tell whether ``func`` drops what its callable returns: a loop's method, mostly."""
@@ -309,6 +340,8 @@ class Sites:
         if isinstance(call.func, syntax.Attribute) and call.func.attr.value in _MAKES_FUTURE:
             return True
         if isinstance(call.func, syntax.Attribute) and self._is_tornado(tree, call.func.value):
+            return True
+        if last_name(call.func) == "run" and call.args and self.creator(tree, call.args[0].value):
             return True
         path = self.creator(tree, call.func) or self.names.canonical(tree, call.func)
         return path is not None and (

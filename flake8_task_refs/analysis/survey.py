@@ -226,7 +226,7 @@ class _Surveyor:
 
     def _drafted(self, judge: Judge, site: CreationSite) -> _Draft:
         tree, args = judge.ownership.tree, site.call.args
-        given = args[0] if args and site.kind in ("task", "aggregate") else None
+        given = site.given if site.kind in ("task", "aggregate") else None
         draft = self._draft(judge, site.call, site.kind, given)
         draft.coroutine = draft.coroutine or site.coroutine
         if site.path == "asyncio.gather":

@@ -75,7 +75,10 @@ def _is_made_by(context: Context, value: syntax.BaseExpression | None, path: str
     sites = context.judge.ownership.sites
     if path in AGGREGATES:
         return sites.aggregate(tree, value.func) == path
-    return sites.creator(tree, value.func) is not None
+    made_by = value.func
+    if sites.is_context_run(tree, made_by) and value.args:
+        made_by = value.args[0].value
+    return sites.creator(tree, made_by) is not None
 
 
 def _is_said_to_give(function: syntax.FunctionDef, kind: str) -> bool:

@@ -54,5 +54,5 @@ def test_what_may_be_another_awaitable_is_left_alone(given: str) -> None:
 
 @pytest.mark.parametrize("given", ["lambda: loop.create_task(work())", "loop.create_task, work()"])
 def test_what_runs_at_the_programs_end_is_left_alone(given: str) -> None:
-    source = f"import asyncio\nimport atexit\n\n\ndef start(loop, work):\n    atexit.register({given})\n"
-    check_declined(source, AT_EXIT)
+    start = f"def start(loop, work):\n    atexit.register({given})\n"
+    check_declined(f"import asyncio\nimport atexit\n\n\n{start}", AT_EXIT)
