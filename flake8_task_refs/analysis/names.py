@@ -50,6 +50,7 @@ _NOTE: Final = re.compile(
 )
 _ABSTRACT_LOOP: Final = re.compile(r"\bAbstractEventLoop\b")
 _CLASS_CALL: Final = re.compile(r"((?:\w+\.)*_*([A-Z]\w*))\(")
+_ASKED: Final = re.compile(r"\)\s*\.\s*\w+(?:\(\))?\Z")
 _BASES: Final = re.compile(r"\s*\(([^()]*)")
 # Packages with event loops of asyncio's kind; what others call a loop may be anything.
 _LOOP_PACKAGES: Final = frozenset(
@@ -392,7 +393,10 @@ class Names:
             # A module, or what another one gives, may know a loop of asyncio's.
             return self.module_origin(getter[1]) is None or not _GETTER_OF_OTHERS.match(getter[2])
         match = _CLASS_CALL.match(value)
-        return match is not None and ("Loop" not in match[2] or self._is_other_loop(match[1]))
+        if match is None or "Loop" not in match[2]:
+            return match is not None
+        # A thread or a helper that is called so tells the loop that it runs: `LoopThread().loop`.
+        return _ASKED.search(value) is None and self._is_other_loop(match[1])
 
     def _is_foreign(self, tree: Tree, call: syntax.Call) -> bool:
         """Tell whether ``call`` makes an object that is no event loop."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.names import assigned_value
+from flake8_task_refs.analysis.outline import ANNOTATION
 from flake8_task_refs.analysis.sieve import NO_LOOPS
 from flake8_task_refs.analysis.syntax import last_name
 
@@ -252,20 +253,18 @@ class Sites:
         if not isinstance(func, syntax.Attribute) or func.attr.value != "run":
             return False
         context = func.value
+        if isinstance(context, syntax.Call):
+            return self.names.canonical(tree, context.func) in _CONTEXTS
         if isinstance(context, syntax.Name):
             scope = tree.scope[context].owner(context.value)
             for store in scope.stores.get(context.value, ()) if scope is not None else ():
                 value, note = assigned_value(tree, store), tree.annotation(tree.parent[store])
-                if isinstance(value, syntax.Call) and self._makes_context(tree, value):
-                    return True
-                if note is not None and self.names.canonical(tree, note) in _CONTEXTS:
-                    return True
-        if isinstance(context, syntax.Call):
-            return self._makes_context(tree, context)
-        return _CONTEXT_NAME.match(last_name(context)) is not None
-
-    def _makes_context(self, tree: Tree, call: syntax.Call) -> bool:
-        return self.names.canonical(tree, call.func) in _CONTEXTS
+                said = note or (value.func if isinstance(value, syntax.Call) else None)
+                if said is not None:
+                    return self.names.canonical(tree, said) in _CONTEXTS
+        name = last_name(context)
+        other = rf"\b{name}[ \t]*{ANNOTATION}=[ \t]*(?:\w+\.)*(?!Context\b)[A-Z]\w*\("
+        return _CONTEXT_NAME.match(name) is not None and not self.names.outline.has(other)
 
     def is_scheduler(self, tree: Tree, func: syntax.Node) -> bool:
         """Tell whether ``func`` drops what its callable returns: a loop's method, mostly."""
