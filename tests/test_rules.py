@@ -56,6 +56,30 @@ def test_message_names_the_coroutine() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("call", "coroutine"),
+    [
+        ("asyncio.shield(asyncio.create_task(work()))", "work()"),
+        ("asyncio.wait_for(asyncio.shield(work()), 5)", "work()"),
+        ("asyncio.shield(spawn(work()))", "work()"),
+        ("asyncio.shield(spawn(1))", ""),
+        ("run(work())", "work()"),
+        ("run(work)", ""),
+    ],
+)
+def test_message_names_what_runs_within_a_task_or_a_shield(call: str, coroutine: str) -> None:
+    source = f"""
+import asyncio
+def spawn(coroutine):
+    return asyncio.create_task(coroutine)
+def run(coroutine):
+    return asyncio.run_coroutine_threadsafe(coroutine, LOOP)
+def f():
+    {call}
+"""
+    assert [finding.coroutine for finding in check_source(source)] == [coroutine]
+
+
 @every_rule
 def test_message_is_one_plain_line(rule: Rule) -> None:
     for coroutine in ("", "work()", "a{b}()"):

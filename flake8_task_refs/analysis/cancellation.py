@@ -140,20 +140,35 @@ def unguarded_results(
     if not _RESULT.search(tree.outline.source, tree.region.start, tree.region.end):
         return []
     asks: list[syntax.Call] = []
+    looks: list[syntax.Call] = []
     for node in tree.walk(callback.body):
         if not isinstance(node, syntax.Call) or not isinstance(node.func, syntax.Attribute):
             continue
         if dotted_text(node.func.value) != name:
             continue
         if node.func.attr.value == "cancelled":
-            return []
-        if node.func.attr.value in ("result", "exception"):
+            looks.append(node)
+        elif node.func.attr.value in ("result", "exception"):
             asks.append(node)
     return [
         ask
         for at, ask in enumerate(asks)
-        if not _is_guarded(tree, ask) and not any(_settles(tree, one, ask) for one in asks[:at])
+        if all(_comes_first(tree, ask, look) for look in looks)
+        and not _is_guarded(tree, ask)
+        and not any(_settles(tree, one, ask) for one in asks[:at])
     ]
+
+
+def _comes_first(tree: Tree, ask: syntax.Call, look: syntax.Call) -> bool:
+    """Tell whether nobody comes to ``look``, a later ``cancelled()``, but by way of ``ask``."""
+    at: syntax.Node = ask
+    for outer in tree.ancestors(ask):
+        if not _always_runs(outer, at):
+            return False
+        if tree.holds(outer, look):
+            return tree.order[ask] < tree.order[look]
+        at = outer
+    return False
 
 
 def _settles(tree: Tree, before: syntax.Call, ask: syntax.Call) -> bool:

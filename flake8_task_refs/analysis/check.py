@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from flake8_task_refs.analysis.excerpt import Detail, Excerpt, RegionLines, Unseen
 from flake8_task_refs.analysis.finding import TOO_COMPLEX, Finding, SourceError
 from flake8_task_refs.analysis.micropython import is_micropython
-from flake8_task_refs.analysis.outline import Region, normalise_newlines, skim
+from flake8_task_refs.analysis.outline import ANNOTATION, Region, normalise_newlines, skim
 from flake8_task_refs.analysis.python_parser import syntax_error
 from flake8_task_refs.analysis.sieve import mentions, word_offsets
 from flake8_task_refs.options import Settings
@@ -24,7 +24,7 @@ from flake8_task_refs.rules import BY_CODE, RULES
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable
 
-    from flake8_task_refs.analysis.sites import CreationSite
+    from flake8_task_refs.analysis.sites import CreationSite, Wrapper
     from flake8_task_refs.analysis.syntax import Node
     from flake8_task_refs.analysis.tree import Tree
     from flake8_task_refs.analysis.verdict import Judge, Verdict
@@ -42,6 +42,10 @@ _MAX_LOOKS = 5
 # Characters of a region that costs less to parse as it is than to choose from.
 _SHORT = 1_500
 _KEEPS_EVERY_TASK = re.compile(r"\.set_task_factory\(\s*([\w.]+)")
+# A container, and what is put into it, but for a reference that is weak by itself.
+_PUTS_IN = re.compile(
+    r"(\b\w+|)(?:\[[^\]\n]*\])?\.(?:add|append)\((?!\s*(?:weakref\.)?(?:ref|proxy)\()"
+)
 
 
 def check_source(source: str, settings: Settings | None = None) -> list[Finding]:
@@ -205,11 +209,11 @@ class Module:
         known: set[tuple[str, str]] = set()
         for _ in range(_MAX_WRAPPERS):
             wrappers = self._wrappers(regions)
-            if known >= wrappers:
+            if known >= wrappers.keys():
                 break
-            known |= wrappers
-            if not wrappers <= self.sites.wrappers:
-                self.sites.wrappers |= wrappers
+            known |= wrappers.keys()
+            if not wrappers.keys() <= self.sites.wrappers.keys():
+                self.sites.wrappers = wrappers | self.sites.wrappers
                 self._sites.clear()
             regions |= self._regions_naming(sorted({name for _, name in wrappers}))
         return regions
@@ -221,10 +225,15 @@ class Module:
             if counts.total() > _MAX_SITES_OF_FILE or max(counts.values(), default=0) > _MAX_SITES:
                 raise SourceError(TOO_COMPLEX)
 
-    def _wrappers(self, regions: Iterable[Region]) -> set[tuple[str, str]]:
-        return set().union(*(self._ask(self._wrappers_in, region) for region in regions))
+    def _wrappers(self, regions: Iterable[Region]) -> dict[tuple[str, str], Wrapper]:
+        found: dict[tuple[str, str], Wrapper] = {}
+        for region in regions:
+            for key, wrapper in self._ask(self._wrappers_in, region).items():
+                if key not in found or wrapper.path == "wrapper":
+                    found[key] = wrapper
+        return found
 
-    def _wrappers_in(self, tree: Tree) -> set[tuple[str, str]]:
+    def _wrappers_in(self, tree: Tree) -> dict[tuple[str, str], Wrapper]:
         return self.judge(tree).wrappers(self.sites_in(tree))
 
     def _regions(self, offsets: Iterable[int]) -> dict[Region, None]:
@@ -350,6 +359,10 @@ class Module:
 
     def _verdicts_of(self, tree: Tree, judge: Judge | None = None) -> list[tuple[Finding, Verdict]]:
         verdicts = (judge or self.judge(tree)).verdicts(self.sites_in(tree))
+        if verdicts and self.outline.mentions(("temporalio",)):
+            from flake8_task_refs.analysis.workflows import is_kept_by_loop  # noqa: PLC0415
+
+            verdicts = [one for one in verdicts if not is_kept_by_loop(self.names, one)]
         return [
             (
                 Finding(
@@ -377,6 +390,15 @@ class Module:
             for definition in self.outline.definitions:
                 if definition.name == name and definition.kind == "def":
                     body = self.outline.code[definition.header : definition.end]
-                    if re.search(r"\.(?:add|append)\(", body):
+                    if any(not self._is_weak(match[1]) for match in _PUTS_IN.finditer(body)):
                         return True
         return False
+
+    def _is_weak(self, container: str) -> bool:
+        """Tell whether all that the file calls ``container`` holds its elements weakly."""
+        made = rf"\b{container}[ \t]*{ANNOTATION}=[ \t]*\(?\s*(\w+)((?:\.\w+)*)"
+        paths = [
+            f"{self.names.module_origin(match[1])}{match[2]}"
+            for match in re.finditer(made, self.outline.code)
+        ]
+        return bool(container and paths) and set(paths) == {"weakref.WeakSet"}

@@ -173,8 +173,8 @@ class Lifecycle:
     # -- the coroutine ----------------------------------------------------------------------
 
     def _worker(self, site: CreationSite) -> Worker | None:
-        value = site.call.args[0].value if site.call.args else None
-        return Worker(self.ownership, value) if isinstance(value, syntax.Call) else None
+        call = _call_given(site)
+        return Worker(self.ownership, call) if call is not None else None
 
     def is_endless(self, site: CreationSite) -> bool:
         """Tell whether the spawned coroutine loops: by its code if it is here, else by its name."""
@@ -379,8 +379,8 @@ class Lifecycle:
 
     def swallowed(self, site: CreationSite) -> list[tuple[Tree, syntax.Node]]:
         """Return where the spawned coroutine's loops catch a cancellation and go on."""
-        value = site.call.args[0].value if site.call.args else None
-        found = self.coroutine(value) if isinstance(value, syntax.Call) else None
+        call = _call_given(site)
+        found = self.coroutine(call) if call is not None else None
         if found is None:
             return []
         tree, function = found
@@ -423,8 +423,8 @@ class Lifecycle:
 
     def _lets_go(self, site: CreationSite, name: str) -> bool:
         """Tell whether the coroutine itself drops the handle: then the collector reports it."""
-        value = site.call.args[0].value
-        found = self.coroutine(value) if isinstance(value, syntax.Call) else None
+        call = _call_given(site)
+        found = self.coroutine(call) if call is not None else None
         if found is None:
             return True
         tree, function = found
@@ -440,8 +440,8 @@ class Lifecycle:
 
     def _may_fail(self, site: CreationSite) -> bool:
         """Tell whether the coroutine, as far as it is seen, can end with an exception."""
-        value = site.call.args[0].value if site.call.args else None
-        found = self.coroutine(value) if isinstance(value, syntax.Call) else None
+        call = _call_given(site)
+        found = self.coroutine(call) if call is not None else None
         if found is None:
             return False
         return self._can_raise(*found, depth=0)
@@ -492,6 +492,12 @@ class Lifecycle:
             and last_name(node.value) in names
             for node in self.tree.walk(function)
         )
+
+
+def _call_given(site: CreationSite) -> syntax.Call | None:
+    """Return the call whose coroutine ``site`` runs, None if it is given anything else."""
+    given = site.given
+    return given.value if given is not None and isinstance(given.value, syntax.Call) else None
 
 
 def _unpacked_value(tree: Tree, store: syntax.Name) -> syntax.BaseExpression | None:

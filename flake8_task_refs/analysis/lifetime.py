@@ -90,8 +90,11 @@ def _runs_the_loop(flow: Flow, function: syntax.FunctionDef, start: syntax.Node)
     if not _LOOP_RUNNER.search(tree.outline.blanked(tree.region.start, tree.region.end)):
         return False
     nested = _is_made_in_a_running_loop(tree, start)
+    # What gives the local its value has run before it holds anything: `context.run(create_task)`.
+    made = assigned_value(tree, start) if isinstance(start, syntax.Name) else None
     return any(
         isinstance(node, syntax.Call)
+        and node is not made
         and isinstance(node.func, syntax.Attribute)
         and _LOOP_RUNNER.fullmatch(f".{node.func.attr.value}", 1)
         and last_name(node.func.value) != "subprocess"

@@ -21,7 +21,7 @@ from flake8_task_refs.analysis.syntax import dotted_text, last_name
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from flake8_task_refs.analysis.outline import Outline
+    from flake8_task_refs.analysis.outline import Definition, Outline
     from flake8_task_refs.analysis.tree import Scope, Tree
     from flake8_task_refs.options import Settings
 
@@ -40,12 +40,28 @@ _LOOP_SOURCE = re.compile(
     r"|(?:\w+\.)*get_running_loop\("  # a name that nothing else than asyncio's loop goes by
 )
 _OTHER_LOOP = re.compile(
-    r"(?!asyncio\b|uvloop\b|aio\b)\w[\w.]*\.(?:get_(?!running_loop\b)(?:\w+_)?loop|new_event_loop)\("
+    r"(?!asyncio\b|uvloop\b|aio\b)(\w+)[\w.]*\.(get_(?!running_loop\b)(?:\w+_)?loop|new_event_loop)\("
 )
 # What follows a name where a value or an annotation is given to it.
 _BOUND: Final = re.compile(r"[ \t]*(?::([^=\n#]*))?=(?!=)[ \t]*([^\n]*)")
-_ANNOTATED_LOOP: Final = re.compile(r"[ \t]*:[^=\n#]*\bAbstractEventLoop\b")
+# An annotation, which ends at a comma or a bracket that is not its own.
+_NOTE: Final = re.compile(
+    r"[ \t]*:((?:[^=\n#,()\[\]{}]|\[(?:[^\[\]\n]|\[(?:[^\[\]\n]|\[[^\[\]\n]*\])*\])*\])*)"
+)
+_ABSTRACT_LOOP: Final = re.compile(r"\bAbstractEventLoop\b")
+_CLASS_CALL: Final = re.compile(r"((?:\w+\.)*_*([A-Z]\w*))\(")
+_ASKED: Final = re.compile(r"\)\s*\.\s*\w+(?:\(\))?\Z")
+_BASES: Final = re.compile(r"\s*\(([^()]*)")
+# Packages with event loops of asyncio's kind; what others call a loop may be anything.
+_LOOP_PACKAGES: Final = frozenset(
+    {"asyncio", "uvloop", "winloop", "rloop", "qasync", "quamash", "asyncqt", "qtinter", "gbulb"}
+)
 _LOOP_GETTER = re.compile(r"_*get_(?:\w+_)?loop\Z|new_event_loop\Z")
+# What a function of another file is called that returns an event loop. Games have loops, too.
+_GETTER_OF_OTHERS: Final = re.compile(
+    r"_*get_(?:or_\w+_)?(?:(?:\w+_)?(?:event|asyncio|aio|async|io|main|running|current|default"
+    r"|background|global|shared)_)?loop\Z"
+)
 # What objects of asyncio's are called that tell their loop.
 _OF_A_LOOP: Final = re.compile(r"\w*(?:task|fut|future|waiter|server)\Z", re.IGNORECASE)
 _LOOP_CALLS: Final = {
@@ -252,7 +268,11 @@ class Names:
             return True
         path = self.canonical(tree, call.func)
         if path is not None:
-            return path in _LOOP_CALLS or path == "uvloop.new_event_loop"
+            return (
+                path in _LOOP_CALLS
+                or path == "uvloop.new_event_loop"
+                or _GETTER_OF_OTHERS.match(path.rpartition(".")[2]) is not None
+            )
         name = last_name(call.func)
         if self._returns_loop(name):
             return True
@@ -298,28 +318,38 @@ class Names:
                 continue
             line, begin = outline.line_of_code(at)
             after = at - begin + len(attribute)
-            if _ANNOTATED_LOOP.match(line, after):
+            note = _NOTE.match(line, after)
+            if note is not None and _ABSTRACT_LOOP.search(note[1]):
                 return True
             match = _BOUND.match(line, after)
             if match and outline.source[at - 1 : at] == ".":
                 bound.append((at, match[1] or "", match[2]))
+            elif note is not None and self._is_field(at, line[: at - begin]):
+                bound.append((at, note[1], ""))
         if any("AbstractEventLoop" in note or _LOOP_SOURCE.match(text) for _, note, text in bound):
             return True
         if not _LOOP_NAME.match(attribute):
             return False
         # Another class may call something else so; a base may be any class.
-        own = [(at, text) for at, _, text in bound if owner and self._class_at(at) == owner]
+        own = [one for one in bound if owner and self._class_at(one[0]) == owner]
         if own:
-            return not all(self._is_foreign_value(text, at) for at, text in own)
-        return not any(self._is_foreign_value(text, at) for at, _, text in bound)
+            return not all(self._is_foreign_value(*one) for one in own)
+        return not any(self._is_foreign_value(*one) for one in bound)
+
+    def _is_field(self, at: int, before: str) -> bool:
+        """Tell whether the body of a class declares what stands at ``at``, after ``before``."""
+        around = self.outline.enclosing(at) if not before.strip() else ()
+        return bool(around) and around[-1].kind == "class"
 
     def _class_at(self, offset: int) -> str:
         around = [outer.name for outer in self.outline.enclosing(offset) if outer.kind == "class"]
         return around[-1] if around else ""
 
-    def _is_foreign_value(self, value: str, at: int) -> bool:
-        """Tell whether the expression ``value``, which stands at ``at``, surely is no loop."""
-        if _OTHER_LOOP.match(value) or _foreign_class(value):
+    def _is_foreign_value(self, at: int, annotation: str, value: str) -> bool:
+        """Tell whether ``value``, given at ``at`` to what has the ``annotation``, is no loop."""
+        if self._makes_no_loop(value):
+            return True
+        if self._is_foreign_annotation(annotation):
             return True
         name = value.strip()
         function = next(reversed(self.outline.enclosing(at)), None)
@@ -334,13 +364,51 @@ class Names:
         classes = [name for name in _DOTTED.findall(note) if name.endswith("Loop")]
         if not classes or "AbstractEventLoop" in note:
             return False
-        if any(self.outline.top_level(name) for name in classes):
-            return True
-        origins = [self.module_origin(name.partition(".")[0]) for name in classes]
-        return all(
-            origin is not None and not origin.startswith(("asyncio", "uvloop"))
-            for origin in origins
+        return any(self._is_other_loop(name) for name in classes)
+
+    def _is_other_loop(self, path: str) -> bool:
+        """Tell whether ``path``, a class that is called a loop, is none of asyncio's kind."""
+        own = self.outline.top_level(path)
+        if own:
+            return not any(self._derives_loop(definition) for definition in own)
+        origin = self.module_origin(path.partition(".")[0])
+        return origin is not None and origin.partition(".")[0] not in _LOOP_PACKAGES
+
+    def _derives_loop(self, definition: Definition) -> bool:
+        """Tell whether a class of the file may inherit ``create_task`` from asyncio's loops."""
+        bases = _BASES.match(self.outline.code, definition.header)
+        return (
+            bases is not None
+            and not self.outline.functions("create_task", definition.name)
+            and any(
+                "Loop" in base and base != definition.name and not self._is_other_loop(base)
+                for base in _DOTTED.findall(bases[1])
+            )
         )
+
+    def _makes_no_loop(self, value: str) -> bool:
+        """Tell whether the text ``value`` makes an object that is no event loop, or asks one."""
+        getter = _OTHER_LOOP.match(value)
+        if getter is not None:
+            # A module, or what another one gives, may know a loop of asyncio's.
+            return self.module_origin(getter[1]) is None or not _GETTER_OF_OTHERS.match(getter[2])
+        match = _CLASS_CALL.match(value)
+        if match is None or "Loop" not in match[2]:
+            return match is not None
+        # A thread or a helper that is called so tells the loop that it runs: `LoopThread().loop`.
+        return _ASKED.search(value) is None and self._is_other_loop(match[1])
+
+    def _is_foreign(self, tree: Tree, call: syntax.Call) -> bool:
+        """Tell whether ``call`` makes an object that is no event loop."""
+        name, path = last_name(call.func), dotted_text(call.func)
+        if not name.lstrip("_")[:1].isupper():
+            return False
+        if "Loop" not in name:
+            return True
+        if path is not None and self.outline.top_level(path):
+            return self._is_other_loop(path)
+        origin = self.canonical(tree, call.func)
+        return origin is not None and origin.partition(".")[0] not in _LOOP_PACKAGES
 
     def _name_is_loop(self, tree: Tree, node: syntax.Name) -> bool:
         named = _LOOP_NAME.match(node.value) is not None
@@ -351,9 +419,7 @@ class Names:
             values = self.assigned(node.value)
             if any(_LOOP_SOURCE.match(value) for value in values):
                 return True
-            return named and not any(
-                _foreign_class(value) or _OTHER_LOOP.match(value) for value in values
-            )
+            return named and not any(self._makes_no_loop(value) for value in values)
         verdicts = [
             self._binds_loop(tree, store, named=named) for store in scope.stores.get(node.value, ())
         ]
@@ -371,7 +437,7 @@ class Names:
             if self._makes_loop(tree, value):
                 return True
             getter = _LOOP_GETTER.match(last_name(value.func)) is not None
-            return named and not getter and not _is_foreign(value)
+            return named and not getter and not self._is_foreign(tree, value)
         if isinstance(value, (syntax.Name, syntax.Attribute)) and not named:
             return dotted_text(value) != store.value and self.is_loop(tree, value)
         if isinstance(value, (syntax.BooleanOperation, syntax.IfExp)) and not named:
@@ -469,17 +535,6 @@ def _entered(tree: Tree, store: syntax.Name) -> syntax.BaseExpression | None:
     holder = tree.parent[store]
     item = tree.parent[holder] if isinstance(holder, syntax.AsName) else None
     return item.item if isinstance(item, syntax.WithItem) else None
-
-
-def _is_foreign(call: syntax.Call) -> bool:
-    """Tell whether a call makes something that is no loop: a class without "Loop" in its name."""
-    name = last_name(call.func)
-    return name.lstrip("_")[:1].isupper() and "Loop" not in name
-
-
-def _foreign_class(text: str) -> bool:
-    match = re.match(r"(?:\w+\.)*_*([A-Z]\w*)\(", text)
-    return match is not None and "Loop" not in match[1]
 
 
 # What `from asyncio import *` gives that a rule knows.

@@ -35,7 +35,7 @@ from flake8_task_refs.analysis.helpers import find_helper, parameter_of
 from flake8_task_refs.analysis.lifetime import locals_outlive
 from flake8_task_refs.analysis.names import Names, assigned_value
 from flake8_task_refs.analysis.outline import ANNOTATION
-from flake8_task_refs.analysis.sites import Sites, is_done_callback, is_scheduler
+from flake8_task_refs.analysis.sites import Sites, is_done_callback
 from flake8_task_refs.analysis.syntax import dotted_text, last_name
 from flake8_task_refs.analysis.tree import Scope, Tree, last_small
 
@@ -507,7 +507,7 @@ class Ownership:
             return [Hold(How.AWAITED, call)] if waits or self._is_asserted(call) else []
         if name in ("result", "exception"):
             threadsafe = isinstance(node, syntax.Call) and (
-                self.names.canonical(self.tree, node.func) == "asyncio.run_coroutine_threadsafe"
+                self.sites.aggregate(self.tree, node.func) == "asyncio.run_coroutine_threadsafe"
             )
             # Whoever asks for the result knows that it is there, unless a wait may have given up.
             if threadsafe or (isinstance(node, syntax.Name) and not self._gives_up(call)):
@@ -930,11 +930,14 @@ class Ownership:
 
     def _result_of(self, node: syntax.Lambda) -> list[Hold]:
         """Return what holds the result of a lambda: nothing if a scheduler or callback calls it."""
-        call = self.tree.parent[self.tree.parent[node]]
+        arg = self.tree.parent[node]
+        call = self.tree.parent[arg]
         if isinstance(call, syntax.Call) and (
-            is_scheduler(call.func) or is_done_callback(call.func)
+            self.sites.is_scheduler(self.tree, call.func) or is_done_callback(call.func)
         ):
             return []
+        if isinstance(call, syntax.Call) and self.sites.is_context_run(self.tree, call.func):
+            return self.holds(call) if call.args[0] is arg else self._unknown(node)
         return self._unknown(node)
 
     def _function_value(self, node: syntax.FunctionDef | syntax.Lambda) -> list[Hold]:

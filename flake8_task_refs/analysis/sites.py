@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.names import assigned_value
+from flake8_task_refs.analysis.outline import ANNOTATION
 from flake8_task_refs.analysis.sieve import NO_LOOPS
-from flake8_task_refs.analysis.syntax import dotted_text, last_name
+from flake8_task_refs.analysis.syntax import last_name
 
 if TYPE_CHECKING:
     from flake8_task_refs.analysis.names import Names
@@ -37,10 +38,17 @@ SCHEDULERS: Final = frozenset(
         "add_reader", "add_writer", "set_exception_handler",
     }
 )  # fmt: skip
-# asyncio's servers keep only what they make of a coroutine themselves (asyncio/streams.py).
+# asyncio's servers keep only what they make of a coroutine themselves (asyncio/streams.py). A
+# finalizer gives what its function returns to nobody but who calls it by hand.
 _OTHER_SCHEDULERS: Final = frozenset(
-    {"signal.signal", "threading.Timer", "asyncio.start_server", "asyncio.start_unix_server"}
-)
+    {
+        "signal.signal", "threading.Timer", "asyncio.start_server", "asyncio.start_unix_server",
+        "atexit.register", "weakref.finalize",
+    }
+)  # fmt: skip
+_OTHER_NAMES: Final = frozenset(path.rpartition(".")[2] for path in _OTHER_SCHEDULERS)
+_CONTEXTS: Final = ("contextvars.copy_context", "contextvars.Context")
+_CONTEXT_NAME: Final = re.compile(r"(?:\w*_)?(?:ctx|context)\d*\Z", re.IGNORECASE)
 _MAKES_FUTURE: Final = frozenset({"run_in_executor", "create_future", "wrap_future", "create_task"})
 _FUTURE_NAME: Final = re.compile(
     r"(?:\w*_)?(?:fut|futs|future|futures|task|tasks)\d*\Z", re.IGNORECASE
@@ -54,13 +62,30 @@ class CreationSite:
     ``call`` is what a finding points at; its value is the handle (``kind`` "task"), a container
     of handles ("mapped"), an awaitable that holds them ("aggregate"), or something else because
     a scheduler makes the task later and drops it ("deferred"). ``coroutine`` is its name for
-    messages, ``""`` if the source does not tell. ``path`` is the creator's canonical name.
+    messages, ``""`` if the source does not tell. ``path`` is the creator's canonical name; it is
+    "wrapper" for a function of the file, "context" where the creator is handed to ``context.run``.
     """
 
     call: syntax.Call
     kind: str
     coroutine: str
     path: str
+
+    @property
+    def given(self) -> syntax.Arg | None:
+        """The argument that is, or makes, what runs."""
+        args = self.call.args[int(self.path == "context") :]
+        return args[0] if args else None
+
+
+class Wrapper(NamedTuple):
+    """What a function of the file makes and hands on: a task, or an aggregate, by its ``path``.
+
+    ``fresh`` tells that an aggregate holds coroutines or tasks of its own, whoever calls it.
+    """
+
+    path: str
+    fresh: bool
 
 
 class Sites:
@@ -73,7 +98,7 @@ class Sites:
         """
         self.names = names
         self._may_rename = may_rename
-        self.wrappers: set[tuple[str, str]] = set()  # (defined_in its scope, its name)
+        self.wrappers: dict[tuple[str, str], Wrapper] = {}  # by (defined_in its scope, its name)
 
     @cached_property
     def aliases(self) -> list[str]:
@@ -128,11 +153,11 @@ class Sites:
             if path == "wrapper" and first is not None and not isinstance(first.value, syntax.Call):
                 first = None  # what the wrapper makes of it is not known here
             return CreationSite(call, "task", coroutine_name(first), path)
-        path = self._path_among(tree, call.func, _AGGREGATE_NAMES)
-        if path in AGGREGATES:
+        path = self.aggregate(tree, call.func)
+        if path is not None:
             single = path != "asyncio.gather" and call.args
             return CreationSite(
-                call, "aggregate", coroutine_name(call.args[0]) if single else "", path
+                call, "aggregate", self._inner_name(tree, call) if single else "", path
             )
         for at, arg in enumerate(call.args[:3]):
             if last_name(arg.value) in names:
@@ -149,14 +174,16 @@ class Sites:
         callee = self.names.canonical(tree, call.func)
         if callee == "builtins.map" and at == 0:
             return CreationSite(call, "mapped", "", path)
-        if is_scheduler(call.func):
+        if at == 0 and self.is_context_run(tree, call.func):
+            return CreationSite(call, "task", coroutine_name(following), "context")
+        if self.is_scheduler(tree, call.func):
             return CreationSite(call, "deferred", coroutine_name(following), path)
         if callee == "functools.partial" and at == 0:
             outer = tree.parent[tree.parent[call]]
             if (
                 isinstance(tree.parent[call], syntax.Arg)
                 and isinstance(outer, syntax.Call)
-                and (is_scheduler(outer.func) or is_done_callback(outer.func))
+                and (self.is_scheduler(tree, outer.func) or is_done_callback(outer.func))
             ):
                 return CreationSite(call, "deferred", coroutine_name(following), path)
         return None
@@ -173,7 +200,28 @@ class Sites:
             return "loop.create_task"
         if settings.task_factories and self._is_factory(tree, func, settings.task_factories):
             return "factory"
-        return "wrapper" if self.wrappers and self._is_wrapper(tree, func) else None
+        wrapper = self.wrapper(tree, func)
+        return "wrapper" if wrapper is not None and wrapper.path == "wrapper" else None
+
+    def aggregate(self, tree: Tree, func: syntax.Node) -> str | None:
+        """Return the canonical name of the aggregate that ``func`` is or returns, or None."""
+        path = self._path_among(tree, func, _AGGREGATE_NAMES)
+        if path in AGGREGATES:
+            return path
+        wrapper = self.wrapper(tree, func)
+        return wrapper.path if wrapper is not None and wrapper.path in AGGREGATES else None
+
+    def _inner_name(self, tree: Tree, call: syntax.Call) -> str:
+        """Return how a message names what runs in an aggregate, which may be given a new task."""
+        first = call.args[0] if call.args else None
+        value = first.value if first is not None else None
+        if not isinstance(value, syntax.Call):
+            # What a wrapper makes of it is not known here.
+            return coroutine_name(first) if self.wrapper(tree, call.func) is None else ""
+        path = self.creator(tree, value.func) or self.aggregate(tree, value.func)
+        if path is None or path in ("asyncio.gather", "asyncio.wait", "asyncio.wait_for"):
+            return coroutine_name(first)
+        return self._inner_name(tree, value)
 
     def _may_be_loop(self, path: str, func: syntax.Node) -> bool:
         """Tell whether ``path``, which is imported, may be the method of an imported loop.
@@ -200,6 +248,30 @@ class Sites:
             return None
         return self.names.canonical(tree, node)
 
+    def is_context_run(self, tree: Tree, func: syntax.Node) -> bool:
+        """Tell whether ``func`` is ``run`` of a context, which returns what its callable does."""
+        if not isinstance(func, syntax.Attribute) or func.attr.value != "run":
+            return False
+        context = func.value
+        if isinstance(context, syntax.Call):
+            return self.names.canonical(tree, context.func) in _CONTEXTS
+        if isinstance(context, syntax.Name):
+            scope = tree.scope[context].owner(context.value)
+            for store in scope.stores.get(context.value, ()) if scope is not None else ():
+                value, note = assigned_value(tree, store), tree.annotation(tree.parent[store])
+                said = note or (value.func if isinstance(value, syntax.Call) else None)
+                if said is not None:
+                    return self.names.canonical(tree, said) in _CONTEXTS
+        name = last_name(context)
+        other = rf"\b{name}[ \t]*{ANNOTATION}=[ \t]*(?:\w+\.)*(?!Context\b)[A-Z]\w*\("
+        return _CONTEXT_NAME.match(name) is not None and not self.names.outline.has(other)
+
+    def is_scheduler(self, tree: Tree, func: syntax.Node) -> bool:
+        """Tell whether ``func`` drops what its callable returns: a loop's method, mostly."""
+        if isinstance(func, syntax.Attribute) and func.attr.value in SCHEDULERS:
+            return True
+        return self._path_among(tree, func, _OTHER_NAMES) in _OTHER_SCHEDULERS
+
     def _is_loop_method(self, tree: Tree, func: syntax.Node) -> bool:
         """Tell whether ``func`` is ``create_task`` of an event loop, or a local name for it."""
         if isinstance(func, syntax.Name):
@@ -219,23 +291,27 @@ class Sites:
             return func.value in factories or any(f.endswith(f".{func.value}") for f in factories)
         return self.names.matches(tree, func, factories)
 
-    def _is_wrapper(self, tree: Tree, func: syntax.Node) -> bool:
+    def wrapper(self, tree: Tree, func: syntax.Node) -> Wrapper | None:
+        """Return what the file's own function ``func`` makes and hands on, if it does so."""
+        if not self.wrappers:
+            return None
         if isinstance(func, syntax.Name):
             where = defined_in(tree.scope[func].owner(func.value))
-            return (where, func.value) in self.wrappers
+            return self.wrappers.get((where, func.value))
         if not isinstance(func, syntax.Attribute) or not isinstance(func.value, syntax.Name):
-            return False
+            return None
         name = func.value.value
         if name in ("self", "cls"):
             around = tree.class_around(func)
-            return around is not None and (
-                (defined_in(tree.inner[around]), func.attr.value) in self.wrappers
-            )
-        if (name, func.attr.value) not in self.wrappers:
-            return False
-        owner = tree.scope[func.value].owner(name)
-        classes = self.names.outline.top_level(name)
-        return (owner is None or owner.kind == "module") and [c.kind for c in classes] == ["class"]
+            if around is None:
+                return None
+            return self.wrappers.get((defined_in(tree.inner[around]), func.attr.value))
+        found = self.wrappers.get((name, func.attr.value))
+        owner = tree.scope[func.value].owner(name) if found is not None else None
+        if owner is not None and owner.kind != "module":
+            return None
+        classes = self.names.outline.top_level(name) if found is not None else ()
+        return found if [c.kind for c in classes] == ["class"] else None
 
     def _is_future(self, tree: Tree, call: syntax.Call) -> bool:
         """Tell whether ``ensure_future`` is given a future, which it returns unchanged."""
@@ -263,6 +339,8 @@ class Sites:
         if isinstance(call.func, syntax.Attribute) and call.func.attr.value in _MAKES_FUTURE:
             return True
         if isinstance(call.func, syntax.Attribute) and self._is_tornado(tree, call.func.value):
+            return True
+        if last_name(call.func) == "run" and call.args and self.creator(tree, call.args[0].value):
             return True
         path = self.creator(tree, call.func) or self.names.canonical(tree, call.func)
         return path is not None and (
@@ -300,13 +378,6 @@ def defined_in(scope: Scope | None) -> str:
             parts.append(f"{scope.node.name.value}.<locals>")
         scope = scope.parent
     return ".".join(reversed(parts))
-
-
-def is_scheduler(func: syntax.Node) -> bool:
-    """Tell whether ``func`` drops what its callable returns: a loop's method, mostly."""
-    return isinstance(func, syntax.Attribute) and (
-        func.attr.value in SCHEDULERS or dotted_text(func) in _OTHER_SCHEDULERS
-    )
 
 
 def is_done_callback(func: syntax.Node) -> bool:

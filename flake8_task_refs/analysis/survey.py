@@ -31,6 +31,7 @@ from flake8_task_refs.analysis.places import Place, Places, place_of
 from flake8_task_refs.analysis.sieve import may_create_tasks, mentions, word_offsets
 from flake8_task_refs.analysis.syntax import dotted_text, last_name
 from flake8_task_refs.analysis.task import End, Holder, Listener, Survey, Task
+from flake8_task_refs.analysis.workflows import runs_in_workflow
 from flake8_task_refs.options import Settings
 
 if TYPE_CHECKING:
@@ -225,7 +226,7 @@ class _Surveyor:
 
     def _drafted(self, judge: Judge, site: CreationSite) -> _Draft:
         tree, args = judge.ownership.tree, site.call.args
-        given = args[0] if args and site.kind in ("task", "aggregate") else None
+        given = site.given if site.kind in ("task", "aggregate") else None
         draft = self._draft(judge, site.call, site.kind, given)
         draft.coroutine = draft.coroutine or site.coroutine
         if site.path == "asyncio.gather":
@@ -237,6 +238,8 @@ class _Surveyor:
             draft.endless = endless if endless or seen else None
         if self.keeper is not None:
             draft.held_by[self.keeper] = None
+        elif runs_in_workflow(self.module.names, tree, site):
+            draft.held_by[Holder("loop", "Temporal", "")] = None
         if site.kind != "deferred":
             self._follow(judge, draft)
         draft.in_sight &= not any(holder.kind in _OUT_OF_SIGHT for holder in draft.held_by)

@@ -16,7 +16,7 @@ class Holder:
     ``kind``: "attribute", "variable" (of the module, or one that functions share), "container",
     "local" (a local that is awaited, cancelled, or lives as long as the task), "group" (a task
     group), "factory" (the file's task factory keeps every task), "loop" (MicroPython's event loop
-    does), "returned" (to the caller),
+    does, or that of Temporal's workflows), "returned" (to the caller),
     "passed" (to a call that may keep it), "captured" (by a function that is kept), "unclear".
     ``name`` is the holder as the source writes it, ``""`` for what has no name. ``owner`` is the
     class or function that it belongs to, the object for an attribute of another one, ``""`` for

@@ -21,10 +21,13 @@ if TYPE_CHECKING:
     from flake8_task_refs.analysis.sites import CreationSite
     from flake8_task_refs.analysis.tree import Tree
 from flake8_task_refs.analysis.containers import Containers
-from flake8_task_refs.analysis.sites import defined_in
+from flake8_task_refs.analysis.sites import Wrapper, defined_in
 from flake8_task_refs.analysis.syntax import dotted_text, last_name
 
 _ENDINGS: Final = frozenset({"TSK201", "TSK204"})
+# Aggregates that run whether they are awaited or not, and that a function may hand on as it does
+# a task.
+_HANDED_ON: Final = ("asyncio.gather", "asyncio.shield", "asyncio.run_coroutine_threadsafe")
 # Holds that satisfy even the strict rule: the function itself waits for the task.
 _WAITED: Final = (How.AWAITED,)
 
@@ -93,21 +96,26 @@ class Judge:
             ]
         return [verdict for verdict in found if verdict.code in self.wanted]
 
-    def wrappers(self, sites: list[CreationSite]) -> set[tuple[str, str]]:
-        """Return the file's own functions that only hand their new task to the caller.
+    def wrappers(self, sites: list[CreationSite]) -> dict[tuple[str, str], Wrapper]:
+        """Return the file's own functions that only hand what they make to the caller.
 
-        Each is (where it is defined, its name), the former as ``sites.defined_in`` says. A call
-        of one is a creation site.
+        Each goes by (where it is defined, its name), the former as ``sites.defined_in`` says. A
+        call of one is a creation site. Of one that makes this or that, the task counts.
         """
         tree = self.ownership.tree
-        found: set[tuple[str, str]] = set()
+        found: dict[tuple[str, str], Wrapper] = {}
         for site in sites:
             function = tree.function_around(site.call)
-            if site.kind != "task" or not _is_plain(function):
+            is_aggregate = site.path in _HANDED_ON
+            if not (is_aggregate or site.kind == "task") or not _is_plain(function):
                 continue
             holds = self.ownership.holds(site.call)
             if holds and all(self._returns_itself(site, hold) for hold in holds):
-                found.add((defined_in(tree.scope[function]), function.name.value))
+                key = (defined_in(tree.scope[function]), function.name.value)
+                if not is_aggregate:
+                    found[key] = Wrapper("wrapper", fresh=True)
+                elif key not in found:
+                    found[key] = Wrapper(site.path, self._holds_fresh_tasks(site))
         return found
 
     def _returns_itself(self, site: CreationSite, hold: Hold) -> bool:
@@ -216,14 +224,23 @@ class Judge:
             return False  # told at the outer call
         if site.path not in ("asyncio.gather", "asyncio.shield"):
             return True
-        return any(self._is_fresh(arg.value) for arg in site.call.args if arg.keyword is None)
+        fresh = [self._is_fresh(arg.value) for arg in site.call.args if arg.keyword is None]
+        wrapper = self.ownership.sites.wrapper(tree, site.call.func)
+        if wrapper is not None:
+            # Of its arguments, not each need come to the aggregate.
+            return wrapper.fresh or (bool(fresh) and all(fresh))
+        return any(fresh)
 
     def _is_fresh(self, value: syntax.BaseExpression) -> bool:
         """Tell whether ``value`` is a coroutine, or a task that only this aggregate would keep."""
         tree = self.ownership.tree
         if isinstance(value, syntax.Call):
             helper = find_helper(tree, value.func, self.ownership.parse)
-            return helper is None or helper.function.asynchronous
+            return (
+                helper is None
+                or helper.function.asynchronous
+                or self.ownership.sites.creator(tree, value.func) is not None
+            )
         if isinstance(value, (syntax.GeneratorExp, syntax.ListComp, syntax.SetComp)):
             return self._is_fresh(value.elt)
         if isinstance(value, (syntax.List, syntax.Tuple, syntax.Set)):

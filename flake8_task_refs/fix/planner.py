@@ -27,6 +27,10 @@ SYNC_ROUTE: Final = (
     "this handler is a plain def, which runs in a worker thread without an event loop: "
     "creating the task raises there; make the handler async def"
 )
+AT_EXIT: Final = (
+    "this runs when the program ends, and no event loop does any more: do it before that, in the "
+    "coroutine that asyncio.run() runs"
+)
 OTHER_RESULT: Final = (
     "the helper that makes the task may return something else, or nothing: keep the task in there"
 )
@@ -73,6 +77,8 @@ def _refusal(context: Context, site: Site) -> str:
         return ""
     if _is_sync_route(site):
         return SYNC_ROUTE
+    if _runs_at_exit(context, site):
+        return AT_EXIT
     if not gives_only_tasks(context, site):
         return OTHER_RESULT
     if not context.additions.can_import("asyncio"):
@@ -86,6 +92,14 @@ def _shows_locals(context: Context, site: Site) -> bool:
         site.code in _CREATIONS
         and isinstance(function, syntax.FunctionDef)
         and shows_locals(context.file, function)
+    )
+
+
+def _runs_at_exit(context: Context, site: Site) -> bool:
+    canonical = context.judge.ownership.names.canonical
+    return any(
+        isinstance(outer, syntax.Call) and canonical(context.tree, outer.func) == "atexit.register"
+        for outer in (site.call, *context.tree.ancestors(site.call))
     )
 
 

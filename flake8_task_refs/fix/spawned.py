@@ -11,6 +11,7 @@ from flake8_task_refs.analysis.from_python import expression_of
 from flake8_task_refs.analysis.helpers import likely_function
 from flake8_task_refs.analysis.lifetime import is_main
 from flake8_task_refs.analysis.names import assigned_value
+from flake8_task_refs.analysis.sites import AGGREGATES
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.free_names import names_in
 from flake8_task_refs.fix.repair_sites import shows_locals
@@ -56,18 +57,20 @@ def calls_of(context: Context, worker: syntax.FunctionDef) -> Iterator[syntax.Ca
 
 
 def gives_only_tasks(context: Context, site: Site) -> bool:
-    """Tell whether the call of ``site`` gives back an asyncio task, whichever way it goes.
+    """Tell whether the call of ``site`` gives back what it is said to make, whichever way it goes.
 
     On another way, a helper of the file may give back None, or a future of another kind.
     """
-    if site.made is None or site.made.path != "wrapper":
+    made = site.made
+    wrapper = context.judge.ownership.sites.wrapper
+    if made is None or made.kind == "deferred" or not wrapper(context.tree, site.call.func):
         return True
     name = last_name(site.call.func)
     return all(
-        _is_said_to_give_a_task(function)
+        _is_said_to_give(function, "Future" if made.kind == "aggregate" else "Task")
         and _never_falls_through(context, function.body)
         and all(
-            _is_task(context, jump.value)
+            _is_made_by(context, jump.value, made.path)
             for jump in context.tree.jumps(function.body)
             if isinstance(jump, syntax.Return)
         )
@@ -76,23 +79,30 @@ def gives_only_tasks(context: Context, site: Site) -> bool:
     )
 
 
-def _is_task(context: Context, value: syntax.BaseExpression | None) -> bool:
-    """Tell whether ``value`` is surely a new task, as far as the file shows."""
+def _is_made_by(context: Context, value: syntax.BaseExpression | None, path: str) -> bool:
+    """Tell whether ``value`` is surely a new task, or an aggregate of ``path``."""
     tree = context.tree
     if isinstance(value, syntax.IfExp):
-        return _is_task(context, value.body) and _is_task(context, value.orelse)
+        return _is_made_by(context, value.body, path) and _is_made_by(context, value.orelse, path)
     if isinstance(value, syntax.Name):
         scope = tree.scope[value].owner(value.value)
         stores = scope.stores.get(value.value, ()) if scope is not None else ()
         made = [assigned_value(tree, store) for store in stores]
         return bool(made) and all(
-            isinstance(item, syntax.Call) and _is_task(context, item) for item in made
+            isinstance(item, syntax.Call) and _is_made_by(context, item, path) for item in made
         )
+    if not isinstance(value, syntax.Call):
+        return False
     sites = context.judge.ownership.sites
-    return isinstance(value, syntax.Call) and sites.creator(tree, value.func) is not None
+    if path in AGGREGATES:
+        return sites.aggregate(tree, value.func) == path
+    made_by = value.func
+    if sites.is_context_run(tree, made_by) and value.args:
+        made_by = value.args[0].value
+    return sites.creator(tree, made_by) is not None
 
 
-def _is_said_to_give_a_task(function: syntax.FunctionDef) -> bool:
+def _is_said_to_give(function: syntax.FunctionDef, kind: str) -> bool:
     """Tell whether the annotation of ``function`` agrees; a type checker believes nothing else."""
     if function.returns is None:
         return True
@@ -100,7 +110,7 @@ def _is_said_to_give_a_task(function: syntax.FunctionDef) -> bool:
     if isinstance(said, syntax.SimpleString) and isinstance(said.evaluated_value, str):
         with contextlib.suppress(SyntaxError, ValueError):
             said = expression_of(said.evaluated_value)
-    return last_name(said.value if isinstance(said, syntax.Subscript) else said) in ("Task", "Any")
+    return last_name(said.value if isinstance(said, syntax.Subscript) else said) in (kind, "Any")
 
 
 def _never_falls_through(context: Context, body: syntax.BaseSuite) -> bool:

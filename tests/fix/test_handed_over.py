@@ -7,6 +7,8 @@ from textwrap import dedent
 import pytest
 from transform import check_declined, fix
 
+from flake8_task_refs.fix.planner import AT_EXIT
+
 HEAD = """\
 import asyncio
 
@@ -48,3 +50,9 @@ def test_what_may_be_another_awaitable_is_left_alone(given: str) -> None:
         """
     )
     check_declined(source, "pass a function that keeps the task")
+
+
+@pytest.mark.parametrize("given", ["lambda: loop.create_task(work())", "loop.create_task, work()"])
+def test_what_runs_at_the_programs_end_is_left_alone(given: str) -> None:
+    start = f"def start(loop, work):\n    atexit.register({given})\n"
+    check_declined(f"import asyncio\nimport atexit\n\n\n{start}", AT_EXIT)

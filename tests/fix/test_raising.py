@@ -115,6 +115,8 @@ def test_a_lambda_looks_first(before: str, after: str) -> None:
         "def finished(task):\n    task = task.inner\n    log(task.result())",
         # Somebody waits for an answer.
         "def finished(task):\n    tasks.answer.set_result(task.result())",
+        # It looks, but too late.
+        "def finished(task):\n    e = task.exception()\n    if task.cancelled():\n        log(e)",
     ],
 )
 def test_a_callback_that_does_more_is_left_alone(callback: str) -> None:

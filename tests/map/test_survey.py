@@ -402,6 +402,16 @@ def test_a_managed_spawner_is_shown_where_it_is_named() -> None:
     assert [held.name for held in task.held_by] == ["app.add_task"]
 
 
+def test_the_loop_of_a_workflow_holds_its_tasks() -> None:
+    source = (ROOT / "fixtures/rules/TSK001-discarded-task/workflows.py").read_text("utf-8")
+    tasks = survey_source(source).tasks
+    kept = {task.line for task in tasks if "Temporal" in {held.name for held in task.held_by}}
+    flagged = {finding.line for finding in check_source(source)}
+    assert kept
+    assert kept.isdisjoint(flagged)
+    assert len(kept) + len(flagged) == len(tasks)
+
+
 def test_a_factory_that_keeps_every_task_holds_them() -> None:
     source = (ROOT / "fixtures/rules/TSK001-discarded-task/safe_task_factory.py").read_text("utf-8")
     tasks = survey_source(source).tasks

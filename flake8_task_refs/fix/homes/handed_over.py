@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.helpers import likely_function
-from flake8_task_refs.analysis.sites import is_scheduler
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit
@@ -57,7 +56,8 @@ class HandedOver:
             and self._is_the_same_later(site, given)
         ):
             # Each time it is called, it makes a coroutine of its own.
-            if not is_scheduler(site.call.func) or len(args) != len(site.call.args):
+            is_scheduler = context.judge.ownership.sites.is_scheduler
+            if not is_scheduler(context.tree, site.call.func) or len(args) != len(site.call.args):
                 return []
             context.additions.defined_before(site.call)
             text = f"{file.code(maker)}({file.code(given)})"

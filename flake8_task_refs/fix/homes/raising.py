@@ -73,11 +73,13 @@ class RaisingCallbacks:
         params = [*callback.params.posonly_params, *callback.params.params]
         look = f"{params[-1].name.value}.cancelled()"
         asks = unguarded_results(self._context.tree, callback)
+        # Who waits for the answer would wait on, and no error would tell; and what is done for a
+        # cancelled task further down should be done.
         if any(
-            isinstance(node, syntax.Call) and last_name(node.func) in _ANSWERS
+            isinstance(node, syntax.Call) and last_name(node.func) in (*_ANSWERS, "cancelled")
             for node in self._context.tree.walk(callback.body)
         ):
-            return []  # who waits for the answer would wait on, and no error would tell
+            return []
         if isinstance(callback, syntax.Lambda):
             return self._in_lambda(callback, asks, look)
         decorated = callback.decorators and self._context.tree.method_class(callback) is None
