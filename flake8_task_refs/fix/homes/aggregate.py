@@ -34,8 +34,8 @@ class Aggregates:
         self._context = context
 
     def accepts(self, site: Site) -> bool:
-        """Take every aggregate."""
-        return site.code == "TSK003"
+        """Take every aggregate: what is dropped, and the task that a shield makes and leaves."""
+        return site.code == "TSK003" or (site.code == "TSK002" and _shielded(site) is not None)
 
     def plan(self, sites: Sequence[Site]) -> Plan:
         """Await or keep each future; what never runs unless it is awaited, is declined."""
@@ -43,7 +43,15 @@ class Aggregates:
         taken: set[str] = set()
         for site in sites:
             origin = site.made.path if site.made is not None else ""
-            if context.settings.unsafe_fixes and _can_await(site, origin):
+            shielded = _shielded(site) if site.code == "TSK002" else None
+            if shielded is not None:
+                context.additions.defined_before(site.call)
+                start, end = context.file.span(shielded)
+                asyncio = context.additions.module("asyncio")
+                made = f"{context.additions.track()}({asyncio}.create_task("
+                edits = [Edit(start, start, made), Edit(end, end, "))")]
+                found.edits += context.writer.laid_out(site.statement, edits)
+            elif context.settings.unsafe_fixes and _can_await(site, origin):
                 start = context.file.span(site.call).start
                 found.edits.append(Edit(start, start, "await "))
             elif origin in _COROUTINES:
@@ -81,6 +89,14 @@ class Aggregates:
         return not any(
             isinstance(outer, elsewhere) for outer in self._context.tree.ancestors(site.call)
         )
+
+
+def _shielded(site: Site) -> syntax.Call | None:
+    """Return the call that gives a shield its coroutine, None if ``site`` is no shield of one."""
+    made = site.made
+    if made is None or made.path != "asyncio.shield" or made.given is None:
+        return None
+    return made.given.value if isinstance(made.given.value, syntax.Call) else None
 
 
 def _can_await(site: Site, origin: str) -> bool:
