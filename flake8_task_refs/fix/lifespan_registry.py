@@ -14,11 +14,15 @@ from flake8_task_refs.fix.free_names import fresh
 from flake8_task_refs.fix.lifespan_body import (
     EndingPlace,
     after_last_yield,
+    closes_between,
     ending_edits,
-    finally_around,
+    final_of,
     graceful_later,
     innermost_block,
+    leads_straight,
+    leaves_with,
     starts_at,
+    try_around,
     yields_of,
 )
 from flake8_task_refs.fix.registration import Registry
@@ -28,6 +32,8 @@ from flake8_task_refs.fix.shutdown import (
     CONFLICT,
     GRACEFUL,
     Cancellation,
+    events,
+    is_waited_for,
     place,
     steps,
 )
@@ -66,31 +72,46 @@ def _place(
     used = frozenset().union(*(used_names(context, site) for site in sites))
     unsafe = context.settings.unsafe_fixes
 
-    # An existing try/finally with the creation inside: its finally is the place.
-    around = finally_around(context, function, block)
-    tail = steps(file, used, block[stop + 1 :])
-    within = list(after_last_yield(context, used, block[stop], yields))
-    if around is not None:
-        kinds = steps(file, used, around)
-        number = place(kinds)
-        if number is None or CLOSE in [*within, *(kind for kinds in tail for kind in kinds)]:
-            if not unsafe:
-                return None
-            number = number or 0
-        if graceful_later(context, function, around, used) and not unsafe:
+    # An existing try/finally with the creation inside: its finally is the place, if nothing that
+    # the tasks may use is gone by then.
+    around = try_around(context, function, block)
+    tail = block[stop + 1 :]
+    if around is not None and _reaches(context, used, around, yields):
+        final = final_of(around)
+        number = place(steps(file, used, [*tail, *final])[len(tail) :])
+        waited = graceful_later(context, function, final, used)
+        if (number is None or waited) and not unsafe:
             return None
-        return EndingPlace(None, around, number)
+        return EndingPlace(None, final, number or 0)
 
-    if CLOSE in within:
-        return _inside(context, used, block[stop], yields, unsafe=unsafe)
+    last = block[stop]
+    if CLOSE in after_last_yield(context, used, last, yields) or any(
+        leaves_with(context, last, node, starts) for node in yields
+    ):
+        return _inside(context, used, last, yields, starts, unsafe=unsafe)
     if graceful_later(context, function, block, used) and not unsafe:
         return None
-    number = place(tail)
+    kinds = steps(file, used, tail)
+    number = place(kinds)
     if number is None:
         if not unsafe:
             return None
-        number = max(i for i, kinds in enumerate(tail) if GRACEFUL in kinds) + 1
+        number = max(i for i, found in enumerate(kinds) if GRACEFUL in found) + 1
     return EndingPlace((block[start], block[stop + number]))
+
+
+def _reaches(
+    context: Context, used: frozenset[str], around: syntax.Try, yields: Sequence[syntax.Yield]
+) -> bool:
+    """Tell whether the ``finally`` of ``around`` comes early enough to end the tasks in it.
+
+    What is waited for on the way there, is waited for before the end of the tasks.
+    """
+    if leads_straight(context, around, used, yields):
+        return True
+    end = max(context.file.span(node).end for node in yields)
+    later = list(events(context.file, used, around, after=end))
+    return is_waited_for(later) and not closes_between(context, around, used, yields)
 
 
 def _inside(
@@ -98,6 +119,7 @@ def _inside(
     used: frozenset[str],
     last: Statement,
     yields: Sequence[syntax.Yield],
+    starts: Sequence[syntax.Node],
     *,
     unsafe: bool,
 ) -> EndingPlace | None:
@@ -107,17 +129,19 @@ def _inside(
     if not block:
         return None  # `yield; pool.close()`: there is no line between them
     stop = max(i for i, st in enumerate(block) if any(file.within(y, st) for y in yields))
-    if CLOSE in after_last_yield(context, used, block[stop], yields):
+    if CLOSE in after_last_yield(context, used, block[stop], yields) or any(
+        leaves_with(context, block[stop], node, starts) for node in yields
+    ):
         return None
     tail = block[stop + 1 :]
     kinds = steps(file, used, tail)
-    holder = finally_around(context, last, block)
-    if holder is not None and not any(kinds):
-        kinds = steps(file, used, holder)
-        number = place(kinds)
+    holder = try_around(context, last, block)
+    if holder is not None and leads_straight(context, holder, used, yields):
+        final = final_of(holder)
+        number = place(steps(file, used, final))
         if number is None and not unsafe:
             return None
-        return EndingPlace(None, holder, number or 0)
+        return EndingPlace(None, final, number or 0)
     number = place(kinds)
     if number is None and not unsafe:
         return None

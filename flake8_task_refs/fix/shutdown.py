@@ -51,6 +51,7 @@ _SPEAKS: Final = re.compile(r"_*(request|signal|ask|tell|notify|send|publish|ann
 _LOGS: Final = frozenset(
     {"debug", "info", "warning", "warn", "error", "exception", "critical", "log"}
 )
+_REPORTS: Final = _LOGS | {"print"}
 # These go with a close, and seldom wait for an answer that a worker has to deliver.
 _LEAVES: Final = frozenset({"unsubscribe", "punsubscribe", "unlisten", "unregister", "deregister"})
 _PAUSES: Final = frozenset({"sleep", "wait", "wait_for", "gather", "shield"})
@@ -127,6 +128,21 @@ def settled(kinds: Sequence[Sequence[str]]) -> list[list[str]]:
         if graceful:
             result[number].append(GRACEFUL)
     return result
+
+
+def only_reports(file: SourceFile, statement: syntax.Node) -> bool:
+    """Tell whether ``statement`` does no more than to log or to print something."""
+    small = statement.body if isinstance(statement, syntax.SimpleStatementLine) else [statement]
+    return all(
+        isinstance(node, syntax.Pass)
+        or (
+            isinstance(node, syntax.Expr)
+            and isinstance(node.value, syntax.Call)
+            and last_name(node.value.func) in _REPORTS
+            and not any(isinstance(inner, syntax.Await) for inner in file.inside(node))
+        )
+        for node in small
+    )
 
 
 def is_waited_for(found: Sequence[str]) -> bool:

@@ -13,7 +13,7 @@ from transform import check_declined, fix
 
 HEAD = """
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 happened = []
 
@@ -24,6 +24,9 @@ class Resource:
 
     async def close(self):
         happened.append(f"{self.name} closed")
+
+    async def vanish(self):
+        await self.close()
 
     async def __aenter__(self):
         return self
@@ -220,6 +223,112 @@ SHAPES = {
         """,
         WORKER_THEN_POOL,
     ),
+    "create inside async with, in a try with finally": (
+        """
+        try:
+            async with pool:
+                asyncio.create_task(worker())
+                yield
+        finally:
+            happened.append("bye")
+        """,
+        [*WORKER_THEN_POOL, "bye"],
+    ),
+    "kept inside async with, in a try with finally": (
+        """
+        try:
+            async with pool:
+                task = asyncio.create_task(worker())
+                yield
+        finally:
+            happened.append("bye")
+        """,
+        [*WORKER_THEN_POOL, "bye"],
+    ),
+    "create on an exit stack": (
+        """
+        try:
+            async with AsyncExitStack() as stack:
+                await stack.enter_async_context(pool)
+                asyncio.create_task(worker())
+                yield
+        finally:
+            happened.append("bye")
+        """,
+        [*WORKER_THEN_POOL, "bye"],
+    ),
+    "an inner finally": (
+        """
+        try:
+            async with pool:
+                asyncio.create_task(worker())
+                try:
+                    yield
+                finally:
+                    happened.append("inner")
+        finally:
+            happened.append("bye")
+        """,
+        ["yields None", "inner", "worker ended", "pool closed", "bye"],
+    ),
+    "an else": (
+        """
+        try:
+            asyncio.create_task(worker())
+            yield
+        except RuntimeError:
+            raise
+        else:
+            await pool.vanish()
+        finally:
+            happened.append("bye")
+        """,
+        [*WORKER_THEN_POOL, "bye"],
+    ),
+    "closed in the try, before its finally": (
+        """
+        try:
+            asyncio.create_task(worker())
+            yield
+            await pool.close()
+        finally:
+            happened.append("bye")
+        """,
+        [*WORKER_THEN_POOL, "bye"],
+    ),
+    "a word before the finally": (
+        """
+        try:
+            asyncio.create_task(worker())
+            yield
+            print("leaves")
+        finally:
+            await pool.close()
+        """,
+        WORKER_THEN_POOL,
+    ),
+    "drained in the try, closed in its finally": (
+        """
+        consumer = Consumer()
+        try:
+            asyncio.create_task(consumer.consume())
+            consumer.queue.put_nowait("a")
+            yield
+            await consumer.queue.join()
+        finally:
+            await pool.close()
+        """,
+        ["yields None", "did a", *WORKER_THEN_POOL[1:]],
+    ),
+    "one task before the async with, one in it": (
+        """
+        asyncio.create_task(worker())
+        async with pool:
+            asyncio.create_task(worker())
+            yield
+        """,
+        ["yields None", "worker ended", "worker ended", "pool closed"],
+    ),
     "queue drained, then closed": (
         """
         consumer = Consumer()
@@ -286,6 +395,12 @@ def test_it_ends_as_well_when_waiting_for_ever(shape: str) -> None:
     result = fix(lifespan(body), shutdown_timeout=None)
     assert "asyncio.gather(" in result.text
     assert run(result.text) == expected
+
+
+def test_a_finally_that_is_reached_at_once_is_the_place() -> None:
+    text = fix(lifespan(SHAPES["a word before the finally"][0])).text
+    assert text.count("    try:\n        task = ") == 1
+    assert text.partition("async def lifespan")[2].count("finally:") == 1
 
 
 def test_in_a_factory() -> None:
