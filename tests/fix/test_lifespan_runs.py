@@ -6,10 +6,13 @@ import asyncio
 import logging
 from textwrap import dedent, indent
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from transform import check_declined, fix
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HEAD = """
 import asyncio
@@ -655,6 +658,76 @@ def test_a_worker_that_is_told_to_finish_gets_the_time_it_is_given(
     result = fix(source.replace(HEAD, HEAD + TOLD))
     assert not result.declined
     assert run(result.text) == SAID_GOODBYE
+
+
+ELSEWHERE = """
+import asyncio
+
+
+class Job:
+    def __init__(self, happened):
+        self.happened = happened
+        self.running = True
+
+    async def run(self):
+        try:
+            while self.running:
+                await asyncio.sleep(0.001)
+            self.happened.append("said goodbye")
+        except asyncio.CancelledError:
+            self.happened.append("cut off")
+            raise
+
+    def terminate(self):
+        self.running = False
+
+    async def graceful_shutdown(self):
+        self.running = False
+
+    quit = exit_gracefully = terminate
+"""
+
+
+@pytest.mark.parametrize(
+    "tell",
+    [
+        "job.running = False",
+        "setattr(job, 'running', False)",
+        "job.terminate()",
+        "job.quit()",
+        "job.exit_gracefully()",
+        "await job.graceful_shutdown()",
+    ],
+)
+def test_a_worker_of_another_file_is_told_through_its_object(
+    tell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere_told.py").write_text(ELSEWHERE, "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    head = HEAD + "\nfrom elsewhere_told import Job\n\njob = Job(happened)\n"
+    source = lifespan(
+        f"""
+        asyncio.create_task(job.run())
+        yield
+        {tell}
+        await asyncio.sleep(0.05)
+        await pool.close()
+        """
+    )
+    assert run(fix(source.replace(HEAD, head)).text) == SAID_GOODBYE
+
+
+def test_what_a_worker_only_uses_is_terminated_after_it() -> None:
+    source = lifespan(
+        """
+        asyncio.create_task(consume(pool))
+        yield
+        pool.terminate()
+        await pool.wait_closed()
+        """
+    )
+    text = fix(source).text
+    assert text.index(".cancel()") < text.index("pool.terminate()")
 
 
 @pytest.mark.parametrize(
