@@ -33,7 +33,13 @@ from flake8_task_refs.fix.homes.lifespan import (
 from flake8_task_refs.fix.registration import Registry
 from flake8_task_refs.fix.repair_sites import by_statement, is_collected, names_task
 from flake8_task_refs.fix.shutdown import CONFLICT, GRACEFUL, Cancellation, place, steps
-from flake8_task_refs.fix.source import body_of, first_statement, has_docstring, last_part
+from flake8_task_refs.fix.source import (
+    body_of,
+    dotted,
+    first_statement,
+    has_docstring,
+    last_part,
+)
 from flake8_task_refs.fix.spawned import task_name, unstoppable, used_names
 
 if TYPE_CHECKING:
@@ -54,10 +60,13 @@ _HAVE_STATE: Final = {
 
 @dataclass(frozen=True, slots=True)
 class _Application:
-    """An application by its name where it is made, and the hooks that it runs, in that order."""
+    """An application by its name where it is made, and the hooks that it runs, in that order.
+
+    ``owner`` is the scope of its name, or the class of which it is an attribute, ``self.app``.
+    """
 
     name: str
-    scope: Scope | None
+    owner: Scope | syntax.ClassDef | None
     is_mapping: bool
     starts: tuple[Hook, ...]
     stops: tuple[Hook, ...]
@@ -103,44 +112,89 @@ def _application(context: Context, site: Site) -> _Application | None:
     hook = next(
         (h for h in context.file.hooks if h.event == STARTUP and h.function is function), None
     )
-    if hook is None or not hook.app.isidentifier():
+    if hook is None or not hook.app:
         return None
-    scope = tree.scope[hook.node].owner(hook.app)
+    owner = _owner(context, hook)
     is_mapping = hook.how == SIGNAL
     if is_mapping:
-        if not _is_aiohttp(context, hook) or not _first_parameter(function):
+        if not hook.app.isidentifier() or not _is_aiohttp(context, hook):
             return None
-    elif tree.inner[function].owner(hook.app) is not scope or not _has_state(context, hook):
+        if not _first_parameter(function):
+            return None
+    elif owner is None or not _is_seen(context, hook) or not _has_state(context, hook):
         return None
-    if any(
-        h.function is function
-        and not (h.app == hook.app and tree.scope[h.node].owner(h.app) is scope)
-        for h in context.file.hooks
+    same = [h for h in context.file.hooks if h.app == hook.app and _owner(context, h) is owner]
+    if any(tree.scope[h.node] is not tree.scope[hook.node] for h in same) and isinstance(
+        owner, syntax.ClassDef
     ):
+        return None  # which method is called, and in which order, is not known
+    if any(h.function is function and h not in same for h in context.file.hooks):
         return None  # it serves several applications, of which each has handlers of its own
-    same = [
-        h
-        for h in context.file.hooks
-        if h.app == hook.app and tree.scope[h.node].owner(h.app) is scope
-    ]
     stops = sorted((h for h in same if h.event in STOPS), key=lambda h: STOPS.index(h.event))
     for stop in stops:
         if any(h.function is stop.function and h not in same for h in context.file.hooks):
             return None  # the end of several applications
         if stop.function is None or (is_mapping and not _first_parameter(stop.function)):
             return None  # what is done there, and in which order, is not known
+        if not is_mapping and not hook.app.isidentifier() and not _is_seen(context, stop):
+            return None
     starts = tuple(h for h in same if h.event == STARTUP and h.function is not None)
-    return _Application(hook.app, scope, is_mapping, starts, tuple(stops))
+    return _Application(hook.app, owner, is_mapping, starts, tuple(stops))
+
+
+def _owner(context: Context, hook: Hook) -> Scope | syntax.ClassDef | None:
+    """Return the scope of the application's name; the class if it is an attribute of ``self``."""
+    if hook.app.isidentifier():
+        return context.tree.scope[hook.node].owner(hook.app)
+    head, _, attribute = hook.app.partition(".")
+    if head != "self" or not attribute.isidentifier():
+        return None
+    return context.tree.class_around(hook.node)
+
+
+def _is_seen(context: Context, hook: Hook) -> bool:
+    """Tell whether the hook's function can name the application as what registers it does."""
+    tree, head = context.tree, hook.app.partition(".")[0]
+    if hook.function is None:
+        return False
+    return tree.inner[hook.function].owner(head) is tree.scope[hook.node].owner(head)
+
+
+def _made(context: Context, hook: Hook) -> tuple[syntax.Call, str] | None:
+    """Return the call that makes the hook's application, and what it calls."""
+    owner = _owner(context, hook)
+    if not isinstance(owner, syntax.ClassDef):
+        return made_by(context.tree, context.names.analysis, hook.app, hook.node)
+    attribute = last_part(hook.app)
+    assigned = [
+        (assign, target.target)
+        for assign in context.file.assignments()
+        for target in (assign.targets if isinstance(assign, syntax.Assign) else [assign])
+        if isinstance(target.target, syntax.Attribute) and target.target.attr.value == attribute
+    ]
+    own = [assign for assign, at in assigned if context.tree.class_around(at) is owner]
+    if len(own) != 1 or any(dotted(at.value) != "self" for _, at in assigned):
+        return None  # it may be another one by now
+    value = own[0].value
+    if not isinstance(value, syntax.Call):
+        return None
+    return value, context.names.canonical(value.func) or dotted(value.func)
 
 
 def _has_state(context: Context, hook: Hook) -> bool:
     """Tell whether the application has a state, and no lifespan, which would disable its hooks."""
-    made = made_by(context.tree, context.names.analysis, hook.app, hook.node)
+    made = _made(context, hook)
     if made is None or replaces_state(context):
         return False
     call, origin = made
-    return last_part(origin) in _HAVE_STATE[hook.how] and not any(
-        arg.star or (arg.keyword and arg.keyword.value == "lifespan") for arg in call.args
+    given = {arg.keyword.value for arg in call.args if arg.keyword}
+    excluded = {"lifespan"}
+    if not hook.app.isidentifier():
+        excluded |= {"on_startup", "on_shutdown"}  # which are not among the hooks of an attribute
+    return (
+        last_part(origin) in _HAVE_STATE[hook.how]
+        and not given & excluded
+        and not any(arg.star for arg in call.args)
     )
 
 
