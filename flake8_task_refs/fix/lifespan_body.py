@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.fix.edits import Edit, Place
+from flake8_task_refs.fix.lifespan_helper import helper_of
 from flake8_task_refs.fix.shutdown import (
     CLOSE,
     Cancellation,
@@ -51,6 +52,9 @@ def lifespan_around(context: Context, site: Site) -> syntax.FunctionDef | None:
 
 def starts_at(context: Context, function: syntax.FunctionDef, site: Site) -> syntax.Node:
     """Return what ``function`` itself runs when ``site`` is reached, or the nested function."""
+    helper = helper_of(context, site)
+    if helper is not None:
+        return helper.call
     outermost: syntax.Node = site.call
     for outer in context.tree.ancestors(site.call):
         if outer is function:

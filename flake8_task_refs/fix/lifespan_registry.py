@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.app_key import AIOHTTP, app_key
-from flake8_task_refs.fix.app_state import HAVE_STATE, replaces_state
+from flake8_task_refs.fix.app_state import has_state, parameter_of
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit, Place
 from flake8_task_refs.fix.free_names import fresh
@@ -25,6 +25,7 @@ from flake8_task_refs.fix.lifespan_body import (
     try_around,
     yields_of,
 )
+from flake8_task_refs.fix.lifespan_helper import helper_of
 from flake8_task_refs.fix.registration import Registry
 from flake8_task_refs.fix.repair_sites import by_statement
 from flake8_task_refs.fix.shutdown import (
@@ -37,7 +38,7 @@ from flake8_task_refs.fix.shutdown import (
     place,
     steps,
 )
-from flake8_task_refs.fix.source import Statement, dotted, first_statement, last_part
+from flake8_task_refs.fix.source import Statement, first_statement
 from flake8_task_refs.fix.spawned import task_name, used_names
 
 if TYPE_CHECKING:
@@ -171,8 +172,10 @@ def _edits(
             keep = additions.keep(log_failed)
             edits += writer.wrap(group, keep, deeper, f", {name}")
         else:
+            helper = helper_of(context, group[0])
+            kept = f"{helper.application}.state.{_attribute(context)}" if helper else name
             task = task_name(context, group[0])
-            edits += writer.register(group[0], task, Registry(name), log_failed, deeper)
+            edits += writer.register(group[0], task, Registry(kept), log_failed, deeper)
     first = first_statement(function)
     opens = bool(where.wrapped and where.wrapped[0] is first)
     edits.append(_registry_edit(context, function, first, (name, asyncio), opens=opens))
@@ -201,15 +204,9 @@ def _registry_edit(
     file = context.file
     indent = file.indent(first)
     lines = context.writer.layout.best(f"{name}: set[{asyncio}.Task[object]] = set()", indent)
-    parameter = _parameter_of(context, function)
-    if parameter is not None and _has_state(context, function):
-        used = {
-            node.attr.value
-            for node in file.all(syntax.Attribute)
-            if last_name(node.value) == "state"
-        }
-        attribute = fresh(context.registry_name, used)
-        lines.append(f"{indent}{parameter.name.value}.state.{attribute} = {name}")
+    parameter = parameter_of(context, function)
+    if parameter is not None and has_state(context, function):
+        lines.append(f"{indent}{parameter.name.value}.state.{_attribute(context)} = {name}")
     elif parameter is not None and _is_mapping(context, parameter):
         lines += context.writer.layout.best(
             f"{parameter.name.value}[{app_key(context)}] = {name}", indent
@@ -220,54 +217,14 @@ def _registry_edit(
     return context.writer.insert_at(line, lines, Place.AFTER_STATEMENT)
 
 
-# What the application can hold.
-
-
-def _is_passed_as_lifespan(context: Context, name: str) -> bool:
-    """Tell whether an application that has a ``.state`` gets ``name`` as its ``lifespan=``."""
-    for node in context.tree.calls:
-        if last_part(context.names.canonical(node.func)) not in HAVE_STATE:
-            continue
-        for arg in node.args:
-            if arg.keyword is None or arg.keyword.value != "lifespan":
-                continue
-            values = [arg.value]
-            if isinstance(arg.value, (syntax.List, syntax.Tuple)):
-                values = [element.value for element in arg.value.elements]
-            if any(last_part(dotted(value)) == name for value in values):
-                return True
-    return False
-
-
-def _parameter_of(context: Context, function: syntax.FunctionDef) -> syntax.Param | None:
-    """Return the first parameter after ``self``."""
-    params = [*function.params.posonly_params, *function.params.params]
-    if context.file.method_class(function) is not None and params:
-        params = params[1:]
-    return params[0] if params else None
-
-
-def _application(context: Context, function: syntax.FunctionDef) -> str:
-    """Return the kind of application that the parameter is annotated with, or ``""``."""
-    parameter = _parameter_of(context, function)
-    if parameter is None or parameter.annotation is None:
-        return ""
-    annotation = parameter.annotation.annotation
-    if isinstance(annotation, syntax.SimpleString):
-        name = last_part(str(annotation.evaluated_value))
-    else:
-        name = last_part(context.names.canonical(annotation))
-    return name if name in HAVE_STATE else ""
-
-
-def _has_state(context: Context, function: syntax.FunctionDef) -> bool:
-    """Tell whether the parameter is an application that has a ``.state`` as it was made with."""
-    parameter = _parameter_of(context, function)
-    if parameter is None or parameter.name.value.strip("_") == "" or replaces_state(context):
-        return False
-    if parameter.annotation is not None:
-        return bool(_application(context, function))
-    return _is_passed_as_lifespan(context, function.name.value)
+def _attribute(context: Context) -> str:
+    """Return what the set is called on the application's state."""
+    used = {
+        node.attr.value
+        for node in context.file.all(syntax.Attribute)
+        if last_name(node.value) == "state"
+    }
+    return fresh(context.registry_name, used)
 
 
 def _is_mapping(context: Context, parameter: syntax.Param) -> bool:

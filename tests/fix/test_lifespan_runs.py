@@ -821,3 +821,54 @@ def test_an_application_with_a_state_of_its_own_gets_a_local_set_alone(annotatio
     assert "app.state.background_tasks" not in text
     assert "background_tasks.add(task)" in text
     assert run(text) == WORKER_THEN_POOL
+
+
+HELPER = """
+from fastapi import FastAPI
+
+
+async def start_workers(count: int, app: FastAPI) -> None:
+    for _ in range(count):
+        asyncio.create_task(worker())
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI):
+    await start_workers(2, app)
+    yield
+    await pool.close()
+"""
+
+
+def test_what_a_helper_starts_that_is_given_the_application_ends_with_the_lifespan() -> None:
+    text = fix(HEAD + HELPER).text
+    assert run(text) == ["yields None", *["worker ended"] * 2, "pool closed"]
+    own = HELPER.replace("    yield\n", "    asyncio.create_task(worker())\n    yield\n")
+    assert run(fix(HEAD + own).text) == ["yields None", *["worker ended"] * 3, "pool closed"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("await start_workers(2, app)", "await start_workers(2, other)"),
+        ("await start_workers(2, app)", "await start_workers(*app)"),
+        ("await start_workers(2, app)", "await start_workers(2, app)\n    app = None"),
+        ("    for _", "    app = app.inner\n    for _"),
+        ("    yield\n", "    yield\n    await start_workers(1, app)\n"),
+        ("(app: FastAPI):\n", "(app):\n"),
+        ("    yield\n", "    app.state = pool\n    yield\n"),
+        ("\n\nasync def start", "\n\n@cache\nasync def start"),
+        (
+            "    await start_workers(2, app)\n    yield\n",
+            "    yield\n    await start_workers(2, app)\n",
+        ),
+        ("    await pool.close()\n", "    await pool.close()\n\n\nother = start_workers\n"),
+    ],
+)
+def test_a_helper_of_others_or_without_the_application_only_keeps_its_tasks(
+    old: str, new: str
+) -> None:
+    assert old in HELPER
+    text = fix(HEAD + HELPER.replace(old, new)).text
+    assert "\n_background_tasks: set[" in text
+    assert ".cancel()" not in text
