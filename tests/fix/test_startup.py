@@ -25,6 +25,9 @@ class Pool:
     async def close(self):
         happened.append("pool closed")
 
+    def close_now(self):
+        happened.append("pool closed")
+
 
 pool = Pool()
 
@@ -132,6 +135,50 @@ FASTAPI = {
 
 
         app = FastAPI(on_startup=[start], on_shutdown=[stop])
+        """,
+    "a plain shutdown": """
+        app = FastAPI()
+
+
+        @app.on_event("startup")
+        async def start():
+            asyncio.create_task(poll())
+
+
+        @app.on_event("shutdown")
+        def stop():
+            \"\"\"Stop.\"\"\"
+            pool.close_now()
+        """,
+    "a shutdown on one line": """
+        app = FastAPI()
+
+
+        @app.on_event("startup")
+        async def start():
+            asyncio.create_task(poll())
+
+
+        @app.on_event("shutdown")
+        async def stop(): await pool.close()
+        """,
+    "a plain shutdown in a factory, before the startup": """
+        def make():
+            app = FastAPI()
+
+            # the end
+            @app.on_event("shutdown")
+            def stop():
+                pool.close_now()
+
+            @app.on_event("startup")
+            async def start():
+                asyncio.create_task(poll())
+
+            return app
+
+
+        app = make()
         """,
     "an attribute": """
         class Server:
@@ -598,3 +645,79 @@ def test_a_task_that_is_kept_but_has_no_end_is_announced() -> None:
     assert not fix(source, select=("TSK001",)).unended
     assert not fix(ATTRIBUTE).unended
     check_declined(result.text, "does not show for certain what runs when this application stops")
+
+
+PLAIN = """
+import asyncio
+
+from fastapi import FastAPI
+
+from others import consumer, pool
+
+app = FastAPI()
+
+
+@app.on_event("startup")
+async def start():
+    asyncio.create_task(consumer.run_forever())
+
+
+@app.on_event("shutdown")
+def stop():
+    consumer.stop()
+
+
+@app.get("/")
+async def root():
+    return {}
+"""
+
+
+def test_a_plain_shutdown_that_tells_the_worker_to_stop_comes_first() -> None:
+    text = fix(PLAIN).text
+    assert text.index("consumer.stop()") < text.index(".cancel()") < text.index("def root")
+    assert text.count('@app.on_event("shutdown")\n') == 2
+
+
+def test_within_a_plain_shutdown_nobody_can_wait() -> None:
+    source = PLAIN.replace("consumer.stop()", "consumer.stop()\n    pool.close()")
+    result = fix(source)
+    assert len(result.fixed) == 1
+    assert "\n_background_tasks: set[" in result.text
+    assert ".cancel()" not in result.text
+    assert "logging" not in result.text
+
+
+LISTED = """
+import asyncio
+
+from fastapi import FastAPI
+
+from others import pool
+
+
+async def poll():
+    while True:
+        await asyncio.sleep(1)
+
+
+async def start():
+    asyncio.create_task(poll())
+
+
+def stop():
+    pool.close()
+
+
+app = FastAPI(on_startup=[start], on_shutdown=[stop])
+"""
+
+
+def test_beside_a_plain_shutdown_in_a_list_tasks_are_only_kept() -> None:
+    result = fix(LISTED)
+    assert len(result.fixed) == len(result.unended) == 1
+    assert "\n_background_tasks: set[" in result.text
+    assert ".cancel()" not in result.text
+    check_declined(result.text, "cancel it there at shutdown")
+    kept = LISTED.replace("    asyncio.create", "    app.state.job = asyncio.create")
+    check_declined(kept, "make it async first")

@@ -30,6 +30,7 @@ from flake8_task_refs.fix.homes.lifespan import (
     COLLECTED,
     ENDED_WITH_APPLICATION,
 )
+from flake8_task_refs.fix.homes.module import ModuleRegistry
 from flake8_task_refs.fix.registration import Registry
 from flake8_task_refs.fix.repair_sites import by_statement, is_collected, names_task
 from flake8_task_refs.fix.shutdown import CONFLICT, GRACEFUL, Cancellation, place, steps
@@ -239,7 +240,12 @@ class _Startup:
             return found
         shutdown = self._shutdown(good)
         if shutdown is None:
-            found.decline(good, NO_AWAIT if self._ends_synchronously() else CONFLICT)
+            found.decline(good, CONFLICT)
+            return found
+        if not shutdown:  # nothing here can wait for them
+            kept = [site for site in good if site.code == "TSK201"]
+            found.decline(kept, NO_AWAIT)
+            found.take(ModuleRegistry(context).plan([site for site in good if site not in kept]))
             return found
         found.edits += shutdown
         log_failed = context.additions.log_failed_task(
@@ -302,7 +308,10 @@ class _Startup:
         )
 
     def _shutdown(self, sites: Sequence[Site]) -> list[Edit] | None:
-        """Return the edits that end the tasks at shutdown; None if no place is clearly right."""
+        """Return the edits that end the tasks at shutdown; None if no place is clearly right.
+
+        There are none if the place is within a plain function, which cannot wait for them.
+        """
         context, file = self._context, self._context.file
         used = frozenset[str]().union(*(used_names(context, site) for site in sites))
         handlers = [hook.function for hook in self._app.stops if hook.function is not None]
@@ -311,7 +320,7 @@ class _Startup:
         places = [
             (handler, number, statement)
             for handler in handlers
-            for number, statement in enumerate(body_of(handler))
+            for number, statement in enumerate(body_of(handler) or [handler.body])
         ]
         kinds = steps(file, used, [statement for _, _, statement in places])
         before = place(kinds)
@@ -325,42 +334,67 @@ class _Startup:
             handler, number = places[before - 1][0], places[before - 1][1] + 1
         return self._into_handler(handler, number)
 
-    def _ends_synchronously(self) -> bool:
-        """Tell whether all shutdown handlers are plain functions."""
-        handlers = [hook.function for hook in self._app.stops if hook.function is not None]
-        return bool(handlers) and all(not handler.asynchronous for handler in handlers)
-
-    def _into_handler(self, handler: syntax.FunctionDef, number: int) -> list[Edit] | None:
+    def _into_handler(self, handler: syntax.FunctionDef, number: int) -> list[Edit]:
         file, writer = self._context.file, self._context.writer
         body = body_of(handler)
         if not handler.asynchronous or not body:
-            return None
+            return self._beside_handler(handler, number)
         lines = self._cancellation(handler).lines(file.indent(body[0]), writer.layout)
         if number < len(body):
             line = file.first_line_with_comments(body[number])
             return [writer.insert_at(line, lines, Place.BEFORE_STATEMENT)]
         return [writer.insert_after(body[-1], lines, Place.END_OF_BLOCK)]
 
+    def _beside_handler(self, handler: syntax.FunctionDef, number: int) -> list[Edit]:
+        """Add an async handler before or after ``handler``: they run in that order.
+
+        That is a plain one, or all on one line. There are no edits if the place is in its midst, or
+        it is registered elsewhere.
+        """
+        context, file, writer = self._context, self._context.file, self._context.writer
+        body = body_of(handler)
+        hook = next(hook for hook in self._app.stops if hook.function is handler)
+        first = number <= int(has_docstring(handler))
+        if hook.how != DECORATOR or len(handler.decorators) > 1:
+            return []
+        if not first and number < len(body):
+            return []
+        name = fresh("cancel_background_tasks", context.names.all_names)
+        lines = self._handler_lines(hook, handler, name)
+        if not first:
+            return self._after(handler, lines)
+        apart = [""] if file.indent(handler) else ["", ""]
+        line = file.first_line_with_comments(handler)
+        return [writer.insert_at(line, [*lines, *apart], Place.BEFORE_STATEMENT)]
+
     def _new_handler(self, startup: syntax.FunctionDef) -> list[Edit]:
         """Add a shutdown handler after ``startup``, and have it registered."""
-        context, file, writer = self._context, self._context.file, self._context.writer
         hook = next(hook for hook in self._app.starts if hook.function is startup)
-        indent, step = file.indent(startup), writer.layout.step
-        name = fresh("cancel_background_tasks", context.names.all_names)
+        name = fresh("cancel_background_tasks", self._context.names.all_names)
+        edits = self._after(startup, self._handler_lines(hook, startup, name))
+        return edits + self._register_handler(hook, name)
+
+    def _after(self, function: syntax.FunctionDef, lines: list[str]) -> list[Edit]:
+        """Put ``lines``, a function, after ``function``."""
+        file = self._context.file
+        apart = [""] if file.indent(function) else ["", ""]
+        following = file.last_line(function) + 1
+        if following <= file.last_line_number() and file.line_text(following).strip():
+            lines = [*lines, *apart]
+        return [self._context.writer.insert_after(function, [*apart, *lines], Place.FUNCTION)]
+
+    def _handler_lines(self, hook: Hook, beside: syntax.FunctionDef, name: str) -> list[str]:
+        """Return the lines of a shutdown handler that is registered as ``hook`` is."""
+        context, writer = self._context, self._context.writer
+        indent = context.file.indent(beside)
         parameter = ""
         if self._app.is_mapping:
             application = f"{context.names.module_alias(AIOHTTP)}.Application"
-            parameter = f"{_first_parameter(startup)}: {application}"
+            parameter = f"{_first_parameter(beside)}: {application}"
         lines = [f"{indent}async def {name}({parameter}) -> None:"]
         if hook.how == DECORATOR:
             lines.insert(0, f'{indent}@{self._app.name}.on_event("shutdown")')
-        lines += self._cancellation(startup).lines(indent + step, writer.layout)
-        apart = [""] if indent else ["", ""]
-        following = file.last_line(startup) + 1
-        if following <= file.last_line_number() and file.line_text(following).strip():
-            lines += apart
-        edits = [writer.insert_after(startup, [*apart, *lines], Place.FUNCTION)]
-        return edits + self._register_handler(hook, name)
+        return lines + self._cancellation(beside).lines(indent + writer.layout.step, writer.layout)
 
     def _register_handler(self, hook: Hook, name: str) -> list[Edit]:
         """Return the edits that register the new handler beside ``hook``."""
