@@ -301,7 +301,9 @@ class _Startup:
         value = "set()" if first else stored
         lines = layout.best(f"{name}: set[{asyncio}.Task[object]] = {value}", indent)
         if first:
-            lines += layout.best(f"{stored} = {name}", indent)
+            line = f"{indent}{stored} = {name}"
+            wrapped = [f"{indent}{stored} = (", f"{indent}{layout.step}{name}", f"{indent})"]
+            lines += [line] if layout.fits(line) else wrapped
         lines.append("")
         return self._context.writer.insert_at(
             file.first_line_with_comments(statement), lines, Place.AFTER_STATEMENT
