@@ -24,7 +24,7 @@ _CREATIONS: Final = frozenset({"TSK001", "TSK002", "TSK003", "TSK101", "TSK201"}
 
 NO_FIX: Final = "there is no automatic repair for this rule"
 NO_END: Final = (
-    "the file does not show for certain what runs when this application stops: "
+    "the file does not show for certain which application this is and what runs when it stops: "
     "cancel the task there, and wait for it"
 )
 SYNC_ROUTE: Final = (

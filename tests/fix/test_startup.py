@@ -644,7 +644,7 @@ def test_a_task_that_is_kept_but_has_no_end_is_announced() -> None:
     assert [(finding.code, code) for finding, code in result.unended] == [("TSK001", "TSK201")]
     assert not fix(source, select=("TSK001",)).unended
     assert not fix(ATTRIBUTE).unended
-    check_declined(result.text, "does not show for certain what runs when this application stops")
+    check_declined(result.text, "does not show for certain which application this is")
 
 
 PLAIN = """
