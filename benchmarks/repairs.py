@@ -94,9 +94,12 @@ def judge(tree: Path, copy: Path, options: Sequence[str]) -> Outcome:
     """Repair ``copy``, an untouched copy of ``tree``, and compare the two."""
     outcome = Outcome(tree.name)
     outcome.found, _ = _fixer(copy, "--check", *options)
-    refused, others = _fixer(copy, *options)
+    told, others = _fixer(copy, *options)
     prefix = "declined: "
-    outcome.declined = [f._replace(text=f.text.removeprefix(prefix)) for f in refused]
+    # It also says which tasks it keeps that nothing ends yet.
+    outcome.declined = [
+        f._replace(text=f.text.removeprefix(prefix)) for f in told if f.text.startswith(prefix)
+    ]
     outcome.failures += [line for line in others if "error: " in line]
     after = dict(_contents(copy))
     outcome.changed = [name for name, data in after.items() if data != (tree / name).read_bytes()]

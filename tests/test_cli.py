@@ -321,6 +321,32 @@ def test_a_declined_site_is_named_with_its_reason(tmp_path: Path) -> None:
     assert (tmp_path / "app.py").read_text() == HOPELESS
 
 
+HANDLER = """\
+import asyncio
+from app import make_app, work
+
+class Server:
+    def __init__(self):
+        self.app = make_app()
+
+        @self.app.on_event("startup")
+        async def start():
+            asyncio.create_task(work.run_forever())
+"""
+
+
+def test_what_is_kept_without_an_end_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "server.py"
+    path.write_text(HANDLER)
+    place = "server.py:10:13: TSK001"
+    for arguments, verb in (["--diff"], "to fix"), ([], "fixed"):
+        done = fix("--isolated", *arguments, "server.py", cwd=tmp_path)
+        lines = done.stderr.decode().splitlines()
+        assert f"{place} {verb}, but nothing ends the task yet (TSK201)" in lines
+    line, _ = fix("--isolated", "server.py", cwd=tmp_path).stderr.decode().splitlines()
+    assert re.fullmatch(r"server\.py:14:20: TSK201 declined: the file does not show.*", line)
+
+
 @pytest.mark.slow
 def test_several_processes_do_what_one_does(tmp_path: Path) -> None:
     outputs = []

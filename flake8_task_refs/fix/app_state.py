@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.syntax import last_name
-from flake8_task_refs.fix.source import last_part
+from flake8_task_refs.fix.source import dotted, last_part
 
 if TYPE_CHECKING:
     from flake8_task_refs.fix.contract import Context
 
-HAVE_STATE: Final = frozenset({"FastAPI", "Starlette", "Litestar"})
+_HAVE_STATE: Final = frozenset({"FastAPI", "Starlette", "Litestar"})
 _USUAL_NAMES: Final = frozenset({"app", "application", "api"})
 
 
@@ -43,7 +43,7 @@ def _is_application(context: Context, node: syntax.BaseExpression) -> bool:
     if name == "self":
         around = context.tree.class_around(node)
         bases = around.bases if around is not None else ()
-        return any(last_part(context.names.canonical(base.value)) in HAVE_STATE for base in bases)
+        return any(last_part(context.names.canonical(base.value)) in _HAVE_STATE for base in bases)
     scope = context.tree.scope[node].owner(name)
     holders = [
         context.tree.parent[store] for store in (scope.stores.get(name, ()) if scope else ())
@@ -60,5 +60,52 @@ def _says_application(context: Context, holder: syntax.Node) -> bool:
     value = getattr(holder, "value", None)
     made = value.func if isinstance(value, syntax.Call) else None
     return any(
-        last_part(context.names.canonical(node)) in HAVE_STATE for node in (said, made) if node
+        last_part(context.names.canonical(node)) in _HAVE_STATE for node in (said, made) if node
     )
+
+
+def _is_passed_as_lifespan(context: Context, name: str) -> bool:
+    """Tell whether an application that has a ``.state`` gets ``name`` as its ``lifespan=``."""
+    for node in context.tree.calls:
+        if last_part(context.names.canonical(node.func)) not in _HAVE_STATE:
+            continue
+        for arg in node.args:
+            if arg.keyword is None or arg.keyword.value != "lifespan":
+                continue
+            values = [arg.value]
+            if isinstance(arg.value, (syntax.List, syntax.Tuple)):
+                values = [element.value for element in arg.value.elements]
+            if any(last_part(dotted(value)) == name for value in values):
+                return True
+    return False
+
+
+def parameter_of(context: Context, function: syntax.FunctionDef) -> syntax.Param | None:
+    """Return the first parameter after ``self``."""
+    params = [*function.params.posonly_params, *function.params.params]
+    if context.file.method_class(function) is not None and params:
+        params = params[1:]
+    return params[0] if params else None
+
+
+def _annotated(context: Context, function: syntax.FunctionDef) -> str:
+    """Return the kind of application that the parameter is annotated with, or ``""``."""
+    parameter = parameter_of(context, function)
+    if parameter is None or parameter.annotation is None:
+        return ""
+    annotation = parameter.annotation.annotation
+    if isinstance(annotation, syntax.SimpleString):
+        name = last_part(str(annotation.evaluated_value))
+    else:
+        name = last_part(context.names.canonical(annotation))
+    return name if name in _HAVE_STATE else ""
+
+
+def has_state(context: Context, function: syntax.FunctionDef) -> bool:
+    """Tell whether the parameter is an application that has a ``.state`` as it was made with."""
+    parameter = parameter_of(context, function)
+    if parameter is None or parameter.name.value.strip("_") == "" or replaces_state(context):
+        return False
+    if parameter.annotation is not None:
+        return bool(_annotated(context, function))
+    return _is_passed_as_lifespan(context, function.name.value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from flake8_task_refs.options import Settings
 
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from flake8_task_refs.fix.registration import Writer
     from flake8_task_refs.fix.repair_sites import Site
     from flake8_task_refs.fix.source import SourceFile
+
+
+# What is said beside "fixed" of a task that is kept from now on, and no more than that.
+NO_END_YET: Final = "but nothing ends the task yet"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import ast
 import re
 import warnings
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import libcst as cst
@@ -49,11 +49,16 @@ _TRY_AGAIN: Final = (WORSE, BROKEN, OVERLAPS, LOSES_COMMENT)
 
 @dataclass(frozen=True, slots=True)
 class FixResult:
-    """The repaired text, what it repairs and what it leaves. Positions are those of the input."""
+    """The repaired text, what it repairs and what it leaves. Positions are those of the input.
+
+    Those of ``fixed`` whose tasks are kept now, and still told to have no end, are in ``unended``
+    as well, with the code of which the new text has a finding instead.
+    """
 
     text: str
     fixed: tuple[Finding, ...]
     declined: tuple[Declined, ...]
+    unended: tuple[tuple[Finding, str], ...] = ()
 
 
 class _RefusedError(Exception):
@@ -91,6 +96,7 @@ def _fix_source(source: str, settings: FixSettings) -> FixResult:
         if not settings.select or finding.code.startswith(settings.select)
     }
     fixed: set[Finding] = set()
+    unended: dict[Finding, str] = {}
     declined: dict[Finding, Declined] = {}
     for _ in range(_PASSES):
         if not now or judged is None:
@@ -100,6 +106,7 @@ def _fix_source(source: str, settings: FixSettings) -> FixResult:
             origin = now[refusal.finding]
             declined[origin] = Declined(origin, refusal.reason)
         fixed |= {now[finding] for finding in done.plan.fixed}
+        unended |= {now[finding]: code for finding, code in done.unended(settings.select)}
         if not done.plan.fixed:
             break
         text = apply(text, in_line_ends_of(text, done.edits))
@@ -122,6 +129,7 @@ def _fix_source(source: str, settings: FixSettings) -> FixResult:
         text if settings.keep_imports else _without_unused_imports(source, text),
         tuple(sorted(fixed)),
         tuple(declined[finding] for finding in sorted(declined) if finding not in fixed),
+        tuple(sorted(unended.items())),
     )
 
 
@@ -137,12 +145,24 @@ def _without_unused_imports(source: str, text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """A plan that was carried out: ``edits`` made ``text`` of ``before``."""
+    """A plan that was carried out: ``edits`` made ``text``, which has the findings ``left``."""
 
     before: str
     plan: Plan
     edits: list[Edit]
     text: str
+    left: Sequence[Finding] = ()
+
+    def unended(self, select: tuple[str, ...]) -> list[tuple[Finding, str]]:
+        """Return what was repaired, and is now told, by a code of ``select``, to have no end."""
+        told = {
+            (finding.line, finding.column): finding.code
+            for finding in self.left
+            if finding.code in _ENDINGS and (not select or finding.code.startswith(select))
+        }
+        places = ((finding.line, finding.column) for finding in self.moved(self.plan.fixed))
+        found = zip(self.plan.fixed, map(told.get, places), strict=True)
+        return [(finding, code) for finding, code in found if code]
 
     def moved(self, findings: Iterable[Finding]) -> list[Finding]:
         """Return ``findings`` at their places in the new text."""
@@ -216,8 +236,7 @@ class _Repair:
         if context.additions.clashes():
             raise _RefusedError(CLASHES)
         done = _Done(file.text, made, edits, apply(file.text, edits))
-        self._verify(done)
-        return done
+        return replace(done, left=self._verify(done))
 
     def _uses_locals(self, edits: Sequence[Edit]) -> bool:
         """Tell whether a function with ``edits`` in it may bind a name that they add to it."""
@@ -240,10 +259,10 @@ class _Repair:
                     return True
         return False
 
-    def _verify(self, done: _Done) -> None:
+    def _verify(self, done: _Done) -> list[Finding]:
         """Check that the new text compiles if the old one did, and has only findings left over.
 
-        It has all comments, too.
+        It has all comments, too. Return its findings.
         """
         if not _compiles(done.text) and (_compiles(done.before) or not _parses(done.text)):
             raise _RefusedError(BROKEN)
@@ -266,6 +285,7 @@ class _Repair:
         new = sorted({at[2] for at in places - wanted if at[2] not in _ENDINGS or at in repaired})
         if new:
             raise _RefusedError(f"{WORSE} ({', '.join(new)}): repair it by hand")
+        return found
 
 
 def _place(finding: Finding) -> tuple[int, int, str]:

@@ -13,6 +13,7 @@ import libcst as cst
 from libcst.codemod import CodemodCommand
 
 from flake8_task_refs.analysis.finding import SourceError
+from flake8_task_refs.fix.contract import NO_END_YET
 from flake8_task_refs.fix.engine import FixSettings, fix_source
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class FixTasks(CodemodCommand):
         except SourceError as error:
             self.warn(str(error))
             return tree
+        for site, code in result.unended:
+            self.warn(f"{site.line}:{site.column}: {site.code} fixed, {NO_END_YET} ({code})")
         for declined in result.declined:
             site = declined.finding
             self.warn(f"{site.line}:{site.column}: {site.code} declined: {declined.reason}")

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.fix.edits import Edit, Place
-from flake8_task_refs.fix.shutdown import Cancellation, Ending, events, is_waited_for
+from flake8_task_refs.fix.lifespan_helper import helper_of
+from flake8_task_refs.fix.shutdown import (
+    CLOSE,
+    Cancellation,
+    Ending,
+    events,
+    is_waited_for,
+    only_reports,
+)
 from flake8_task_refs.fix.source import Statement, body_of
 
 if TYPE_CHECKING:
@@ -44,6 +52,9 @@ def lifespan_around(context: Context, site: Site) -> syntax.FunctionDef | None:
 
 def starts_at(context: Context, function: syntax.FunctionDef, site: Site) -> syntax.Node:
     """Return what ``function`` itself runs when ``site`` is reached, or the nested function."""
+    helper = helper_of(context, site)
+    if helper is not None:
+        return helper.call
     outermost: syntax.Node = site.call
     for outer in context.tree.ancestors(site.call):
         if outer is function:
@@ -72,10 +83,10 @@ def innermost_block(
     return body_of(outer)
 
 
-def finally_around(
+def try_around(
     context: Context, outer: syntax.Node, block: Sequence[Statement]
-) -> Sequence[Statement] | None:
-    """Return the statements of the ``finally`` whose ``try`` body ``block`` is in, if any."""
+) -> syntax.Try | None:
+    """Return the ``try`` with a ``finally`` of lines of its own whose body ``block`` is in."""
     file = context.file
     inner: syntax.Node = block[0]
     for around in file.ancestors(block[0]):
@@ -84,11 +95,86 @@ def finally_around(
             and around.finalbody is not None
             and file.within(inner, around.body)
         ):
-            return body_of(around.finalbody) or None
+            return around if body_of(around.finalbody) else None
         if around is outer:
             return None
         inner = around
     return None
+
+
+def final_of(around: syntax.Try) -> Sequence[Statement]:
+    """Return the statements of the ``finally`` of ``around``."""
+    return body_of(around.finalbody) if around.finalbody is not None else ()
+
+
+def leads_straight(
+    context: Context, around: syntax.Try, used: frozenset[str], yields: Sequence[syntax.Yield]
+) -> bool:
+    """Tell whether nothing runs between ``yields`` and the ``finally`` of ``around``.
+
+    What would, may close what the tasks use: the exit of a ``with``, an ``else``, a statement.
+    """
+    return not any(_runs_between(context, around, used, node) for node in yields)
+
+
+def _runs_between(
+    context: Context, around: syntax.Try, used: frozenset[str], node: syntax.Yield
+) -> bool:
+    file = context.file
+    inner: syntax.Node = node
+    for outer in file.ancestors(node):
+        if isinstance(outer, (syntax.With, syntax.While, syntax.For, syntax.TryStar)):
+            return True
+        if isinstance(outer, (syntax.SimpleStatementLine, syntax.BaseSuite)):
+            following = [st for st in outer.body if file.span(st).start > file.span(inner).start]
+            if not all(only_reports(file, statement) for statement in following):
+                return True
+        if isinstance(outer, syntax.Try):
+            final = outer.finalbody if outer is not around else None
+            if final is not None or outer.orelse is not None or _closes(context, outer, used):
+                return True
+        if outer is around:
+            break
+        inner = outer
+    return False
+
+
+def _closes(context: Context, around: syntax.Try, used: frozenset[str]) -> bool:
+    """Tell whether what catches an error in ``around`` closes something."""
+    return any(CLOSE in events(context.file, used, caught.body) for caught in around.handlers)
+
+
+def closes_between(
+    context: Context, around: syntax.Try, used: frozenset[str], yields: Sequence[syntax.Yield]
+) -> bool:
+    """Tell whether anything is closed between ``yields`` and the ``finally`` of ``around``."""
+    file = context.file
+    end = max(file.span(node).end for node in yields)
+    parts: list[syntax.Node] = [around.body, *around.handlers]
+    parts += [around.orelse] if around.orelse is not None else []
+    return any(leaves_with(context, around, node) for node in yields) or any(
+        CLOSE in events(file, used, part, after=end) for part in parts
+    )
+
+
+def leaves_with(
+    context: Context,
+    outer: syntax.Node,
+    node: syntax.Yield,
+    starts: Sequence[syntax.Node] | None = None,
+) -> bool:
+    """Tell whether a ``with`` around ``node`` is left before ``outer`` is.
+
+    With ``starts``, only one that holds one of them.
+    """
+    for around in context.file.ancestors(node):
+        if isinstance(around, syntax.With) and (
+            starts is None or any(context.file.within(start, around) for start in starts)
+        ):
+            return True
+        if around is outer:
+            return False
+    return False
 
 
 def after_last_yield(

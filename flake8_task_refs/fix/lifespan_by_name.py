@@ -13,9 +13,10 @@ from flake8_task_refs.fix.lifespan_body import (
     EndingPlace,
     after_last_yield,
     ending_edits,
-    finally_around,
     graceful_later,
     innermost_block,
+    leads_straight,
+    try_around,
     yields_of,
 )
 from flake8_task_refs.fix.repair_sites import TAKING, has_handle, names_task
@@ -46,6 +47,10 @@ def end_by_name(
     return Plan(edits, fixed=[site.finding for site in sites])
 
 
+def _used(context: Context, sites: Sequence[Site]) -> frozenset[str]:
+    return frozenset[str]().union(*(used_names(context, site) for site in sites))
+
+
 def _handles(context: Context, sites: Sequence[Site]) -> tuple[str, ...]:
     """Return the names of the tasks, in the order in which they are made."""
     ordered = sorted(sites, key=lambda site: context.file.first_line(site.call))
@@ -62,8 +67,11 @@ def _what_follows(
     made = sorted((site.statement for site in sites if site.statement), key=file.first_line)
     block = innermost_block(context, function, made)
     first = next(i for i, statement in enumerate(block) if statement is made[0])
-    if list(block[first : first + len(made)]) != made or finally_around(context, function, block):
+    if list(block[first : first + len(made)]) != made:
         return []
+    around, used = try_around(context, function, block), _used(context, sites)
+    if around is not None and leads_straight(context, around, used, yields_of(context, function)):
+        return []  # its `finally` is the place, and may be reached before the names are bound
     following, handles = list(block[first + len(made) :]), _handles(context, sites)
     while following and _only_keeps(following[0], handles):
         del following[0]
@@ -80,7 +88,7 @@ def _place(
     file, yields = context.file, yields_of(context, function)
     if not all(any(file.within(node, statement) for statement in following) for node in yields):
         return None
-    used = frozenset[str]().union(*(used_names(context, site) for site in sites))
+    used = _used(context, sites)
     if graceful_later(context, function, following, used):
         return None
     stop = _last_that_yields(context, following, yields)

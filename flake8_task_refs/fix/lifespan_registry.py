@@ -7,20 +7,25 @@ from typing import TYPE_CHECKING
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.app_key import AIOHTTP, app_key
-from flake8_task_refs.fix.app_state import HAVE_STATE, replaces_state
+from flake8_task_refs.fix.app_state import has_state, parameter_of
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit, Place
 from flake8_task_refs.fix.free_names import fresh
 from flake8_task_refs.fix.lifespan_body import (
     EndingPlace,
     after_last_yield,
+    closes_between,
     ending_edits,
-    finally_around,
+    final_of,
     graceful_later,
     innermost_block,
+    leads_straight,
+    leaves_with,
     starts_at,
+    try_around,
     yields_of,
 )
+from flake8_task_refs.fix.lifespan_helper import helper_of
 from flake8_task_refs.fix.registration import Registry
 from flake8_task_refs.fix.repair_sites import by_statement
 from flake8_task_refs.fix.shutdown import (
@@ -28,10 +33,12 @@ from flake8_task_refs.fix.shutdown import (
     CONFLICT,
     GRACEFUL,
     Cancellation,
+    events,
+    is_waited_for,
     place,
     steps,
 )
-from flake8_task_refs.fix.source import Statement, dotted, first_statement, last_part
+from flake8_task_refs.fix.source import Statement, first_statement
 from flake8_task_refs.fix.spawned import task_name, used_names
 
 if TYPE_CHECKING:
@@ -66,31 +73,46 @@ def _place(
     used = frozenset().union(*(used_names(context, site) for site in sites))
     unsafe = context.settings.unsafe_fixes
 
-    # An existing try/finally with the creation inside: its finally is the place.
-    around = finally_around(context, function, block)
-    tail = steps(file, used, block[stop + 1 :])
-    within = list(after_last_yield(context, used, block[stop], yields))
-    if around is not None:
-        kinds = steps(file, used, around)
-        number = place(kinds)
-        if number is None or CLOSE in [*within, *(kind for kinds in tail for kind in kinds)]:
-            if not unsafe:
-                return None
-            number = number or 0
-        if graceful_later(context, function, around, used) and not unsafe:
+    # An existing try/finally with the creation inside: its finally is the place, if nothing that
+    # the tasks may use is gone by then.
+    around = try_around(context, function, block)
+    tail = block[stop + 1 :]
+    if around is not None and _reaches(context, used, around, yields):
+        final = final_of(around)
+        number = place(steps(file, used, [*tail, *final])[len(tail) :])
+        waited = graceful_later(context, function, final, used)
+        if (number is None or waited) and not unsafe:
             return None
-        return EndingPlace(None, around, number)
+        return EndingPlace(None, final, number or 0)
 
-    if CLOSE in within:
-        return _inside(context, used, block[stop], yields, unsafe=unsafe)
+    last = block[stop]
+    if CLOSE in after_last_yield(context, used, last, yields) or any(
+        leaves_with(context, last, node, starts) for node in yields
+    ):
+        return _inside(context, used, last, yields, starts, unsafe=unsafe)
     if graceful_later(context, function, block, used) and not unsafe:
         return None
-    number = place(tail)
+    kinds = steps(file, used, tail)
+    number = place(kinds)
     if number is None:
         if not unsafe:
             return None
-        number = max(i for i, kinds in enumerate(tail) if GRACEFUL in kinds) + 1
+        number = max(i for i, found in enumerate(kinds) if GRACEFUL in found) + 1
     return EndingPlace((block[start], block[stop + number]))
+
+
+def _reaches(
+    context: Context, used: frozenset[str], around: syntax.Try, yields: Sequence[syntax.Yield]
+) -> bool:
+    """Tell whether the ``finally`` of ``around`` comes early enough to end the tasks in it.
+
+    What is waited for on the way there, is waited for before the end of the tasks.
+    """
+    if leads_straight(context, around, used, yields):
+        return True
+    end = max(context.file.span(node).end for node in yields)
+    later = list(events(context.file, used, around, after=end))
+    return is_waited_for(later) and not closes_between(context, around, used, yields)
 
 
 def _inside(
@@ -98,6 +120,7 @@ def _inside(
     used: frozenset[str],
     last: Statement,
     yields: Sequence[syntax.Yield],
+    starts: Sequence[syntax.Node],
     *,
     unsafe: bool,
 ) -> EndingPlace | None:
@@ -107,17 +130,19 @@ def _inside(
     if not block:
         return None  # `yield; pool.close()`: there is no line between them
     stop = max(i for i, st in enumerate(block) if any(file.within(y, st) for y in yields))
-    if CLOSE in after_last_yield(context, used, block[stop], yields):
+    if CLOSE in after_last_yield(context, used, block[stop], yields) or any(
+        leaves_with(context, block[stop], node, starts) for node in yields
+    ):
         return None
     tail = block[stop + 1 :]
     kinds = steps(file, used, tail)
-    holder = finally_around(context, last, block)
-    if holder is not None and not any(kinds):
-        kinds = steps(file, used, holder)
-        number = place(kinds)
+    holder = try_around(context, last, block)
+    if holder is not None and leads_straight(context, holder, used, yields):
+        final = final_of(holder)
+        number = place(steps(file, used, final))
         if number is None and not unsafe:
             return None
-        return EndingPlace(None, holder, number or 0)
+        return EndingPlace(None, final, number or 0)
     number = place(kinds)
     if number is None and not unsafe:
         return None
@@ -147,8 +172,10 @@ def _edits(
             keep = additions.keep(log_failed)
             edits += writer.wrap(group, keep, deeper, f", {name}")
         else:
+            helper = helper_of(context, group[0])
+            kept = f"{helper.application}.state.{_attribute(context)}" if helper else name
             task = task_name(context, group[0])
-            edits += writer.register(group[0], task, Registry(name), log_failed, deeper)
+            edits += writer.register(group[0], task, Registry(kept), log_failed, deeper)
     first = first_statement(function)
     opens = bool(where.wrapped and where.wrapped[0] is first)
     edits.append(_registry_edit(context, function, first, (name, asyncio), opens=opens))
@@ -177,15 +204,9 @@ def _registry_edit(
     file = context.file
     indent = file.indent(first)
     lines = context.writer.layout.best(f"{name}: set[{asyncio}.Task[object]] = set()", indent)
-    parameter = _parameter_of(context, function)
-    if parameter is not None and _has_state(context, function):
-        used = {
-            node.attr.value
-            for node in file.all(syntax.Attribute)
-            if last_name(node.value) == "state"
-        }
-        attribute = fresh(context.registry_name, used)
-        lines.append(f"{indent}{parameter.name.value}.state.{attribute} = {name}")
+    parameter = parameter_of(context, function)
+    if parameter is not None and has_state(context, function):
+        lines.append(f"{indent}{parameter.name.value}.state.{_attribute(context)} = {name}")
     elif parameter is not None and _is_mapping(context, parameter):
         lines += context.writer.layout.best(
             f"{parameter.name.value}[{app_key(context)}] = {name}", indent
@@ -196,54 +217,14 @@ def _registry_edit(
     return context.writer.insert_at(line, lines, Place.AFTER_STATEMENT)
 
 
-# What the application can hold.
-
-
-def _is_passed_as_lifespan(context: Context, name: str) -> bool:
-    """Tell whether an application that has a ``.state`` gets ``name`` as its ``lifespan=``."""
-    for node in context.tree.calls:
-        if last_part(context.names.canonical(node.func)) not in HAVE_STATE:
-            continue
-        for arg in node.args:
-            if arg.keyword is None or arg.keyword.value != "lifespan":
-                continue
-            values = [arg.value]
-            if isinstance(arg.value, (syntax.List, syntax.Tuple)):
-                values = [element.value for element in arg.value.elements]
-            if any(last_part(dotted(value)) == name for value in values):
-                return True
-    return False
-
-
-def _parameter_of(context: Context, function: syntax.FunctionDef) -> syntax.Param | None:
-    """Return the first parameter after ``self``."""
-    params = [*function.params.posonly_params, *function.params.params]
-    if context.file.method_class(function) is not None and params:
-        params = params[1:]
-    return params[0] if params else None
-
-
-def _application(context: Context, function: syntax.FunctionDef) -> str:
-    """Return the kind of application that the parameter is annotated with, or ``""``."""
-    parameter = _parameter_of(context, function)
-    if parameter is None or parameter.annotation is None:
-        return ""
-    annotation = parameter.annotation.annotation
-    if isinstance(annotation, syntax.SimpleString):
-        name = last_part(str(annotation.evaluated_value))
-    else:
-        name = last_part(context.names.canonical(annotation))
-    return name if name in HAVE_STATE else ""
-
-
-def _has_state(context: Context, function: syntax.FunctionDef) -> bool:
-    """Tell whether the parameter is an application that has a ``.state`` as it was made with."""
-    parameter = _parameter_of(context, function)
-    if parameter is None or parameter.name.value.strip("_") == "" or replaces_state(context):
-        return False
-    if parameter.annotation is not None:
-        return bool(_application(context, function))
-    return _is_passed_as_lifespan(context, function.name.value)
+def _attribute(context: Context) -> str:
+    """Return what the set is called on the application's state."""
+    used = {
+        node.attr.value
+        for node in context.file.all(syntax.Attribute)
+        if last_name(node.value) == "state"
+    }
+    return fresh(context.registry_name, used)
 
 
 def _is_mapping(context: Context, parameter: syntax.Param) -> bool:

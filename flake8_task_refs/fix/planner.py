@@ -23,6 +23,10 @@ _ROUTES: Final = frozenset(
 _CREATIONS: Final = frozenset({"TSK001", "TSK002", "TSK003", "TSK101", "TSK201"})
 
 NO_FIX: Final = "there is no automatic repair for this rule"
+NO_END: Final = (
+    "the file does not show for certain which application this is and what runs when it stops: "
+    "cancel the task there, and wait for it"
+)
 SYNC_ROUTE: Final = (
     "this handler is a plain def, which runs in a worker thread without an event loop: "
     "creating the task raises there; make the handler async def"
@@ -55,7 +59,7 @@ def plan(context: Context, verdicts: Mapping[Finding, Verdict]) -> Plan:
             # The last home can do without a local.
             taker = next((taken for home, taken in homes[-1:] if home.accepts(site)), None)
         if reason or taker is None:
-            found.declined.append(Declined(finding, reason or NO_FIX))
+            found.declined.append(Declined(finding, reason or _no_home(site)))
         else:
             taker.append(site)
     for home, taken in homes:
@@ -84,6 +88,10 @@ def _refusal(context: Context, site: Site) -> str:
     if not context.additions.can_import("asyncio"):
         return NO_ASYNCIO
     return "" if context.additions.can_be_defined_before(site.call) else TOO_EARLY
+
+
+def _no_home(site: Site) -> str:
+    return NO_END if site.code == "TSK201" else NO_FIX
 
 
 def _shows_locals(context: Context, site: Site) -> bool:

@@ -45,6 +45,7 @@ class Job:
 class Report:
     """What became of one file. ``error`` is one line, empty if all went well.
 
+    ``unended`` are those of ``fixed`` whose tasks still have no end, and the codes that say so.
     ``data`` is the whole new content and ``diff`` the change, as bytes in the file's encoding;
     ``data`` is ``None`` if nothing changes.
     """
@@ -55,6 +56,7 @@ class Report:
     data: bytes | None = None
     diff: bytes = b""
     error: str = ""
+    unended: tuple[tuple[Finding, str], ...] = ()
 
 
 def repair_file(job: Job, item: Item) -> Report:
@@ -128,7 +130,8 @@ def repair_text(
     if result.text == source.text:
         return Report(name, fixed, declined), source.text
     data = source.encode(result.text)
-    return Report(name, fixed, declined, data, _diff(name, source.data, data)), result.text
+    diff = _diff(name, source.data, data)
+    return Report(name, fixed, declined, data, diff, unended=result.unended), result.text
 
 
 def _diff(name: str, before: bytes, after: bytes) -> bytes:

@@ -18,6 +18,7 @@ from flake8_task_refs.command_line import (
 )
 from flake8_task_refs.discovery import STDIN
 from flake8_task_refs.files import FileError, decode
+from flake8_task_refs.fix.contract import NO_END_YET
 from flake8_task_refs.fix.repair import Job, Report, repair_file, repair_text, unrepaired
 from flake8_task_refs.processes import Crew
 from flake8_task_refs.scanning import prepare
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable
 
+    from flake8_task_refs.analysis.finding import Finding
     from flake8_task_refs.reports.terminal import Terminal
     from flake8_task_refs.worklist import Worklist
 
@@ -71,6 +73,10 @@ def _repair_stdin(job: Job, worklist: Worklist) -> Report:
     return report
 
 
+def _where(report: Report, finding: Finding) -> str:
+    return f"{report.name}:{finding.line}:{finding.column}"
+
+
 def _report(
     reports: Iterable[Report], terminal: Terminal, *, done: bool, diff: bool, check: bool
 ) -> int:
@@ -90,11 +96,14 @@ def _report(
             codes = ", ".join(f"{count} {code}" for code, count in counts)
             verb = "fixed" if done else "would fix"
             terminal.tell(f"{report.name}: {verb} {codes}", "green")
+        for site, code in report.unended:
+            text = f"{site.code} {'fixed' if done else 'to fix'}, {NO_END_YET} ({code})"
+            terminal.tell(f"{_where(report, site)}: {text}", "yellow")
         for refusal in report.declined:
             declined += 1
             site = refusal.finding
-            where = f"{report.name}:{site.line}:{site.column}"
-            terminal.tell(f"{where}: {site.code} declined: {refusal.reason}", "yellow")
+            text = f"{site.code} declined: {refusal.reason}"
+            terminal.tell(f"{_where(report, site)}: {text}", "yellow")
     repaired = f"{counted(fixed, 'finding')} {'fixed' if done else 'to fix'}"
     terminal.tell(
         f"{repaired} in {counted(changed, 'file')}, "

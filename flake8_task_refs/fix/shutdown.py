@@ -17,7 +17,7 @@ from flake8_task_refs.analysis.helpers import likely_function
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.free_names import names_in
 from flake8_task_refs.fix.source import SourceFile, dotted, last_part
-from flake8_task_refs.fix.spawned import EVERYWHERE
+from flake8_task_refs.fix.spawned import EVERYWHERE, owner_mark
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -37,6 +37,7 @@ CONFLICT: Final = (
     "and no place to cancel it before that is clearly right"
 )
 
+_SETATTR: Final = 3  # its arguments
 # How many calls deep a shutdown is looked into.
 _DEPTH: Final = 3
 _GRACEFUL: Final = re.compile(
@@ -46,11 +47,14 @@ _CLOSE_WORD: Final = re.compile(
     r"(^|_)(close|aclose|closed|dispose|disconnect|shutdown|stop|cleanup|teardown|terminate|"
     r"release|destroy|quit|exit|aexit|kill|finalize|deinit|unload|abort)(_|$)"
 )
+# What an object is told whose method runs as the task: `pool.terminate()` closes what it only uses.
+_ENDS_ITSELF: Final = re.compile(r"(?!__)(?:\w*_)?(?:stop|shutdown|terminate|quit|exit)(?:_|\Z)")
 # `request_exit()` only speaks of an end.
 _SPEAKS: Final = re.compile(r"_*(request|signal|ask|tell|notify|send|publish|announce|mark)_")
 _LOGS: Final = frozenset(
     {"debug", "info", "warning", "warn", "error", "exception", "critical", "log"}
 )
+_REPORTS: Final = _LOGS | {"print"}
 # These go with a close, and seldom wait for an answer that a worker has to deliver.
 _LEAVES: Final = frozenset({"unsubscribe", "punsubscribe", "unlisten", "unregister", "deregister"})
 _PAUSES: Final = frozenset({"sleep", "wait", "wait_for", "gather", "shield"})
@@ -65,9 +69,9 @@ def events(
 ) -> Iterator[str]:
     """Yield what ``node`` does at shutdown, in source order: ``GRACEFUL``, ``CLOSE`` and so on.
 
-    ``used`` are the names by which the workers are known. A called function of the same file is
-    looked into. What begins before the offset ``after`` is passed over; ``path`` are the functions
-    that have been gone through.
+    ``used`` are the names by which the workers are known (``spawned.used_names``). A called
+    function of the same file is looked into. What begins before the offset ``after`` is passed
+    over; ``path`` are the functions that have been gone through.
     """
     for inner in file.inside(node, into_scopes=False):
         if not isinstance(inner, _EVENTFUL) or (after >= 0 and file.span(inner).start <= after):
@@ -129,6 +133,21 @@ def settled(kinds: Sequence[Sequence[str]]) -> list[list[str]]:
     return result
 
 
+def only_reports(file: SourceFile, statement: syntax.Node) -> bool:
+    """Tell whether ``statement`` does no more than to log or to print something."""
+    small = statement.body if isinstance(statement, syntax.SimpleStatementLine) else [statement]
+    return all(
+        isinstance(node, syntax.Pass)
+        or (
+            isinstance(node, syntax.Expr)
+            and isinstance(node.value, syntax.Call)
+            and last_name(node.value.func) in _REPORTS
+            and not any(isinstance(inner, syntax.Await) for inner in file.inside(node))
+        )
+        for node in small
+    )
+
+
 def is_waited_for(found: Sequence[str]) -> bool:
     """Tell whether a worker is waited for by what does ``found``; to be told is not enough."""
     return (
@@ -153,13 +172,20 @@ def _event(
         if known & used:
             yield CLOSE if _only_closes(file, call, receiver) else GRACEFUL
             return
-    closes = _CLOSE_WORD.search(name) and not _SPEAKS.match(name)
+    closes = (
+        _CLOSE_WORD.search(name)
+        and not _SPEAKS.match(name)
+        and not (owner_mark(receiver) in used and _ENDS_ITSELF.match(name))
+    )
     if set(inside) - {TELLS, PAUSES} or (inside and not closes):
         yield from inside
     elif own and receiver in used and _GRACEFUL.match(name):
         yield GRACEFUL
     elif closes:
         yield CLOSE
+    elif name == "setattr" and len(call.args) == _SETATTR and not receiver:
+        if _is_used_object(used, call.args[0].value):
+            yield TELLS
     elif (
         function is None
         and isinstance(call.func, syntax.Attribute)
@@ -234,9 +260,16 @@ def _tells(file: SourceFile, used: frozenset[str], node: syntax.Node) -> bool:
         elif isinstance(target, syntax.Subscript):
             if last_name(target.value) in used:
                 return True
-        elif isinstance(target, syntax.Attribute) and target.attr.value in used:
+        elif isinstance(target, syntax.Attribute) and (
+            target.attr.value in used or _is_used_object(used, target.value)
+        ):
             return True
     return False
+
+
+def _is_used_object(used: frozenset[str], node: syntax.BaseExpression) -> bool:
+    """Tell whether ``node`` is an object that a worker uses, whose code may be in another file."""
+    return bool(dotted(node)) and last_name(node) in used - EVERYWHERE
 
 
 def _is_shared(file: SourceFile, name: syntax.Name) -> bool:

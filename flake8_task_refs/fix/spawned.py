@@ -15,7 +15,7 @@ from flake8_task_refs.analysis.sites import AGGREGATES
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.free_names import names_in
 from flake8_task_refs.fix.repair_sites import shows_locals
-from flake8_task_refs.fix.source import dotted
+from flake8_task_refs.fix.source import dotted, last_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -214,11 +214,17 @@ def unstoppable(context: Context, site: Site) -> str:
     )
 
 
+def owner_mark(path: str) -> str:
+    """Return what stands in ``used_names`` for an object whose method runs as the task."""
+    return f"{last_part(path)}." if path else ""
+
+
 def used_names(context: Context, site: Site) -> frozenset[str]:
     """Return the names by which a shutdown could talk to the task that ``site`` starts.
 
     Those are the names in the spawned call, what its variables were made of in the same function,
-    and what the coroutine's body mentions, if it is in this file.
+    and what the coroutine's body mentions, if it is in this file. The object whose method is
+    spawned is in it by its ``owner_mark``, too.
     """
     file, coroutine = context.file, site.coroutine
     if coroutine is None:
@@ -233,6 +239,9 @@ def used_names(context: Context, site: Site) -> frozenset[str]:
     function = worker_of(context, site)
     if function is not None:
         found |= names_in(file, function.body)
-    owner = dotted(coroutine.func).partition(".")[0] if isinstance(coroutine, syntax.Call) else ""
-    own = frozenset({owner}) if owner else frozenset()
+    path = dotted(coroutine.func) if isinstance(coroutine, syntax.Call) else ""
+    owner = path.rpartition(".")[0]
+    own = {path.partition(".")[0]} - {""}
+    if last_part(owner) not in EVERYWHERE:
+        own.add(owner_mark(owner))
     return (frozenset(found) - EVERYWHERE - {context.names.module_alias("asyncio")}) | own

@@ -6,14 +6,17 @@ import asyncio
 import logging
 from textwrap import dedent, indent
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from transform import check_declined, fix
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 HEAD = """
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 happened = []
 
@@ -24,6 +27,9 @@ class Resource:
 
     async def close(self):
         happened.append(f"{self.name} closed")
+
+    async def vanish(self):
+        await self.close()
 
     async def __aenter__(self):
         return self
@@ -220,6 +226,112 @@ SHAPES = {
         """,
         WORKER_THEN_POOL,
     ),
+    "create inside async with, in a try with finally": (
+        """
+        try:
+            async with pool:
+                asyncio.create_task(worker())
+                yield
+        finally:
+            happened.append("bye")
+        """,
+        [*WORKER_THEN_POOL, "bye"],
+    ),
+    "kept inside async with, in a try with finally": (
+        """
+        try:
+            async with pool:
+                task = asyncio.create_task(worker())
+                yield
+        finally:
+            happened.append("bye")
+        """,
+        [*WORKER_THEN_POOL, "bye"],
+    ),
+    "create on an exit stack": (
+        """
+        try:
+            async with AsyncExitStack() as stack:
+                await stack.enter_async_context(pool)
+                asyncio.create_task(worker())
+                yield
+        finally:
+            happened.append("bye")
+        """,
+        [*WORKER_THEN_POOL, "bye"],
+    ),
+    "an inner finally": (
+        """
+        try:
+            async with pool:
+                asyncio.create_task(worker())
+                try:
+                    yield
+                finally:
+                    happened.append("inner")
+        finally:
+            happened.append("bye")
+        """,
+        ["yields None", "inner", "worker ended", "pool closed", "bye"],
+    ),
+    "an else": (
+        """
+        try:
+            asyncio.create_task(worker())
+            yield
+        except RuntimeError:
+            raise
+        else:
+            await pool.vanish()
+        finally:
+            happened.append("bye")
+        """,
+        [*WORKER_THEN_POOL, "bye"],
+    ),
+    "closed in the try, before its finally": (
+        """
+        try:
+            asyncio.create_task(worker())
+            yield
+            await pool.close()
+        finally:
+            happened.append("bye")
+        """,
+        [*WORKER_THEN_POOL, "bye"],
+    ),
+    "a word before the finally": (
+        """
+        try:
+            asyncio.create_task(worker())
+            yield
+            print("leaves")
+        finally:
+            await pool.close()
+        """,
+        WORKER_THEN_POOL,
+    ),
+    "drained in the try, closed in its finally": (
+        """
+        consumer = Consumer()
+        try:
+            asyncio.create_task(consumer.consume())
+            consumer.queue.put_nowait("a")
+            yield
+            await consumer.queue.join()
+        finally:
+            await pool.close()
+        """,
+        ["yields None", "did a", *WORKER_THEN_POOL[1:]],
+    ),
+    "one task before the async with, one in it": (
+        """
+        asyncio.create_task(worker())
+        async with pool:
+            asyncio.create_task(worker())
+            yield
+        """,
+        ["yields None", "worker ended", "worker ended", "pool closed"],
+    ),
     "queue drained, then closed": (
         """
         consumer = Consumer()
@@ -286,6 +398,12 @@ def test_it_ends_as_well_when_waiting_for_ever(shape: str) -> None:
     result = fix(lifespan(body), shutdown_timeout=None)
     assert "asyncio.gather(" in result.text
     assert run(result.text) == expected
+
+
+def test_a_finally_that_is_reached_at_once_is_the_place() -> None:
+    text = fix(lifespan(SHAPES["a word before the finally"][0])).text
+    assert text.count("    try:\n        task = ") == 1
+    assert text.partition("async def lifespan")[2].count("finally:") == 1
 
 
 def test_in_a_factory() -> None:
@@ -542,6 +660,76 @@ def test_a_worker_that_is_told_to_finish_gets_the_time_it_is_given(
     assert run(result.text) == SAID_GOODBYE
 
 
+ELSEWHERE = """
+import asyncio
+
+
+class Job:
+    def __init__(self, happened):
+        self.happened = happened
+        self.running = True
+
+    async def run(self):
+        try:
+            while self.running:
+                await asyncio.sleep(0.001)
+            self.happened.append("said goodbye")
+        except asyncio.CancelledError:
+            self.happened.append("cut off")
+            raise
+
+    def terminate(self):
+        self.running = False
+
+    async def graceful_shutdown(self):
+        self.running = False
+
+    quit = exit_gracefully = terminate
+"""
+
+
+@pytest.mark.parametrize(
+    "tell",
+    [
+        "job.running = False",
+        "setattr(job, 'running', False)",
+        "job.terminate()",
+        "job.quit()",
+        "job.exit_gracefully()",
+        "await job.graceful_shutdown()",
+    ],
+)
+def test_a_worker_of_another_file_is_told_through_its_object(
+    tell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere_told.py").write_text(ELSEWHERE, "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    head = HEAD + "\nfrom elsewhere_told import Job\n\njob = Job(happened)\n"
+    source = lifespan(
+        f"""
+        asyncio.create_task(job.run())
+        yield
+        {tell}
+        await asyncio.sleep(0.05)
+        await pool.close()
+        """
+    )
+    assert run(fix(source.replace(HEAD, head)).text) == SAID_GOODBYE
+
+
+def test_what_a_worker_only_uses_is_terminated_after_it() -> None:
+    source = lifespan(
+        """
+        asyncio.create_task(consume(pool))
+        yield
+        pool.terminate()
+        await pool.wait_closed()
+        """
+    )
+    text = fix(source).text
+    assert text.index(".cancel()") < text.index("pool.terminate()")
+
+
 @pytest.mark.parametrize(
     "rest",
     [
@@ -633,3 +821,54 @@ def test_an_application_with_a_state_of_its_own_gets_a_local_set_alone(annotatio
     assert "app.state.background_tasks" not in text
     assert "background_tasks.add(task)" in text
     assert run(text) == WORKER_THEN_POOL
+
+
+HELPER = """
+from fastapi import FastAPI
+
+
+async def start_workers(count: int, app: FastAPI) -> None:
+    for _ in range(count):
+        asyncio.create_task(worker())
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI):
+    await start_workers(2, app)
+    yield
+    await pool.close()
+"""
+
+
+def test_what_a_helper_starts_that_is_given_the_application_ends_with_the_lifespan() -> None:
+    text = fix(HEAD + HELPER).text
+    assert run(text) == ["yields None", *["worker ended"] * 2, "pool closed"]
+    own = HELPER.replace("    yield\n", "    asyncio.create_task(worker())\n    yield\n")
+    assert run(fix(HEAD + own).text) == ["yields None", *["worker ended"] * 3, "pool closed"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("await start_workers(2, app)", "await start_workers(2, other)"),
+        ("await start_workers(2, app)", "await start_workers(*app)"),
+        ("await start_workers(2, app)", "await start_workers(2, app)\n    app = None"),
+        ("    for _", "    app = app.inner\n    for _"),
+        ("    yield\n", "    yield\n    await start_workers(1, app)\n"),
+        ("(app: FastAPI):\n", "(app):\n"),
+        ("    yield\n", "    app.state = pool\n    yield\n"),
+        ("\n\nasync def start", "\n\n@cache\nasync def start"),
+        (
+            "    await start_workers(2, app)\n    yield\n",
+            "    yield\n    await start_workers(2, app)\n",
+        ),
+        ("    await pool.close()\n", "    await pool.close()\n\n\nother = start_workers\n"),
+    ],
+)
+def test_a_helper_of_others_or_without_the_application_only_keeps_its_tasks(
+    old: str, new: str
+) -> None:
+    assert old in HELPER
+    text = fix(HEAD + HELPER.replace(old, new)).text
+    assert "\n_background_tasks: set[" in text
+    assert ".cancel()" not in text

@@ -557,6 +557,17 @@ def test_what_is_told_to_nobody_keeps_no_worker_going(body: str) -> None:
     assert close.index(".cancel()") < close.index(body.split("\n", maxsplit=1)[0])
 
 
+HOOK_IN_A_GROUP = """\
+async with asyncio.TaskGroup() as group:
+                group.create_task(self.hook(line))"""
+HOOK_OF_A_CHILD = """\
+await asyncio.wait_for(self._handle(line), 5)
+
+    async def _handle(self, line):
+        await self.hook(line)
+"""
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [
@@ -566,8 +577,31 @@ def test_what_is_told_to_nobody_keeps_no_worker_going(body: str) -> None:
         ("self._step(line)", "await self.on_error(line)"),
         ("self._step(line)", "await self.hook(self)"),
         ("        pass\n", "        self.on_close()\n"),
+        ("self._step(line)", "await asyncio.wait_for(self.hook(line), 5)"),
+        ("self._step(line)", "await asyncio.gather(*(f(line) for f in self.hooks))"),
+        ("self._step(line)", "await asyncio.gather(*(h.handle(line) for h in self.hooks))"),
+        ("self._step(line)", "await asyncio.gather(self.hooks[line](line))"),
+        ("self._step(line)", "jobs = [f() for f in self.hooks]\n            await gather(*jobs)"),
+        ("self._step(line)", "await asyncio.create_task(self.hook(line))"),
+        ("self._step(line)", HOOK_IN_A_GROUP),
+        ("self._step(line)\n", HOOK_OF_A_CHILD),
     ],
-    ids=["queue", "thread", "loop", "error hook", "hook with the object", "hook further down"],
+    ids=[
+        "queue",
+        "thread",
+        "loop",
+        "error hook",
+        "hook with the object",
+        "hook further down",
+        "hook with a limit",
+        "hooks together",
+        "methods of hooks",
+        "item",
+        "hooks that were called before",
+        "hook as a task",
+        "hook in a group",
+        "hook of a child",
+    ],
 )
 def test_what_may_not_be_cancelled_at_the_close_is_only_kept(old: str, new: str) -> None:
     source = CLIENT + "        self.closed = True\n"
@@ -576,6 +610,21 @@ def test_what_may_not_be_cancelled_at_the_close_is_only_kept(old: str, new: str)
     assert len(result.fixed) == 1
     assert ".cancel()" not in result.text
     assert "\n_background_tasks: set[" in result.text
+
+
+@pytest.mark.parametrize(
+    "child",
+    [
+        "asyncio.wait_for(self.wire.readline(), 5)",
+        "asyncio.wait_for(line.read(1), 5)",
+        "asyncio.gather(self.polite(), asyncio.sleep(1), fetch(line))",
+        "asyncio.wait([self.done])",
+        "asyncio.shield(self.hook(line))",
+    ],
+)
+def test_children_that_cannot_close_the_object_end_with_it(child: str) -> None:
+    source = (CLIENT + "        self.closed = True\n").replace("self._step(line)", f"await {child}")
+    assert ".cancel()" in fix(source).text
 
 
 def test_a_close_that_closes_before_it_asks_has_no_right_place() -> None:

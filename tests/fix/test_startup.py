@@ -25,6 +25,9 @@ class Pool:
     async def close(self):
         happened.append("pool closed")
 
+    def close_now(self):
+        happened.append("pool closed")
+
 
 pool = Pool()
 
@@ -132,6 +135,80 @@ FASTAPI = {
 
 
         app = FastAPI(on_startup=[start], on_shutdown=[stop])
+        """,
+    "a plain shutdown": """
+        app = FastAPI()
+
+
+        @app.on_event("startup")
+        async def start():
+            asyncio.create_task(poll())
+
+
+        @app.on_event("shutdown")
+        def stop():
+            \"\"\"Stop.\"\"\"
+            pool.close_now()
+        """,
+    "a shutdown on one line": """
+        app = FastAPI()
+
+
+        @app.on_event("startup")
+        async def start():
+            asyncio.create_task(poll())
+
+
+        @app.on_event("shutdown")
+        async def stop(): await pool.close()
+        """,
+    "a plain shutdown in a factory, before the startup": """
+        def make():
+            app = FastAPI()
+
+            # the end
+            @app.on_event("shutdown")
+            def stop():
+                pool.close_now()
+
+            @app.on_event("startup")
+            async def start():
+                asyncio.create_task(poll())
+
+            return app
+
+
+        app = make()
+        """,
+    "an attribute": """
+        class Server:
+            def __init__(self):
+                self._app = FastAPI()
+                self.set_up()
+
+            def set_up(self):
+                @self._app.on_event("startup")
+                async def start():
+                    asyncio.create_task(poll())
+
+                @self._app.on_event("shutdown")
+                async def stop():
+                    await pool.close()
+
+
+        app = Server()._app
+        """,
+    "an attribute without a shutdown": """
+        class Server:
+            def __init__(self):
+                self.service = FastAPI(title="Service")
+
+                @self.service.on_event("startup")
+                async def start():
+                    asyncio.create_task(poll())
+
+
+        app = Server().service
         """,
     "told to stop": """
         from helpers import Dispatcher
@@ -256,7 +333,7 @@ def test_fastapi(body: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (tmp_path / "helpers.py").write_text(HELPERS, "utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     text, names = repaired("from fastapi import FastAPI", body)
-    assert "app.state.background_tasks = background_tasks" in text
+    assert ".state.background_tasks = background_tasks" in text
 
     async def run() -> None:
         app = names["app"]
@@ -504,3 +581,143 @@ def test_the_state_of_others_is_no_application_s() -> None:
     other = "class Player:\n    def play(self, track):\n        self.state = track.state = 1"
     text = fix(ANSWERED.replace("STOP", "await pool.close()") + f"\n\n{other}\n").text
     assert "app.state.background_tasks = background_tasks" in text
+
+
+ATTRIBUTE = """
+import asyncio
+
+from fastapi import FastAPI
+
+
+async def poll():
+    while True:
+        await asyncio.sleep(1)
+
+
+async def leave():
+    print("left")
+
+
+class Server:
+    def __init__(self):
+        self.app = FastAPI()
+
+    def begin(self):
+        @self.app.on_event("startup")
+        async def start():
+            asyncio.create_task(poll())
+
+        @self.app.on_event("shutdown")
+        async def stop():
+            print("stopped")
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("FastAPI()\n", "FastAPI(lifespan=span)\n"),
+        ("FastAPI()\n", "FastAPI(on_shutdown=[leave])\n"),
+        ("FastAPI()\n", "FastAPI(**settings)\n"),
+        ("FastAPI()\n", "make_app()\n"),
+        ("FastAPI()\n", "FastAPI()\n        self.app = other.app\n"),
+        ("class Server", "Server.app = None\n\n\nclass Server"),
+        (
+            '\n        @self.app.on_event("shut',
+            '\n    def end(self):\n        @self.app.on_event("shut',
+        ),
+        ("        async def start():", "        async def start(self=None):"),
+        ("        async def stop():", "        async def stop(self=None):"),
+    ],
+)
+def test_an_attribute_that_may_be_another_application_is_not_written_to(old: str, new: str) -> None:
+    assert "self.app.state" in fix(ATTRIBUTE).text
+    assert old in ATTRIBUTE
+    text = fix(ATTRIBUTE.replace(old, new)).text
+    assert "self.app.state" not in text
+    assert "\n_background_tasks: set[" in text
+
+
+def test_a_task_that_is_kept_but_has_no_end_is_announced() -> None:
+    source = ATTRIBUTE.replace("FastAPI()", "make_app()")
+    result = fix(source)
+    assert [(finding.code, code) for finding, code in result.unended] == [("TSK001", "TSK201")]
+    assert not fix(source, select=("TSK001",)).unended
+    assert not fix(ATTRIBUTE).unended
+    check_declined(result.text, "does not show for certain which application this is")
+
+
+PLAIN = """
+import asyncio
+
+from fastapi import FastAPI
+
+from others import consumer, pool
+
+app = FastAPI()
+
+
+@app.on_event("startup")
+async def start():
+    asyncio.create_task(consumer.run_forever())
+
+
+@app.on_event("shutdown")
+def stop():
+    consumer.stop()
+
+
+@app.get("/")
+async def root():
+    return {}
+"""
+
+
+def test_a_plain_shutdown_that_tells_the_worker_to_stop_comes_first() -> None:
+    text = fix(PLAIN).text
+    assert text.index("consumer.stop()") < text.index(".cancel()") < text.index("def root")
+    assert text.count('@app.on_event("shutdown")\n') == 2
+
+
+def test_within_a_plain_shutdown_nobody_can_wait() -> None:
+    source = PLAIN.replace("consumer.stop()", "consumer.stop()\n    pool.close()")
+    result = fix(source)
+    assert len(result.fixed) == 1
+    assert "\n_background_tasks: set[" in result.text
+    assert ".cancel()" not in result.text
+    assert "logging" not in result.text
+
+
+LISTED = """
+import asyncio
+
+from fastapi import FastAPI
+
+from others import pool
+
+
+async def poll():
+    while True:
+        await asyncio.sleep(1)
+
+
+async def start():
+    asyncio.create_task(poll())
+
+
+def stop():
+    pool.close()
+
+
+app = FastAPI(on_startup=[start], on_shutdown=[stop])
+"""
+
+
+def test_beside_a_plain_shutdown_in_a_list_tasks_are_only_kept() -> None:
+    result = fix(LISTED)
+    assert len(result.fixed) == len(result.unended) == 1
+    assert "\n_background_tasks: set[" in result.text
+    assert ".cancel()" not in result.text
+    check_declined(result.text, "cancel it there at shutdown")
+    kept = LISTED.replace("    asyncio.create", "    app.state.job = asyncio.create")
+    check_declined(kept, "make it async first")

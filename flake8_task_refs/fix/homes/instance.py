@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.analysis.workers import runs_for_ever
+from flake8_task_refs.fix.children import waits_for_strangers
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit, Place
 from flake8_task_refs.fix.fates import STARTS
@@ -263,6 +264,8 @@ def _calls_hook(context: Context, owner: syntax.ClassDef, worker: syntax.Functio
     lineage = context.file.lineage(owner.name.value)
     related = [one for one in context.file.all(syntax.ClassDef) if one.name.value in lineage]
     own = {method.name.value for one in related for method in methods(one)}
+    if waits_for_strangers(context, worker, own):
+        return True
     for call in calls_of(context, worker):
         if context.tree.class_around(call) not in related:
             continue  # it speaks of another object

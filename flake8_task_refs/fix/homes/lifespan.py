@@ -12,6 +12,7 @@ from flake8_task_refs.analysis import syntax
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.lifespan_body import lifespan_around, starts_at, yields_of
 from flake8_task_refs.fix.lifespan_by_name import end_by_name
+from flake8_task_refs.fix.lifespan_helper import helper_of
 from flake8_task_refs.fix.lifespan_registry import end_by_registry
 from flake8_task_refs.fix.repair_sites import is_collected, names_task
 from flake8_task_refs.fix.spawned import unstoppable
@@ -45,24 +46,36 @@ class Lifespans:
         self._context = context
 
     def accepts(self, site: Site) -> bool:
-        """Take what is made in a lifespan, directly or in a function that is nested in it."""
+        """Take what is made in a lifespan, in a function nested in it, or in one that it calls."""
         return (
             site.code in ENDED_WITH_APPLICATION
             and site.statement is not None
-            and lifespan_around(self._context, site) is not None
+            and _lifespan_of(self._context, site) is not None
         )
 
     def plan(self, sites: Sequence[Site]) -> Plan:
         """Keep the tasks of ``sites`` until their lifespan ends, and end them then."""
         groups: dict[syntax.FunctionDef, list[Site]] = defaultdict(list)
         for site in sites:
-            function = lifespan_around(self._context, site)
+            function = _lifespan_of(self._context, site)
             if function is not None:
                 groups[function].append(site)
         found = Plan()
         for function, group in groups.items():
             found.take(_plan(self._context, function, group))
         return found
+
+
+def _lifespan_of(context: Context, site: Site) -> syntax.FunctionDef | None:
+    """Return the lifespan that ends the task of ``site``.
+
+    What a function that it calls had better only keep, is not for it to decline.
+    """
+    around = lifespan_around(context, site)
+    helper = helper_of(context, site) if around is None and site.form == "discard" else None
+    if helper is None or refusal(context, helper.lifespan, site):
+        return around
+    return helper.lifespan
 
 
 def _plan(context: Context, function: syntax.FunctionDef, sites: Sequence[Site]) -> Plan:

@@ -30,10 +30,17 @@ from flake8_task_refs.fix.homes.lifespan import (
     COLLECTED,
     ENDED_WITH_APPLICATION,
 )
+from flake8_task_refs.fix.homes.module import ModuleRegistry
 from flake8_task_refs.fix.registration import Registry
 from flake8_task_refs.fix.repair_sites import by_statement, is_collected, names_task
 from flake8_task_refs.fix.shutdown import CONFLICT, GRACEFUL, Cancellation, place, steps
-from flake8_task_refs.fix.source import body_of, first_statement, has_docstring, last_part
+from flake8_task_refs.fix.source import (
+    body_of,
+    dotted,
+    first_statement,
+    has_docstring,
+    last_part,
+)
 from flake8_task_refs.fix.spawned import task_name, unstoppable, used_names
 
 if TYPE_CHECKING:
@@ -54,10 +61,13 @@ _HAVE_STATE: Final = {
 
 @dataclass(frozen=True, slots=True)
 class _Application:
-    """An application by its name where it is made, and the hooks that it runs, in that order."""
+    """An application by its name where it is made, and the hooks that it runs, in that order.
+
+    ``owner`` is the scope of its name, or the class of which it is an attribute, ``self.app``.
+    """
 
     name: str
-    scope: Scope | None
+    owner: Scope | syntax.ClassDef | None
     is_mapping: bool
     starts: tuple[Hook, ...]
     stops: tuple[Hook, ...]
@@ -103,44 +113,89 @@ def _application(context: Context, site: Site) -> _Application | None:
     hook = next(
         (h for h in context.file.hooks if h.event == STARTUP and h.function is function), None
     )
-    if hook is None or not hook.app.isidentifier():
+    if hook is None or not hook.app:
         return None
-    scope = tree.scope[hook.node].owner(hook.app)
+    owner = _owner(context, hook)
     is_mapping = hook.how == SIGNAL
     if is_mapping:
-        if not _is_aiohttp(context, hook) or not _first_parameter(function):
+        if not hook.app.isidentifier() or not _is_aiohttp(context, hook):
             return None
-    elif tree.inner[function].owner(hook.app) is not scope or not _has_state(context, hook):
+        if not _first_parameter(function):
+            return None
+    elif owner is None or not _is_seen(context, hook) or not _has_state(context, hook):
         return None
-    if any(
-        h.function is function
-        and not (h.app == hook.app and tree.scope[h.node].owner(h.app) is scope)
-        for h in context.file.hooks
+    same = [h for h in context.file.hooks if h.app == hook.app and _owner(context, h) is owner]
+    if any(tree.scope[h.node] is not tree.scope[hook.node] for h in same) and isinstance(
+        owner, syntax.ClassDef
     ):
+        return None  # which method is called, and in which order, is not known
+    if any(h.function is function and h not in same for h in context.file.hooks):
         return None  # it serves several applications, of which each has handlers of its own
-    same = [
-        h
-        for h in context.file.hooks
-        if h.app == hook.app and tree.scope[h.node].owner(h.app) is scope
-    ]
     stops = sorted((h for h in same if h.event in STOPS), key=lambda h: STOPS.index(h.event))
     for stop in stops:
         if any(h.function is stop.function and h not in same for h in context.file.hooks):
             return None  # the end of several applications
         if stop.function is None or (is_mapping and not _first_parameter(stop.function)):
             return None  # what is done there, and in which order, is not known
+        if not is_mapping and not hook.app.isidentifier() and not _is_seen(context, stop):
+            return None
     starts = tuple(h for h in same if h.event == STARTUP and h.function is not None)
-    return _Application(hook.app, scope, is_mapping, starts, tuple(stops))
+    return _Application(hook.app, owner, is_mapping, starts, tuple(stops))
+
+
+def _owner(context: Context, hook: Hook) -> Scope | syntax.ClassDef | None:
+    """Return the scope of the application's name; the class if it is an attribute of ``self``."""
+    if hook.app.isidentifier():
+        return context.tree.scope[hook.node].owner(hook.app)
+    head, _, attribute = hook.app.partition(".")
+    if head != "self" or not attribute.isidentifier():
+        return None
+    return context.tree.class_around(hook.node)
+
+
+def _is_seen(context: Context, hook: Hook) -> bool:
+    """Tell whether the hook's function can name the application as what registers it does."""
+    tree, head = context.tree, hook.app.partition(".")[0]
+    if hook.function is None:
+        return False
+    return tree.inner[hook.function].owner(head) is tree.scope[hook.node].owner(head)
+
+
+def _made(context: Context, hook: Hook) -> tuple[syntax.Call, str] | None:
+    """Return the call that makes the hook's application, and what it calls."""
+    owner = _owner(context, hook)
+    if not isinstance(owner, syntax.ClassDef):
+        return made_by(context.tree, context.names.analysis, hook.app, hook.node)
+    attribute = last_part(hook.app)
+    assigned = [
+        (assign, target.target)
+        for assign in context.file.assignments()
+        for target in (assign.targets if isinstance(assign, syntax.Assign) else [assign])
+        if isinstance(target.target, syntax.Attribute) and target.target.attr.value == attribute
+    ]
+    own = [assign for assign, at in assigned if context.tree.class_around(at) is owner]
+    if len(own) != 1 or any(dotted(at.value) != "self" for _, at in assigned):
+        return None  # it may be another one by now
+    value = own[0].value
+    if not isinstance(value, syntax.Call):
+        return None
+    return value, context.names.canonical(value.func) or dotted(value.func)
 
 
 def _has_state(context: Context, hook: Hook) -> bool:
     """Tell whether the application has a state, and no lifespan, which would disable its hooks."""
-    made = made_by(context.tree, context.names.analysis, hook.app, hook.node)
+    made = _made(context, hook)
     if made is None or replaces_state(context):
         return False
     call, origin = made
-    return last_part(origin) in _HAVE_STATE[hook.how] and not any(
-        arg.star or (arg.keyword and arg.keyword.value == "lifespan") for arg in call.args
+    given = {arg.keyword.value for arg in call.args if arg.keyword}
+    excluded = {"lifespan"}
+    if not hook.app.isidentifier():
+        excluded |= {"on_startup", "on_shutdown"}  # which are not among the hooks of an attribute
+    return (
+        last_part(origin) in _HAVE_STATE[hook.how]
+        and not given & excluded
+        and not any(arg.star for arg in call.args)
     )
 
 
@@ -185,7 +240,12 @@ class _Startup:
             return found
         shutdown = self._shutdown(good)
         if shutdown is None:
-            found.decline(good, NO_AWAIT if self._ends_synchronously() else CONFLICT)
+            found.decline(good, CONFLICT)
+            return found
+        if not shutdown:  # nothing here can wait for them
+            kept = [site for site in good if site.code == "TSK201"]
+            found.decline(kept, NO_AWAIT)
+            found.take(ModuleRegistry(context).plan([site for site in good if site not in kept]))
             return found
         found.edits += shutdown
         log_failed = context.additions.log_failed_task(
@@ -241,14 +301,19 @@ class _Startup:
         value = "set()" if first else stored
         lines = layout.best(f"{name}: set[{asyncio}.Task[object]] = {value}", indent)
         if first:
-            lines += layout.best(f"{stored} = {name}", indent)
+            line = f"{indent}{stored} = {name}"
+            wrapped = [f"{indent}{stored} = (", f"{indent}{layout.step}{name}", f"{indent})"]
+            lines += [line] if layout.fits(line) else wrapped
         lines.append("")
         return self._context.writer.insert_at(
             file.first_line_with_comments(statement), lines, Place.AFTER_STATEMENT
         )
 
     def _shutdown(self, sites: Sequence[Site]) -> list[Edit] | None:
-        """Return the edits that end the tasks at shutdown; None if no place is clearly right."""
+        """Return the edits that end the tasks at shutdown; None if no place is clearly right.
+
+        There are none if the place is within a plain function, which cannot wait for them.
+        """
         context, file = self._context, self._context.file
         used = frozenset[str]().union(*(used_names(context, site) for site in sites))
         handlers = [hook.function for hook in self._app.stops if hook.function is not None]
@@ -257,7 +322,7 @@ class _Startup:
         places = [
             (handler, number, statement)
             for handler in handlers
-            for number, statement in enumerate(body_of(handler))
+            for number, statement in enumerate(body_of(handler) or [handler.body])
         ]
         kinds = steps(file, used, [statement for _, _, statement in places])
         before = place(kinds)
@@ -271,42 +336,67 @@ class _Startup:
             handler, number = places[before - 1][0], places[before - 1][1] + 1
         return self._into_handler(handler, number)
 
-    def _ends_synchronously(self) -> bool:
-        """Tell whether all shutdown handlers are plain functions."""
-        handlers = [hook.function for hook in self._app.stops if hook.function is not None]
-        return bool(handlers) and all(not handler.asynchronous for handler in handlers)
-
-    def _into_handler(self, handler: syntax.FunctionDef, number: int) -> list[Edit] | None:
+    def _into_handler(self, handler: syntax.FunctionDef, number: int) -> list[Edit]:
         file, writer = self._context.file, self._context.writer
         body = body_of(handler)
         if not handler.asynchronous or not body:
-            return None
+            return self._beside_handler(handler, number)
         lines = self._cancellation(handler).lines(file.indent(body[0]), writer.layout)
         if number < len(body):
             line = file.first_line_with_comments(body[number])
             return [writer.insert_at(line, lines, Place.BEFORE_STATEMENT)]
         return [writer.insert_after(body[-1], lines, Place.END_OF_BLOCK)]
 
+    def _beside_handler(self, handler: syntax.FunctionDef, number: int) -> list[Edit]:
+        """Add an async handler before or after ``handler``: they run in that order.
+
+        That is a plain one, or all on one line. There are no edits if the place is in its midst, or
+        it is registered elsewhere.
+        """
+        context, file, writer = self._context, self._context.file, self._context.writer
+        body = body_of(handler)
+        hook = next(hook for hook in self._app.stops if hook.function is handler)
+        first = number <= int(has_docstring(handler))
+        if hook.how != DECORATOR or len(handler.decorators) > 1:
+            return []
+        if not first and number < len(body):
+            return []
+        name = fresh("cancel_background_tasks", context.names.all_names)
+        lines = self._handler_lines(hook, handler, name)
+        if not first:
+            return self._after(handler, lines)
+        apart = [""] if file.indent(handler) else ["", ""]
+        line = file.first_line_with_comments(handler)
+        return [writer.insert_at(line, [*lines, *apart], Place.BEFORE_STATEMENT)]
+
     def _new_handler(self, startup: syntax.FunctionDef) -> list[Edit]:
         """Add a shutdown handler after ``startup``, and have it registered."""
-        context, file, writer = self._context, self._context.file, self._context.writer
         hook = next(hook for hook in self._app.starts if hook.function is startup)
-        indent, step = file.indent(startup), writer.layout.step
-        name = fresh("cancel_background_tasks", context.names.all_names)
+        name = fresh("cancel_background_tasks", self._context.names.all_names)
+        edits = self._after(startup, self._handler_lines(hook, startup, name))
+        return edits + self._register_handler(hook, name)
+
+    def _after(self, function: syntax.FunctionDef, lines: list[str]) -> list[Edit]:
+        """Put ``lines``, a function, after ``function``."""
+        file = self._context.file
+        apart = [""] if file.indent(function) else ["", ""]
+        following = file.last_line(function) + 1
+        if following <= file.last_line_number() and file.line_text(following).strip():
+            lines = [*lines, *apart]
+        return [self._context.writer.insert_after(function, [*apart, *lines], Place.FUNCTION)]
+
+    def _handler_lines(self, hook: Hook, beside: syntax.FunctionDef, name: str) -> list[str]:
+        """Return the lines of a shutdown handler that is registered as ``hook`` is."""
+        context, writer = self._context, self._context.writer
+        indent = context.file.indent(beside)
         parameter = ""
         if self._app.is_mapping:
             application = f"{context.names.module_alias(AIOHTTP)}.Application"
-            parameter = f"{_first_parameter(startup)}: {application}"
+            parameter = f"{_first_parameter(beside)}: {application}"
         lines = [f"{indent}async def {name}({parameter}) -> None:"]
         if hook.how == DECORATOR:
             lines.insert(0, f'{indent}@{self._app.name}.on_event("shutdown")')
-        lines += self._cancellation(startup).lines(indent + step, writer.layout)
-        apart = [""] if indent else ["", ""]
-        following = file.last_line(startup) + 1
-        if following <= file.last_line_number() and file.line_text(following).strip():
-            lines += apart
-        edits = [writer.insert_after(startup, [*apart, *lines], Place.FUNCTION)]
-        return edits + self._register_handler(hook, name)
+        return lines + self._cancellation(beside).lines(indent + writer.layout.step, writer.layout)
 
     def _register_handler(self, hook: Hook, name: str) -> list[Edit]:
         """Return the edits that register the new handler beside ``hook``."""
