@@ -24,6 +24,12 @@ STATEMENTS = {
     "lambda of an attribute": "button.on_click(first_argument, lambda: self.worker.last_result)",
     "subscript alone": "background_task = self.registry_of_tasks[self.name_of_the_worker]",
 }
+STATEMENTS |= {
+    "conditional in a lambda": "task.add(lambda t: None if t.cancelled() else log(t.exception()))",
+    "second conditional": 'add(one, lambda t: None if t.cancelled() else log("failed", t.stack()))',
+    "conditional argument": 'self.log("Task completed" if not t.exception() else f"{t.stack()}")',
+    "conditional in both": "add(lambda t: None if t.done() else log(first if one else second))",
+}
 # What no layout of ours is wanted for, because a formatter has several to choose from.
 OPEN = {"lambda alone", "subscript alone"}
 
