@@ -1,9 +1,9 @@
 """Break a statement into lines as black does: on one line if it fits, else bracket by bracket.
 
 It knows calls, subscripts, displays, awaits, lambdas, conditionals, comprehensions, assignments and
-keyword arguments. Anything
-else is an atom that stays on its line. What holds comments or is broken in another way is not its
-business: ``Unknown`` is raised, and the caller keeps the text that stands there.
+keyword arguments. Anything else is an atom that stays on its line. What holds comments or is broken
+in another way is not its business: ``Unknown`` is raised, and the caller keeps the text that stands
+there.
 """
 
 from __future__ import annotations

@@ -171,6 +171,21 @@ def has_handle(file: SourceFile, site: Site) -> bool:
     return len(given) == 1 and re.search(taken, outline.source) is None
 
 
+def is_declared_future(file: SourceFile, site: Site) -> bool:
+    """Tell whether the function declares the handle of ``site`` to be a future, and no more.
+
+    A type checker lets nobody put it into a set of tasks.
+    """
+    if site.form != "assign" or site.function is None:
+        return False
+    stores = file.tree.inner[site.function].stores.get(site.target, ())
+    declared = (getattr(file.parent(store), "annotation", None) for store in stores)
+    return any(
+        note is not None and re.search(r"\bFuture\b", file.code(note.annotation))
+        for note in declared
+    )
+
+
 def names_task(file: SourceFile, site: Site, node: syntax.Node) -> bool:
     """Tell whether ``node`` is, or holds, the name by which a task that wants an end is kept."""
     return site.code == "TSK201" and any(
