@@ -52,13 +52,15 @@ class Additions:
         self._web = ""
         self._before: list[Statement] = []
         self._log_before: Statement | None = None
+        # The modules that are imported below the first definition, and above all that needs them.
+        self._late: dict[str, Statement] = {}
 
     def module(self, name: str) -> str:
         """Return how the module ``name`` is written here, and import it if it must be."""
         alias = self._names.module_alias(name)
         if alias:
             return alias
-        if name not in self._modules:
+        if name not in self._modules and name not in self._late:
             self._modules.append(name)
         return name
 
@@ -232,6 +234,8 @@ class Additions:
 
     def edits(self) -> list[Edit]:
         """Return the edits that add everything that was asked for."""
+        self._late = self._imported_late()
+        self._modules = [name for name in self._modules if name not in self._late]
         # The order of the calls matters: the head's lines ask for imports.
         head = self._head()
         edits = [*head, *self._log_function()]
@@ -243,6 +247,27 @@ class Additions:
             with_head=bool(head),
         )
         return [*imports, *edits]
+
+    def _imported_late(self) -> dict[str, Statement]:
+        """Return the module's later imports of what is wanted, if what wants it stands below them.
+
+        A second import above would be one too many, and some that stand low have a reason to.
+        """
+        body, first = self._file.module.body, 0
+        found: dict[str, Statement] = {}
+        wanted = [at for at in (*self._before, self._log_before) if at is not None]
+        while first < len(body) and not isinstance(
+            body[first], (syntax.FunctionDef, syntax.ClassDef)
+        ):
+            first += 1
+        for statement in body[first:]:
+            if statement in wanted:
+                break
+            if isinstance(statement, syntax.SimpleStatementLine):
+                for name, origin in self._names.imported_by(statement).items():
+                    if name == origin and name in self._modules:
+                        found.setdefault(name, statement)
+        return found
 
     # The head: after the imports and constants.
 
@@ -361,7 +386,8 @@ class Additions:
         limit = min((file.span(top).start for top in self._before), default=len(file.text))
         last_import = -1
         body: list[Statement] = []
-        for statement in file.module.body:
+        late = max((file.module.body.index(at) for at in self._late.values()), default=0)
+        for statement in file.module.body[late:]:
             if isinstance(statement, (syntax.FunctionDef, syntax.ClassDef)):
                 break
             if file.span(statement).start >= limit:
@@ -369,7 +395,7 @@ class Additions:
             body.append(statement)
             if _is_import(file, statement):
                 last_import = len(body) - 1
-        # No function of the file can run before the first block: all of that may stand above.
+        # No function that needs it can run before the first block: all of that may stand above.
         end = last_import
         for number in range(last_import + 1, len(body)):
             if not isinstance(body[number], syntax.SimpleStatementLine):

@@ -1033,3 +1033,45 @@ def test_what_is_imported_for_type_checkers_is_not_imported_anew(future: str) ->
 def test_another_module_of_that_name_is_none(elsewhere: str) -> None:
     source = f"{elsewhere}\n\n\ndef f(loop):\n    loop.create_task(h())\n"
     check_declined(source, "uses the name asyncio for something else")
+
+
+LATE = """\
+import os
+
+
+def prepare():
+    {prepare}
+
+
+prepare()
+
+import asyncio  # noqa: E402
+import json
+{more}
+
+async def work():
+    print(json.dumps(await asyncio.sleep(1, "done")))
+
+
+def start():
+    asyncio.create_task(work())
+"""
+
+
+@pytest.mark.parametrize("more", ["", "\nLIMIT = 3\n"])
+def test_a_registry_stands_below_a_late_import_of_asyncio(more: str) -> None:
+    before = LATE.format(prepare='os.environ["A"] = "b"', more=more)
+    registry = (
+        "\n# Strong references: the event loop keeps only weak ones.\n"
+        "_background_tasks: set[asyncio.Task[object]] = set()\n\n"
+    )
+    after = fix(before).text
+    head = before.partition("\nasync def")[0].removesuffix("\n")
+    assert after.startswith(head + registry)
+    assert after.count("import asyncio") == 1
+
+
+def test_it_stands_above_what_needs_it_in_any_case() -> None:
+    after = fix(LATE.format(prepare="loop.create_task(work())", more="")).text
+    assert after.startswith("import asyncio\nimport os\n")
+    assert after.index("_background_tasks:") < after.index("def prepare")
