@@ -31,10 +31,15 @@ class Unknown(Exception):  # noqa: N818 (an answer, not an error)
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How the file is formatted: the longest line in characters, and one step of indentation."""
+    """How the file is formatted: the longest line in characters, one step of indentation, quote."""
 
     line_length: int
     step: str = "    "
+    quote: str = '"'
+
+    def string(self, text: str) -> str:
+        """Return the literal of ``text``, which has no quotes in it."""
+        return f"{self.quote}{text}{self.quote}"
 
     def statement(self, code: str, indent: str, comment: str = "") -> list[str]:
         """Return the lines of the simple statement ``code``, formatted, without line ends.

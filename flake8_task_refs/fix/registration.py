@@ -38,11 +38,15 @@ class Registry:
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """Writes the edits of sites in one file. ``layout`` is how the file is formatted."""
+    """Writes the edits of sites in one file. ``layout`` is how the file is formatted.
+
+    ``names_tasks`` tells whether a task may be given a name, as it may since Python 3.8.
+    """
 
     file: SourceFile
     names: FileNames
     layout: Layout
+    names_tasks: bool = True
 
     def register(
         self, site: Site, task: str, registry: Registry, log_failed: str = "", deeper: str = ""
@@ -124,7 +128,11 @@ class Writer:
     def name_edit(self, site: Site) -> list[Edit]:
         """Return the edit that gives the task of ``site`` a name, none if it can have none."""
         callee = self._name_of(site)
-        if not callee or not takes_name(self.file, self.names.analysis, site):
+        if (
+            not callee
+            or not self.names_tasks
+            or not takes_name(self.file, self.names.analysis, site)
+        ):
             return []
         if any(
             isinstance(outer, syntax.FormattedString) for outer in self.file.ancestors(site.call)
@@ -134,8 +142,8 @@ class Writer:
             comment = self.comment_after(site.statement)
             if silences_types(comment) and not self._spans_lines(site):
                 return []  # the line cannot be broken, and is long already
-        quote = self.names.quote
-        return self.added_argument(site.call, site.call.args[-1], f"name={quote}{callee}{quote}")
+        name = self.layout.string(callee)
+        return self.added_argument(site.call, site.call.args[-1], f"name={name}")
 
     def _name_of(self, site: Site) -> str:
         """Return what to call the task: as much of the coroutine's path as fits on a line."""

@@ -576,11 +576,11 @@ def test_only_selected_codes_are_repaired() -> None:
 @pytest.mark.parametrize(
     ("head", "call"),
     [
-        ("log = logging.getLogger('x')", 'log.error("Background task %r failed", task'),
+        ('log = logging.getLogger("x")', 'log.error("Background task %r failed", task'),
         ("from x import logger", 'logger.exception(f"Background task {task'),
         ("from x import api_logger\napi_logger.info(1)", 'api_logger.exception(f"Background'),
         ("from math import log", 'logger.error("Background task %r failed", task'),
-        ("logger_name = 'x'", 'logger.error("Background task %r failed", task'),
+        ('logger_name = "x"', 'logger.error("Background task %r failed", task'),
     ],
 )
 def test_the_modules_logger_is_used_in_a_style_that_it_takes(head: str, call: str) -> None:
