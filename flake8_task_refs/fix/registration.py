@@ -209,9 +209,60 @@ class Writer:
                 edits += name
                 edits.append(Edit(span.end, span.end, f"{after})"))
             found = self.laid_out(sites[0].statement, edits, deeper)
-            if found is not edits or not self._makes_too_long(edits):
+            if found is not edits:
+                break
+            if not deeper:
+                found = [
+                    edit
+                    for site, name in zip(sites, names, strict=True)
+                    for edit in self._around(site, name, before, after)
+                ]
+            if not self._makes_too_long(found):
                 break
         return found
+
+    def _around(self, site: Site, name: Sequence[Edit], before: str, after: str) -> Sequence[Edit]:
+        """Put ``before(…after)`` around one call, whose lines go a step further if it has several.
+
+        That is for a statement of which nobody knows how it is laid out.
+        """
+        span = self.file.span(site.call)
+        plain = [
+            Edit(span.start, span.start, f"{before}("),
+            *name,
+            Edit(span.end, span.end, f"{after})"),
+        ]
+        local = [Edit(e.start - span.start, e.end - span.start, e.text) for e in name]
+        original = self.file.text[span.start : span.end]
+        call = apply(original, local)
+        first, last = self.file.line_of(span.start), self.file.line_of(span.end)
+        line = self.file.line_text(first)
+        margin = line[: len(line) - len(line.lstrip())]
+        rest = self.file.line_text(last)[span.end - self.file.line_start(last) :]
+        is_alone = self.file.line_start(first) + len(margin) == span.start and not rest.strip(",")
+        if is_alone and self.layout.is_formatted(original, margin, rest):
+            laid_out = self.layout.best(f"{before}({call}{after})", margin, rest)
+            return [self.replace(span, laid_out, margin)]
+        moved = self._moved(call.split("\n"), margin, after)
+        if not moved or self.file.string_continuations(first, last):
+            return plain
+        return [Edit(span.start, span.end, "\n".join([f"{before}(", *moved, f"{margin})"]))]
+
+    def _moved(self, call: Sequence[str], margin: str, after: str) -> list[str]:
+        """Return the lines of a call as an argument that has its own, with ``after`` below it.
+
+        Nothing if they are not laid out like that, or get too long.
+        """
+        if call[-1] != f"{margin})" or not call[0].endswith("("):
+            return []
+        inner, joined = f"{margin}{self.layout.step}", _joined(call)
+        lines = [inner + call[0], *(f"{self.layout.step}{line}" for line in call[1:])]
+        if joined and self.layout.fits(f"{inner}{joined}{',' * bool(after)}"):
+            lines = [inner + joined]
+        if after:
+            lines[-1] += ","
+            lines.append(f"{inner}{after.removeprefix(', ')},")
+        return lines if all(map(self.layout.fits, lines)) else []
 
     def _makes_too_long(self, edits: Sequence[Edit]) -> bool:
         """Tell whether a line with one of ``edits`` in it is too long after them."""
@@ -324,3 +375,14 @@ class Writer:
             len(self.file.line_text(line).expandtabs(4)) + step > self.layout.line_length
             for line in range(first, last + 1)
         )
+
+
+def _joined(lines: Sequence[str]) -> str:
+    """Return the ``lines`` of a call as one, ``""`` where a comma or a comment keeps them apart."""
+    code = ""
+    for line in map(str.strip, lines):
+        is_end = line.startswith((")", "]", "}"))
+        if "#" in line or (is_end and code.endswith(",")):
+            return ""
+        code += line if is_end or code.endswith(("(", "[", "{")) or not code else f" {line}"
+    return code
