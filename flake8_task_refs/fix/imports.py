@@ -147,11 +147,17 @@ def lines_after_imports(file: SourceFile, last: syntax.Node, told: ImportStyle) 
     return min(2, below - line)
 
 
+def _is_same_section(one: _Entry, other: _Entry) -> bool:
+    """Tell whether blank lines between the two surely do not part the sections of isort."""
+    packages = {entry.module.partition(".")[0] for entry in (one, other)}
+    return (one.is_stdlib and other.is_stdlib) or len(packages) == 1
+
+
 def _style(file: SourceFile, entries: Sequence[_Entry], told: ImportStyle) -> ImportStyle:
     """Return how the file writes its imports, or as isort was ``told`` where it does not show."""
     between, single = told.lines_between_types, told.single_line
     for one, other in pairwise(entries):
-        if one.block != other.block or one.is_stdlib is not other.is_stdlib or one.is_future:
+        if one.block != other.block or one.is_future or not _is_same_section(one, other):
             continue
         if not one.is_from and other.is_from:
             between = file.first_line(other.statement) - file.last_line(one.statement) - 1

@@ -76,14 +76,15 @@ def site_of(file: SourceFile, finding: Finding, verdict: Verdict) -> Site | None
     if not isinstance(call, syntax.Call):
         return None
     statement = file.statement(call)
-    form, target = _form(file, call, statement)
+    form, target = form_of(file, call, statement)
     if finding.code == "TSK201" and form == "expression":
         target = _slot(file, call, statement)
         form = "assign" if target else form
     return Site(finding, call, form, statement, file.function(call), target, verdict.site)
 
 
-def _form(file: SourceFile, call: syntax.Call, statement: Statement | None) -> tuple[str, str]:
+def form_of(file: SourceFile, call: syntax.Call, statement: Statement | None) -> tuple[str, str]:
+    """Return the form of a creation site, and its target."""
     small = statement_expression(statement) if statement else None
     if small is None or not isinstance(file.function(call), syntax.FunctionDef):
         return "expression", ""

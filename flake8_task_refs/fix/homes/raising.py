@@ -132,11 +132,12 @@ class RaisingCallbacks:
         if not rest or self._asks_again(callback, rest):
             return []
         if isinstance(statement, syntax.If):
-            return self._condition(statement, look, rest)
+            return self._condition(callback, statement, look, rest)
         around = (outer for outer in tree.ancestors(ask) if isinstance(outer, syntax.Try))
         outer = next(around, None)
-        if outer is not None and tree.holds(outer.body, ask) and self._rest(outer):
-            return self._handler(outer)
+        below = self._rest(outer) if outer is not None else []
+        if outer is not None and tree.holds(outer.body, ask) and below:
+            return [] if self._binds_for(callback, outer, below) else self._handler(outer)
         if last_name(ask.func) == "result" or not isinstance(statement, syntax.SimpleStatementLine):
             return []
         small = statement_expression(statement)
@@ -145,14 +146,17 @@ class RaisingCallbacks:
         return self._indented(statement, look) if isinstance(small, syntax.Expr) else []
 
     def _condition(
-        self, statement: syntax.If, look: str, rest: Sequence[syntax.Node]
+        self,
+        callback: syntax.FunctionDef,
+        statement: syntax.If,
+        look: str,
+        rest: Sequence[syntax.Node],
     ) -> list[Edit]:
         """``if not task.cancelled() and task.exception():``."""
         tree, file, test = self._context.tree, self._context.file, statement.test
-        named = [node for node in tree.walk(test) if isinstance(node, syntax.NamedExpr)]
         if (
             self._leaves(statement)
-            or any(self._mentions(rest, node.target) for node in named)
+            or self._binds_for(callback, statement, rest)
             or any(last_name(node) == "result" for node in tree.walk(test))
             or (isinstance(test, syntax.BooleanOperation) and test.operator != "and")
         ):
@@ -253,11 +257,20 @@ class RaisingCallbacks:
             for node in self._context.tree.walk(later, into_functions=True)
         )
 
-    def _mentions(self, rest: Sequence[syntax.Node], name: syntax.Node) -> bool:
+    def _binds_for(
+        self, callback: syntax.FunctionDef, part: syntax.Node, rest: Sequence[syntax.Node]
+    ) -> bool:
+        """Tell whether ``rest`` uses a name that ``part``, of which nothing may run, binds."""
+        tree = self._context.tree
+        bound = {
+            name
+            for name, stores in tree.inner[callback].stores.items()
+            if any(tree.holds(part, store) for store in stores)
+        }
         return any(
-            isinstance(node, syntax.Name) and node.value == last_name(name)
+            isinstance(node, syntax.Name) and node.value in bound
             for later in rest
-            for node in self._context.tree.walk(later, into_functions=True)
+            for node in tree.walk(later, into_functions=True)
         )
 
     def _leaves(self, part: syntax.Node) -> bool:
