@@ -140,7 +140,7 @@ def lines_after_imports(file: SourceFile, last: syntax.Node, told: ImportStyle) 
         0,
     )
     code = below
-    while code < file.last_line_number() and file.line_text(code).startswith("#"):
+    while code < file.last_line_number() and file.line_text(code)[:1] in ("", "#"):
         code += 1
     if below == line or file.line_text(code).startswith(_DEFINITIONS):
         return 1 if told.lines_after is None else told.lines_after

@@ -115,6 +115,9 @@ class Layout:
                 raise Unknown
             inside = self._conditional(node.body, indent + self.step)
             return [f"{indent}{prefix}{_lambda_head(node)}(", *inside, f"{indent}){suffix}"]
+        if isinstance(node, cst.IfExp) and len(node.lpar) == 1:
+            inside = self._conditional(node.with_changes(lpar=[], rpar=[]), indent + self.step)
+            return [f"{indent}{prefix}(", *inside, f"{indent}){suffix}"]
         if isinstance(node, cst.IfExp) and not node.lpar and not prefix and not suffix:
             return self._conditional(node, indent)
         if isinstance(node, (cst.ListComp, cst.SetComp)) and not node.lpar:
@@ -327,6 +330,9 @@ def _flat(node: cst.CSTNode) -> str:
     if isinstance(node, cst.Tuple) and _is_plain_tuple(node):
         _refuse_comments(node)
         return f"({', '.join(_flat_item(item) for item in node.elements)})"
+    if isinstance(node, cst.IfExp) and len(node.lpar) == 1:
+        _refuse_comments(node)
+        return f"({_flat(node.with_changes(lpar=[], rpar=[]))})"
     if not getattr(node, "lpar", ()):
         if isinstance(node, cst.Await):
             return f"await {_flat(node.expression)}"

@@ -327,6 +327,12 @@ def test_some_of_them_are_waited_for_by_another_name(filtered: str) -> None:
     check_unchanged(pool(close), analysis=ASKED)
 
 
+def test_what_gives_its_tasks_one_after_the_other_is_collected() -> None:
+    close = "async for task in self.tasks:\n    task.cancel()"
+    text = fix(pool(close), analysis=ASKED).text
+    assert "            pending.append(task)\n        if pending:\n" in text
+
+
 def test_something_for_each_of_them_is_not_a_task() -> None:
     close = """
         for task in self.tasks:

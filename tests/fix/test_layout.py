@@ -29,6 +29,8 @@ STATEMENTS |= {
     "conditional in a lambda": "task.add(lambda t: None if t.cancelled() else log(t.exception()))",
     "second conditional": 'add(one, lambda t: None if t.cancelled() else log("failed", t.stack()))',
     "conditional argument": 'self.log("Task completed" if not t.exception() else f"{t.stack()}")',
+    "conditional in brackets": 'log(("Completed" if not t.exception() else f"{t.stack()}"), one)',
+    "conditional with a comma": "log((first if not one.exception() else second_of_them),)",
     "conditional in both": "add(lambda t: None if t.done() else log(first if one else second))",
 }
 # What no layout of ours is wanted for, because a formatter has several to choose from.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from textwrap import dedent, indent
 
+import black
 import pytest
 from transform import check_declined, check_fixed, check_unchanged, fix
 
@@ -248,6 +249,15 @@ def test_a_lambda_that_does_more_is_left_alone(callback: str) -> None:
 )
 def test_a_constant_may_hold_the_error(body: str) -> None:
     check_unchanged(module("def finished(task):\n" + indent(body, "    ")))
+
+
+def test_a_lambda_on_several_lines_is_laid_out_anew() -> None:
+    first = '"Task cleanup completed" if not t.exception() else f"It failed: {t.exception()}"'
+    source = module("pass", f"lambda t: log(({first}),)").replace("    pass\n", "")
+    before = black.format_str(source, mode=black.Mode())
+    after = fix(before).text
+    assert "else log(\n" in after
+    assert after == black.format_str(after, mode=black.Mode())
 
 
 def test_a_callback_of_several_tasks_is_mended_once() -> None:

@@ -255,9 +255,9 @@ def _iterated(node: syntax.BaseExpression) -> str:
 def _cancels_all(loop: syntax.Node, statement: syntax.Node, task: str) -> bool:
     """Tell whether ``loop`` does nothing but to cancel each ``task`` that is not done."""
     body = body_of(loop)
-    if not isinstance(loop, syntax.For) or loop.orelse is not None or len(body) != 1:
+    if not isinstance(loop, syntax.For) or loop.asynchronous or loop.orelse is not None:
         return False
-    if dotted(loop.target) != task:
+    if len(body) != 1 or dotted(loop.target) != task:
         return False
     inner = body[0]
     if isinstance(inner, syntax.If) and inner.orelse is None:
