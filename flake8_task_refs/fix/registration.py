@@ -251,10 +251,11 @@ class Writer:
     def _moved(self, call: Sequence[str], margin: str, after: str) -> list[str]:
         """Return the lines of a call as an argument that has its own, with ``after`` below it.
 
-        Nothing if they are not laid out like that, or get too long.
+        Nothing if they are not laid out like that, or get too long, and were not before.
         """
         if call[-1] != f"{margin})" or not call[0].endswith("("):
             return []
+        fit_before = all(map(self.layout.fits, call))
         inner, joined = f"{margin}{self.layout.step}", _joined(call)
         lines = [inner + call[0], *(f"{self.layout.step}{line}" for line in call[1:])]
         if joined and self.layout.fits(f"{inner}{joined}{',' * bool(after)}"):
@@ -262,7 +263,7 @@ class Writer:
         if after:
             lines[-1] += ","
             lines.append(f"{inner}{after.removeprefix(', ')},")
-        return lines if all(map(self.layout.fits, lines)) else []
+        return lines if all(map(self.layout.fits, lines)) or not fit_before else []
 
     def _makes_too_long(self, edits: Sequence[Edit]) -> bool:
         """Tell whether a line with one of ``edits`` in it is too long after them."""

@@ -70,6 +70,15 @@ WRAPPED = {
 }
 
 
+def test_lines_that_were_too_long_go_a_step_further_as_well() -> None:
+    lines = (
+        f"        return loop.create_task(\n            work({'a' * 80}), name=get()\n        )\n"
+    )
+    source = f"import asyncio\n\n\ndef f(loop, get):\n    def spawn():\n{lines}\n    spawn()\n"
+    text = fix(source).text
+    assert "        return _track(\n            loop.create_task(\n                work(a" in text
+
+
 @pytest.mark.parametrize("code", WRAPPED.values(), ids=WRAPPED)
 def test_a_call_on_several_lines_goes_a_step_further(code: str) -> None:
     body = "\n    ".join(code.split("\n"))
