@@ -67,8 +67,9 @@ def plan(context: Context, verdicts: Mapping[Finding, Verdict]) -> Plan:
             found.take(home.plan(creations))
     _share(found, inside)
     # Whoever keeps a task names it, too: what is left of that is for the next pass.
-    kept = {verdicts[finding].node for finding in found.fixed}
-    kept |= {site.call for finding, site in inside.items() if finding in found.fixed}
+    fixed = set(found.fixed)
+    kept = {verdicts[finding].node for finding in fixed}
+    kept |= {site.call for finding, site in inside.items() if finding in fixed}
     for home, taken in homes:
         rest = [site for site in taken if site.code not in _CREATIONS and site.call not in kept]
         if rest:
