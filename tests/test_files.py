@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from flake8_task_refs import ConfigError, scan
 from flake8_task_refs.files import FileError, decode, read, write
 from flake8_task_refs.fix.__main__ import main
-from flake8_task_refs.fix.line_length import line_length_for
+from flake8_task_refs.fix.project import line_length_for
 from flake8_task_refs.flake8_config import load
 from flake8_task_refs.processes import (
     Crew,

@@ -38,6 +38,7 @@ _CLOSES: Final = ("close", "aclose", "disconnect", "dispose", "terminate", "wait
 _RESULTS: Final = ("result", "exception")
 # Methods of a task that tell of its failure, or have it told.
 _HEARING: Final = (*_RESULTS, "add_done_callback")
+_COMPREHENSIONS: Final = (syntax.ListComp, syntax.SetComp, syntax.GeneratorExp)
 _MADE: Final = r"[\w.()]*(?:create_task|ensure_future)\("
 
 
@@ -256,7 +257,7 @@ class Lifecycle:
         if isinstance(receiver, syntax.Name):
             for outer in self.tree.ancestors(receiver):
                 loops: list[syntax.Node] = [outer]
-                if isinstance(outer, (syntax.ListComp, syntax.SetComp, syntax.GeneratorExp)):
+                if isinstance(outer, _COMPREHENSIONS):
                     loops = [at for at in self.tree.walk(outer) if isinstance(at, syntax.CompFor)]
                 for loop in loops:
                     if isinstance(loop, (syntax.For, syntax.CompFor)) and (
@@ -283,6 +284,7 @@ class Lifecycle:
     ) -> bool:
         """Tell whether the function awaits one of ``names``, or hands it on, after ``call``."""
         tree = self.tree
+        names = names | self._filtered(function, names)
         for node in tree.walk(function.body, into_functions=True):
             if tree.order.get(node, 0) <= tree.order[call]:
                 continue
@@ -304,6 +306,19 @@ class Lifecycle:
             if given is not None and self._names_in(given) & names:
                 return True
         return False
+
+    def _filtered(self, function: syntax.FunctionDef, names: set[str]) -> set[str]:
+        """Return the names that hold some of ``names``: ``left`` of ``left = [t for t in ts]``."""
+        found: set[str] = set()
+        for name, stores in self.tree.inner[function].stores.items():
+            for value in (assigned_value(self.tree, store) for store in stores):
+                if (
+                    isinstance(value, _COMPREHENSIONS)
+                    and last_name(value.elt) == last_name(value.for_in.target) != ""
+                    and self._names_in(value.for_in.iter) & names
+                ):
+                    found.add(name)
+        return found
 
     def _awaited_elsewhere(self, names: set[str]) -> bool:
         """Tell whether any function of the file awaits an attribute or item of those ``names``."""

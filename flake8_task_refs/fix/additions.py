@@ -8,10 +8,16 @@ from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.edits import Edit, Place
 from flake8_task_refs.fix.free_names import FileNames, fresh
-from flake8_task_refs.fix.imports import add_imports, docstring_end, takes_imports_below
+from flake8_task_refs.fix.imports import (
+    add_imports,
+    docstring_end,
+    lines_after_imports,
+    takes_imports_below,
+)
 from flake8_task_refs.fix.source import dotted, statement_expression
 
 if TYPE_CHECKING:
+    from flake8_task_refs.fix.contract import FixSettings
     from flake8_task_refs.fix.layout import Layout
     from flake8_task_refs.fix.source import SourceFile, Statement
 
@@ -21,6 +27,8 @@ _CELL_MARKS: Final = ("# %%", "#%%", "# In[")
 _ANY: Final = ("typing", "Any")
 _COROUTINE: Final = ("collections.abc", "Coroutine")
 _OLD_COROUTINE: Final = ("typing", "Coroutine")
+# The first Python in which `set` and `asyncio.Task` take what they hold in brackets.
+_GENERIC: Final = (3, 9)
 LOG_FAILED: Final = "_log_failed_task"
 REASON: Final = "# Strong references: the event loop keeps only weak ones."
 
@@ -31,12 +39,15 @@ class Additions:
     Every ``need_`` method returns the name under which the thing can be used.
     """
 
-    def __init__(self, file: SourceFile, names: FileNames, layout: Layout, registry: str) -> None:
-        """``registry`` is the name of a new module registry, without its leading underscore."""
+    def __init__(
+        self, file: SourceFile, names: FileNames, layout: Layout, settings: FixSettings
+    ) -> None:
+        """Add to ``file``, whose names and layout are given."""
         self._file = file
         self._names = names
         self._layout = layout
-        self._wanted = registry
+        self._settings = settings
+        self._wanted = settings.registry_name
         self._modules: list[str] = []
         self._members: list[tuple[str, str]] = []
         self._logger = ""
@@ -52,13 +63,20 @@ class Additions:
         self._web = ""
         self._before: list[Statement] = []
         self._log_before: Statement | None = None
+        # The modules that are imported below the first definition, and above all that needs them.
+        self._late: dict[str, Statement] = {}
+
+    @property
+    def _is_old(self) -> bool:
+        """Whether a Python is to run the file that evaluates no ``set[int]``."""
+        return (self._settings.python or _GENERIC) < _GENERIC
 
     def module(self, name: str) -> str:
         """Return how the module ``name`` is written here, and import it if it must be."""
         alias = self._names.module_alias(name)
         if alias:
             return alias
-        if name not in self._modules:
+        if name not in self._modules and name not in self._late:
             self._modules.append(name)
         return name
 
@@ -200,21 +218,26 @@ class Additions:
         """Return how an annotation here writes a set of the futures of the module ``kind``."""
         known = self._names.in_annotations(kind, "Future")
         text = f"set[{known or self.module(kind) + '.Future'}[{self._any()}]]"
-        return self._annotation(text, (kind, "Future"), _ANY)
+        return self.annotation(text, (kind, "Future"), _ANY)
 
     def _of_tasks(self, form: str) -> str:
         """Return an annotation: ``form``, with how ``asyncio.Task`` is written here in its gaps."""
         if self._names.module_alias("asyncio"):
-            return form.format(f"{self.module('asyncio')}.Task")
+            return self.annotation(form.format(f"{self.module('asyncio')}.Task"))
         known = self._names.in_annotations("asyncio", "Task")
         text = form.format(known or f"{self.module('asyncio')}.Task")
-        return self._annotation(text, ("asyncio", "Task"))
+        return self.annotation(text, ("asyncio", "Task"))
 
-    def _annotation(self, text: str, *members: tuple[str, str]) -> str:
-        """Return ``text``, quoted if it would be evaluated and ``members`` are not there then."""
+    def annotation(self, text: str, *members: tuple[str, str]) -> str:
+        """Return ``text``, quoted if it would be evaluated and ``members`` are not there then.
+
+        A Python that is old evaluates no subscript.
+        """
         names = self._names
-        if names.evaluates_annotations and any(names.in_annotations(*of) for of in members):
-            return f"{names.quote}{text}{names.quote}"
+        if names.evaluates_annotations and (
+            (self._is_old and "[" in text) or any(names.in_annotations(*of) for of in members)
+        ):
+            return self._layout.string(text)
         return text
 
     def _member(self, module: str, name: str) -> str:
@@ -232,6 +255,8 @@ class Additions:
 
     def edits(self) -> list[Edit]:
         """Return the edits that add everything that was asked for."""
+        self._late = self._imported_late()
+        self._modules = [name for name in self._modules if name not in self._late]
         # The order of the calls matters: the head's lines ask for imports.
         head = self._head()
         edits = [*head, *self._log_function()]
@@ -240,9 +265,31 @@ class Additions:
             self._modules,
             self._members,
             self._layout.line_length,
+            self._settings.imports,
             with_head=bool(head),
         )
         return [*imports, *edits]
+
+    def _imported_late(self) -> dict[str, Statement]:
+        """Return the module's later imports of what is wanted, if what wants it stands below them.
+
+        A second import above would be one too many, and some that stand low have a reason to.
+        """
+        body, first = self._file.module.body, 0
+        found: dict[str, Statement] = {}
+        wanted = [at for at in (*self._before, self._log_before) if at is not None]
+        while first < len(body) and not isinstance(
+            body[first], (syntax.FunctionDef, syntax.ClassDef)
+        ):
+            first += 1
+        for statement in body[first:]:
+            if statement in wanted:
+                break
+            if isinstance(statement, syntax.SimpleStatementLine):
+                for name, origin in self._names.imported_by(statement).items():
+                    if name == origin and name in self._modules:
+                        found.setdefault(name, statement)
+        return found
 
     # The head: after the imports and constants.
 
@@ -253,13 +300,15 @@ class Additions:
             logging = self.module("logging")
             simple.append([f"{self._logger} = {logging}.getLogger(__name__)"])
         if self._app_key:
-            kind = f"set[{self.module('asyncio')}.Task[object]]"
-            line = f'{self._app_key} = {self._web}.AppKey("{self._app_key}", {kind})'
+            kind = f"set[{self.module('asyncio')}.Task[object]]" if not self._is_old else "set"
+            key = self._layout.string(self._app_key)
+            line = f"{self._app_key} = {self._web}.AppKey({key}, {kind})"
             simple.append(self._layout.best(line, ""))
         variable = self._type_variable() if self._track or self._keep else ""
         if (self._track or self._keep) and not variable:
             variable = fresh("_T", self._names.all_names)
-            simple.append([f'{variable} = {self._member("typing", "TypeVar")}("{variable}")'])
+            made = f"{self._member('typing', 'TypeVar')}({self._layout.string(variable)})"
+            simple.append([f"{variable} = {made}"])
         if self._registry:
             line = f"{self._registry}: {self._of_tasks('set[{}[object]]')} = set()"
             simple.append([REASON, *self._layout.best(line, "")])
@@ -320,8 +369,8 @@ class Additions:
     def _spawn_function(self, variable: str) -> list[str]:
         asyncio = self.module("asyncio")
         given = f"{self._coroutine}[{self._any()}, {self._any()}, {variable}]"
-        given = self._annotation(given, self._coroutine_type(), _ANY)
-        step, result = self._layout.step, f"{asyncio}.Task[{variable}]"
+        given = self.annotation(given, self._coroutine_type(), _ANY)
+        step, result = self._layout.step, self.annotation(f"{asyncio}.Task[{variable}]")
         lines = [f"def {self._spawn}(coroutine: {given}) -> {result}:"]
         if not self._layout.fits(lines[0]):
             lines = [f"def {self._spawn}(", f"{step}coroutine: {given},", f") -> {result}:"]
@@ -338,7 +387,10 @@ class Additions:
         file = self._file
         after = self._head_statement()
         line = file.last_line(after) + 1 if after is not None else docstring_end(file)
-        lines: list[str] = [] if line == 1 else [""]
+        apart = 1
+        if isinstance(after, syntax.SimpleStatementLine) and _is_import(file, after):
+            apart = lines_after_imports(file, after, self._settings.imports)
+        lines: list[str] = [] if line == 1 else [""] * apart
         for number, block in enumerate(simple):
             lines += [""] * bool(number) + block
         for block in functions:
@@ -361,7 +413,8 @@ class Additions:
         limit = min((file.span(top).start for top in self._before), default=len(file.text))
         last_import = -1
         body: list[Statement] = []
-        for statement in file.module.body:
+        late = max((file.module.body.index(at) for at in self._late.values()), default=0)
+        for statement in file.module.body[late:]:
             if isinstance(statement, (syntax.FunctionDef, syntax.ClassDef)):
                 break
             if file.span(statement).start >= limit:
@@ -369,7 +422,7 @@ class Additions:
             body.append(statement)
             if _is_import(file, statement):
                 last_import = len(body) - 1
-        # No function of the file can run before the first block: all of that may stand above.
+        # No function that needs it can run before the first block: all of that may stand above.
         end = last_import
         for number in range(last_import + 1, len(body)):
             if not isinstance(body[number], syntax.SimpleStatementLine):
@@ -383,9 +436,9 @@ class Additions:
     def _log_function(self) -> list[Edit]:
         if not self._log_failed or self._log_before is None:
             return []
-        file = self._file
+        file, of_task = self._file, f"{self.module('asyncio')}.Task[object]"
         lines = [
-            f"def {self._log_failed}(task: {self.module('asyncio')}.Task[object]) -> None:",
+            f"def {self._log_failed}(task: {self.annotation(of_task)}) -> None:",
             *self._log_lines(),
         ]
         line = file.first_line_with_comments(self._log_before)
@@ -405,9 +458,9 @@ class Additions:
         """
         step, asyncio = self._layout.step, self.module("asyncio")
         logger, percent = self.logger()
-        text = 'f"Background task {task.get_name()!r} failed"'
+        text = f"f{self._layout.string('Background task {task.get_name()!r} failed')}"
         if percent:
-            text = '"Background task %r failed", task.get_name()'
+            text = f"{self._layout.string('Background task %r failed')}, task.get_name()"
         call = {
             "logging": f"{logger}.error({text}, exc_info=error)",
             "structlog": f"{logger}.error({text}, exc_info=error)",

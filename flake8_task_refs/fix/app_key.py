@@ -19,6 +19,5 @@ def app_key(context: Context) -> str:
     """
     source = context.tree.outline.source
     if "AppKey" not in source and _STRING_KEY.search(source):
-        quote = context.names.quote
-        return f"{quote}{context.registry_name}{quote}"
+        return context.writer.layout.string(context.registry_name)
     return context.additions.app_key(context.names.module_alias(AIOHTTP))

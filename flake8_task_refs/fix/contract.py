@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
+from flake8_task_refs.fix.project import ImportStyle
 from flake8_task_refs.options import Settings
 
 if TYPE_CHECKING:
@@ -31,16 +32,26 @@ class FixSettings:
 
     ``shutdown_timeout`` is how many seconds a shutdown waits for its tasks, ``None`` for ever.
     ``unsafe_fixes`` allows changes that can alter what the program does. ``line_length`` is in
-    characters. ``select`` holds codes or their beginnings; if empty, everything is repaired.
-    ``keep_imports`` keeps those that a repair leaves without a use: other files may want them.
+    characters; ``quote`` is for a file that has no string yet; ``python`` is the oldest that is to
+    run the file, None if that is not known. ``select`` holds codes or their beginnings; if empty,
+    everything is repaired. ``keep_imports`` keeps those that a repair leaves without a use: other
+    files may want them. ``imports`` is how the project writes its own.
     """
 
     analysis: Settings = field(default_factory=Settings)
     shutdown_timeout: float | None = 10
     unsafe_fixes: bool = False
     line_length: int = 88
+    quote: str = '"'
+    imports: ImportStyle = field(default_factory=ImportStyle)
+    python: tuple[int, int] | None = None
     select: tuple[str, ...] = ()
     keep_imports: bool = False
+
+    @property
+    def registry_name(self) -> str:
+        """The name of a registry without a leading underscore."""
+        return self.analysis.registry_name.strip("_") or "background_tasks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +85,7 @@ class Context:
     @property
     def registry_name(self) -> str:
         """The name of a registry without a leading underscore."""
-        return self.settings.analysis.registry_name.strip("_") or "background_tasks"
+        return self.settings.registry_name
 
 
 @dataclass(slots=True)

@@ -42,6 +42,8 @@ READ_TOO_EARLY: Final = (
     "a function binds a name of its own that the repair would use above that: repair it by hand"
 )
 LOSES_COMMENT: Final = "the repair would lose a comment: repair it by hand"
+# The first Python in which `create_task` takes a name.
+_NAMES: Final = (3, 8)
 _WORD: Final = re.compile(r"[^\W\d]\w*")
 _ENDINGS: Final = frozenset({"TSK201", "TSK204"})
 _TRY_AGAIN: Final = (WORSE, BROKEN, OVERLAPS, LOSES_COMMENT)
@@ -215,15 +217,15 @@ class _Repair:
         """Plan and make the repair of ``wanted``. Raises ``_RefusedError`` if it does no good."""
         self._attempts += 1
         file, names, settings = self._file, self._names, self._settings
-        layout = Layout(settings.line_length, file.indent_unit)
-        registry = settings.analysis.registry_name.strip("_") or "background_tasks"
+        quote = names.quote or settings.quote
+        layout = Layout(settings.line_length, file.indent_unit, quote)
         context = Context(
             judge=self._judged.judge,
             file=file,
             names=names,
             locals=Locals(file),
-            writer=Writer(file, names, layout),
-            additions=Additions(file, names, layout, registry),
+            writer=Writer(file, names, layout, (settings.python or _NAMES) >= _NAMES),
+            additions=Additions(file, names, layout, settings),
             settings=settings,
         )
         made = plan(context, {finding: self._judged.verdicts[finding] for finding in wanted})

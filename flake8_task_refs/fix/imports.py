@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.fix.edits import Edit, Place
+from flake8_task_refs.fix.project import ImportStyle
 from flake8_task_refs.fix.source import SourceFile, dotted
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 _STDLIB = frozenset(sys.stdlib_module_names)
+_DEFINITIONS = ("def ", "async def ", "class ", "@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,34 +89,84 @@ def add_imports(
     modules: Sequence[str],
     members: Sequence[tuple[str, str]],
     line_length: int,
+    told: ImportStyle,
     *,
     with_head: bool = False,
 ) -> list[Edit]:
     """Return the edits that import ``modules`` and the ``(module, name)`` pairs in ``members``.
 
-    None of them may be imported already. ``with_head`` says that other lines will be inserted
+    None of them may be imported already. ``told`` is what isort was told, where the file itself
+    does not show how it is written. ``with_head`` says that other lines will be inserted
     before the first function or class.
     """
     entries = _entries(file)
+    style = _style(file, entries, told)
     stdlib = [entry for entry in entries if entry.is_stdlib and not entry.is_future]
     edits: list[Edit] = []
     new: list[tuple[str, bool]] = [(module, False) for module in sorted(modules)]
     for module in sorted({module for module, _ in members}):
         names = sorted((name for m, name in members if m == module), key=_member_key)
         existing = next((e for e in stdlib if e.is_from and e.module == module), None)
-        if existing and isinstance(existing.part, syntax.ImportFrom):
+        if style.single_line:
+            new += [(f"{module} {name}", True) for name in names]
+        elif existing and isinstance(existing.part, syntax.ImportFrom):
             edits += _with_members(file, existing, names, line_length)
         else:
             new.append((f"{module} {', '.join(names)}", True))
     if new and not stdlib:
         texts = [_text(*item) for item in new]
+        first_from = next((n for n, (_, is_from) in enumerate(new) if is_from), 0)
+        texts[first_from:first_from] = [""] * (style.lines_between_types if first_from else 0)
         edits.append(_new_section(file, entries, texts, with_head=with_head))
     elif new:
         # Code may stand between two blocks, such as a change of sys.path.
         best = next((e for e in stdlib if e.module == "asyncio"), stdlib[0]).block
         block = [entry for entry in stdlib if entry.block == best]
-        edits += [_beside(file, block, module, is_from=is_from) for module, is_from in new]
+        for number, (module, is_from) in enumerate(new):
+            is_first = not any(kind is is_from for _, kind in new[:number])
+            apart = style.lines_between_types if is_first else 0
+            edits.append(_beside(file, block, module, apart, is_from=is_from))
     return edits
+
+
+def lines_after_imports(file: SourceFile, last: syntax.Node, told: ImportStyle) -> int:
+    """Return how many blank lines part the imports, which end with ``last``, from other code.
+
+    Two before a function or a class say nothing: they stand there in any case.
+    """
+    line = file.last_line(last) + 1
+    below = line + next(
+        (n for n in range(file.last_line_number() - line + 1) if file.line_text(line + n).strip()),
+        0,
+    )
+    code = below
+    while code < file.last_line_number() and file.line_text(code)[:1] in ("", "#"):
+        code += 1
+    if below == line or file.line_text(code).startswith(_DEFINITIONS):
+        return 1 if told.lines_after is None else told.lines_after
+    return min(2, below - line)
+
+
+def _is_same_section(one: _Entry, other: _Entry) -> bool:
+    """Tell whether blank lines between the two surely do not part the sections of isort."""
+    packages = {entry.module.partition(".")[0] for entry in (one, other)}
+    return (one.is_stdlib and other.is_stdlib) or len(packages) == 1
+
+
+def _style(file: SourceFile, entries: Sequence[_Entry], told: ImportStyle) -> ImportStyle:
+    """Return how the file writes its imports, or as isort was ``told`` where it does not show."""
+    between, single = told.lines_between_types, told.single_line
+    for one, other in pairwise(entries):
+        if one.block != other.block or one.is_future or not _is_same_section(one, other):
+            continue
+        if not one.is_from and other.is_from:
+            between = file.first_line(other.statement) - file.last_line(one.statement) - 1
+        if one.is_from and other.is_from and one.module == other.module:
+            single = True
+    names = (getattr(entry.part, "names", ()) for entry in entries if entry.is_from)
+    if any(isinstance(several, Sequence) and len(several) > 1 for several in names):
+        single = False
+    return ImportStyle(told.lines_after, between, single)
 
 
 def _text(module: str, is_from: bool) -> str:
@@ -127,27 +176,44 @@ def _text(module: str, is_from: bool) -> str:
     return f"from {origin} import {names}"
 
 
-def _beside(file: SourceFile, stdlib: list[_Entry], module: str, *, is_from: bool) -> Edit:
-    """Insert one import among the standard library's, in the order that they are in."""
-    name = module.partition(" ")[0]
+def _beside(
+    file: SourceFile, stdlib: list[_Entry], module: str, apart: int, *, is_from: bool
+) -> Edit:
+    """Insert one import among the standard library's, in the order that they are in.
+
+    ``apart`` is how many blank lines part it from those of the other kind.
+    """
+    name, _, member = module.partition(" ")
     kinds = [entry.is_from for entry in stdlib]
     mixed = any(one and not other for one, other in pairwise(kinds))
 
     def comes_before(entry: _Entry) -> bool:
         if not mixed and entry.is_from != is_from:
             return is_from
+        if entry.module == name and entry.is_from and is_from:
+            return _member_key(_first_name(entry)) < _member_key(member)
         return entry.module.lower() < name.lower()
 
     before = [entry for entry in stdlib if comes_before(entry)]
-    if before:
+    next_at = stdlib.index(before[-1]) + 1 if before else 0
+    following = stdlib[next_at] if next_at < len(stdlib) else None
+    is_last_of_other = bool(before) and before[-1].is_from is not is_from and not mixed
+    if before and not (is_last_of_other and following and following.is_from is is_from):
         line = file.last_line(before[-1].statement) + 1
         lead = "" if line <= file.last_line_number() or file.text.endswith("\n") else "\n"
+        lead += "\n" * apart * is_last_of_other
         offset = file.line_start(line)
         return Edit(offset, offset, f"{lead}{_text(module, is_from)}\n", Place.HEADER)
     # Below a licence or a heading, which is about all that follows.
-    line = file.first_line(stdlib[0].statement)
-    offset = file.line_start(line)
-    return Edit(offset, offset, f"{_text(module, is_from)}\n", Place.HEADER)
+    first = following or stdlib[0]
+    offset = file.line_start(file.first_line(first.statement))
+    gap = "\n" * apart * (first.is_from is not is_from and not mixed)
+    return Edit(offset, offset, f"{_text(module, is_from)}\n{gap}", Place.HEADER)
+
+
+def _first_name(entry: _Entry) -> str:
+    names = entry.part.names
+    return dotted(names[0].name) if isinstance(names, Sequence) and names else ""
 
 
 def _new_section(

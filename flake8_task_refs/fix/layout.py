@@ -1,8 +1,9 @@
 """Break a statement into lines as black does: on one line if it fits, else bracket by bracket.
 
-It knows calls, subscripts, displays, awaits, lambdas, assignments and keyword arguments. Anything
-else is an atom that stays on its line. What holds comments or is broken in another way is not its
-business: ``Unknown`` is raised, and the caller keeps the text that stands there.
+It knows calls, subscripts, displays, awaits, lambdas, conditionals, comprehensions, assignments and
+keyword arguments. Anything else is an atom that stays on its line. What holds comments or is broken
+in another way is not its business: ``Unknown`` is raised, and the caller keeps the text that stands
+there.
 """
 
 from __future__ import annotations
@@ -30,10 +31,15 @@ class Unknown(Exception):  # noqa: N818 (an answer, not an error)
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How the file is formatted: the longest line in characters, and one step of indentation."""
+    """How the file is formatted: the longest line in characters, one step of indentation, quote."""
 
     line_length: int
     step: str = "    "
+    quote: str = '"'
+
+    def string(self, text: str) -> str:
+        """Return the literal of ``text``, which has no quotes in it."""
+        return f"{self.quote}{text}{self.quote}"
 
     def statement(self, code: str, indent: str, comment: str = "") -> list[str]:
         """Return the lines of the simple statement ``code``, formatted, without line ends.
@@ -104,6 +110,16 @@ class Layout:
         if isinstance(node, cst.Lambda) and isinstance(node.body, cst.Call) and not node.lpar:
             head = f"{prefix}{_lambda_head(node)}"
             return self._lines(node.body, indent, head, suffix, reserved)
+        if isinstance(node, cst.Lambda) and isinstance(node.body, cst.IfExp) and not node.lpar:
+            if node.body.lpar:
+                raise Unknown
+            inside = self._conditional(node.body, indent + self.step)
+            return [f"{indent}{prefix}{_lambda_head(node)}(", *inside, f"{indent}){suffix}"]
+        if isinstance(node, cst.IfExp) and len(node.lpar) == 1:
+            inside = self._conditional(node.with_changes(lpar=[], rpar=[]), indent + self.step)
+            return [f"{indent}{prefix}(", *inside, f"{indent}){suffix}"]
+        if isinstance(node, cst.IfExp) and not node.lpar and not prefix and not suffix:
+            return self._conditional(node, indent)
         if isinstance(node, (cst.ListComp, cst.SetComp)) and not node.lpar:
             return self._comprehension(node, indent, prefix, suffix)
         opened = _open(node)
@@ -130,13 +146,25 @@ class Layout:
             lines += self._lines(value, inner, before, comma)
         return [*lines, last]
 
+    def _conditional(self, node: cst.IfExp, indent: str) -> list[str]:
+        """Return the lines of what stands alone in its brackets, on one line or on three."""
+        if not _is_exploded(node):
+            line = f"{indent}{_flat(node)}"
+            if self.fits(line):
+                return [line]
+        return [
+            *self._lines(node.body, indent, "", ""),
+            *self._lines(node.test, indent, "if ", ""),
+            *self._lines(node.orelse, indent, "else ", ""),
+        ]
+
     def _comprehension(
         self, node: cst.ListComp | cst.SetComp, indent: str, prefix: str, suffix: str
     ) -> list[str]:
-        bracket, end = "[]" if isinstance(node, cst.ListComp) else "{}"
+        bracket, end = _brackets(node)[0], _brackets(node)[1]
         inner, clauses = indent + self.step, _clauses(node.for_in)
-        whole = f"{inner}{_flat(node.elt)} {' '.join(clauses)}"
-        if self.fits(whole):
+        whole = "" if _is_exploded(node.elt) else f"{inner}{_flat(node.elt)} {' '.join(clauses)}"
+        if whole and self.fits(whole):
             lines = [whole]
         else:
             lines = self._lines(node.elt, inner, "", "") + [inner + clause for clause in clauses]
@@ -243,12 +271,14 @@ def _has_one_index(node: cst.Subscript) -> bool:
 
 
 def _lambda_head(node: cst.Lambda) -> str:
-    code = _flat(node)
-    return code.removesuffix(_EMPTY.code_for_node(node.body))
+    head = _EMPTY.code_for_node(node).removesuffix(_EMPTY.code_for_node(node.body))
+    if "\n" in head:
+        raise Unknown
+    return head
 
 
 def _brackets(node: cst.BaseExpression) -> str:
-    return "[]" if isinstance(node, cst.List) else "{}"
+    return "[]" if isinstance(node, (cst.List, cst.ListComp)) else "{}"
 
 
 def _item_parts(item: _Item) -> tuple[str, cst.BaseExpression]:
@@ -276,6 +306,12 @@ def _is_exploded(node: cst.CSTNode) -> bool:
         return _is_exploded(node.expression)
     if isinstance(node, cst.Attribute):
         return _is_exploded(node.value)
+    if isinstance(node, cst.Lambda):
+        return _is_exploded(node.body)
+    if isinstance(node, (cst.ListComp, cst.SetComp)):
+        return _is_exploded(node.elt)
+    if isinstance(node, cst.IfExp):
+        return any(map(_is_exploded, (node.body, node.test, node.orelse)))
     if isinstance(node, cst.Call):
         magic = bool(node.args) and isinstance(node.args[-1].comma, cst.Comma)
         return magic or _is_exploded(node.func) or any(_is_exploded(a.value) for a in node.args)
@@ -294,6 +330,9 @@ def _flat(node: cst.CSTNode) -> str:
     if isinstance(node, cst.Tuple) and _is_plain_tuple(node):
         _refuse_comments(node)
         return f"({', '.join(_flat_item(item) for item in node.elements)})"
+    if isinstance(node, cst.IfExp) and len(node.lpar) == 1:
+        _refuse_comments(node)
+        return f"({_flat(node.with_changes(lpar=[], rpar=[]))})"
     if not getattr(node, "lpar", ()):
         if isinstance(node, cst.Await):
             return f"await {_flat(node.expression)}"
@@ -306,6 +345,14 @@ def _flat(node: cst.CSTNode) -> str:
             _refuse_comments(node)
             inside = ", ".join(_flat_item(item) for item in node.elements)
             return inside.join(_brackets(node))
+        if isinstance(node, (cst.ListComp, cst.SetComp)):
+            _refuse_comments(node)
+            return " ".join([_flat(node.elt), *_clauses(node.for_in)]).join(_brackets(node))
+        if isinstance(node, cst.IfExp):
+            _refuse_comments(node)
+            return f"{_flat(node.body)} if {_flat(node.test)} else {_flat(node.orelse)}"
+        if isinstance(node, cst.Lambda):
+            return f"{_lambda_head(node)}{_flat(node.body)}"
     code = _EMPTY.code_for_node(node)
     if "\n" in code:
         raise Unknown

@@ -10,6 +10,7 @@ from flake8_task_refs.fix.contract import Context, Declined, Home, Plan
 from flake8_task_refs.fix.homes import HOMES
 from flake8_task_refs.fix.repair_sites import Site, shows_locals, site_of
 from flake8_task_refs.fix.spawned import gives_only_tasks
+from flake8_task_refs.fix.wrappers import inside_wrappers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,26 +49,35 @@ def plan(context: Context, verdicts: Mapping[Finding, Verdict]) -> Plan:
     """Plan the repair of the findings in ``verdicts``; each ends as fixed or as declined."""
     found = Plan()
     homes: list[tuple[Home, list[Site]]] = [(make(context), []) for make in HOMES]
-    for finding, verdict in verdicts.items():
-        site = site_of(context.file, finding, verdict)
-        if site is None:
-            found.declined.append(Declined(finding, NO_FIX))
-            continue
-        reason = _refusal(context, site)
+    sites = [site_of(context.file, *judged) for judged in verdicts.items()]
+    found.declined += [
+        Declined(finding, NO_FIX)
+        for finding, site in zip(verdicts, sites, strict=True)
+        if site is None
+    ]
+    inside = inside_wrappers(context, [site for site in sites if site is not None])
+    for caller in sites:
+        site = inside.get(caller.finding, caller) if caller is not None else None
+        if caller is None or site is None or site.finding is not caller.finding:
+            continue  # what becomes of a wrapper's task, is decided for its first caller
+        reason = _refusal(context, caller, site)
         taker = next((taken for home, taken in homes if home.accepts(site)), None)
         if _shows_locals(context, site):
             # The last home can do without a local.
             taker = next((taken for home, taken in homes[-1:] if home.accepts(site)), None)
         if reason or taker is None:
-            found.declined.append(Declined(finding, reason or _no_home(site)))
+            found.declined.append(Declined(caller.finding, reason or _no_home(site)))
         else:
             taker.append(site)
     for home, taken in homes:
         creations = [site for site in taken if site.code in _CREATIONS]
         if creations:
             found.take(home.plan(creations))
+    _share(found, inside)
     # Whoever keeps a task names it, too: what is left of that is for the next pass.
-    kept = {verdicts[finding].node for finding in found.fixed}
+    fixed = set(found.fixed)
+    kept = {verdicts[finding].node for finding in fixed}
+    kept |= {site.call for finding, site in inside.items() if finding in fixed}
     for home, taken in homes:
         rest = [site for site in taken if site.code not in _CREATIONS and site.call not in kept]
         if rest:
@@ -75,13 +85,27 @@ def plan(context: Context, verdicts: Mapping[Finding, Verdict]) -> Plan:
     return found
 
 
-def _refusal(context: Context, site: Site) -> str:
-    """Return why no home could keep the task of ``site``, or ``""``."""
+def _share(found: Plan, inside: Mapping[Finding, Site]) -> None:
+    """Let all callers of a wrapper have what became of its first one."""
+    fixed = set(found.fixed)
+    reasons = {refusal.finding: refusal.reason for refusal in found.declined}
+    for finding, site in inside.items():
+        if site.finding is not finding and site.finding in fixed:
+            found.fixed.append(finding)
+        elif site.finding is not finding and site.finding in reasons:
+            found.declined.append(Declined(finding, reasons[site.finding]))
+
+
+def _refusal(context: Context, caller: Site, site: Site) -> str:
+    """Return why no home could keep the task of ``site``, or ``""``.
+
+    ``caller`` is where the finding is, if that is another: a call of a wrapper.
+    """
     if site.code not in _CREATIONS:
         return ""
-    if _is_sync_route(site):
+    if _is_sync_route(caller):
         return SYNC_ROUTE
-    if _runs_at_exit(context, site):
+    if _runs_at_exit(context, caller):
         return AT_EXIT
     if not gives_only_tasks(context, site):
         return OTHER_RESULT

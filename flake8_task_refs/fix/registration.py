@@ -38,11 +38,15 @@ class Registry:
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """Writes the edits of sites in one file. ``layout`` is how the file is formatted."""
+    """Writes the edits of sites in one file. ``layout`` is how the file is formatted.
+
+    ``names_tasks`` tells whether a task may be given a name, as it may since Python 3.8.
+    """
 
     file: SourceFile
     names: FileNames
     layout: Layout
+    names_tasks: bool = True
 
     def register(
         self, site: Site, task: str, registry: Registry, log_failed: str = "", deeper: str = ""
@@ -124,7 +128,11 @@ class Writer:
     def name_edit(self, site: Site) -> list[Edit]:
         """Return the edit that gives the task of ``site`` a name, none if it can have none."""
         callee = self._name_of(site)
-        if not callee or not takes_name(self.file, self.names.analysis, site):
+        if (
+            not callee
+            or not self.names_tasks
+            or not takes_name(self.file, self.names.analysis, site)
+        ):
             return []
         if any(
             isinstance(outer, syntax.FormattedString) for outer in self.file.ancestors(site.call)
@@ -134,8 +142,8 @@ class Writer:
             comment = self.comment_after(site.statement)
             if silences_types(comment) and not self._spans_lines(site):
                 return []  # the line cannot be broken, and is long already
-        quote = self.names.quote
-        return self.added_argument(site.call, site.call.args[-1], f"name={quote}{callee}{quote}")
+        name = self.layout.string(callee)
+        return self.added_argument(site.call, site.call.args[-1], f"name={name}")
 
     def _name_of(self, site: Site) -> str:
         """Return what to call the task: as much of the coroutine's path as fits on a line."""
@@ -201,9 +209,61 @@ class Writer:
                 edits += name
                 edits.append(Edit(span.end, span.end, f"{after})"))
             found = self.laid_out(sites[0].statement, edits, deeper)
-            if found is not edits or not self._makes_too_long(edits):
+            if found is not edits:
+                break
+            if not deeper:
+                found = [
+                    edit
+                    for site, name in zip(sites, names, strict=True)
+                    for edit in self._around(site, name, before, after)
+                ]
+            if not self._makes_too_long(found):
                 break
         return found
+
+    def _around(self, site: Site, name: Sequence[Edit], before: str, after: str) -> Sequence[Edit]:
+        """Put ``before(…after)`` around one call, whose lines go a step further if it has several.
+
+        That is for a statement of which nobody knows how it is laid out.
+        """
+        span = self.file.span(site.call)
+        plain = [
+            Edit(span.start, span.start, f"{before}("),
+            *name,
+            Edit(span.end, span.end, f"{after})"),
+        ]
+        local = [Edit(e.start - span.start, e.end - span.start, e.text) for e in name]
+        original = self.file.text[span.start : span.end]
+        call = apply(original, local)
+        first, last = self.file.line_of(span.start), self.file.line_of(span.end)
+        line = self.file.line_text(first)
+        margin = line[: len(line) - len(line.lstrip())]
+        rest = self.file.line_text(last)[span.end - self.file.line_start(last) :]
+        is_alone = self.file.line_start(first) + len(margin) == span.start and not rest.strip(",")
+        if is_alone and self.layout.is_formatted(original, margin, rest):
+            laid_out = self.layout.best(f"{before}({call}{after})", margin, rest)
+            return [self.replace(span, laid_out, margin)]
+        moved = self._moved(call.split("\n"), margin, after)
+        if not moved or self.file.string_continuations(first, last):
+            return plain
+        return [Edit(span.start, span.end, "\n".join([f"{before}(", *moved, f"{margin})"]))]
+
+    def _moved(self, call: Sequence[str], margin: str, after: str) -> list[str]:
+        """Return the lines of a call as an argument that has its own, with ``after`` below it.
+
+        Nothing if they are not laid out like that, or get too long, and were not before.
+        """
+        if call[-1] != f"{margin})" or not call[0].endswith("("):
+            return []
+        fit_before = all(map(self.layout.fits, call))
+        inner, joined = f"{margin}{self.layout.step}", _joined(call)
+        lines = [inner + call[0], *(f"{self.layout.step}{line}" for line in call[1:])]
+        if joined and self.layout.fits(f"{inner}{joined}{',' * bool(after)}"):
+            lines = [inner + joined]
+        if after:
+            lines[-1] += ","
+            lines.append(f"{inner}{after.removeprefix(', ')},")
+        return lines if all(map(self.layout.fits, lines)) or not fit_before else []
 
     def _makes_too_long(self, edits: Sequence[Edit]) -> bool:
         """Tell whether a line with one of ``edits`` in it is too long after them."""
@@ -316,3 +376,14 @@ class Writer:
             len(self.file.line_text(line).expandtabs(4)) + step > self.layout.line_length
             for line in range(first, last + 1)
         )
+
+
+def _joined(lines: Sequence[str]) -> str:
+    """Return the ``lines`` of a call as one, ``""`` where a comma or a comment keeps them apart."""
+    code = ""
+    for line in map(str.strip, lines):
+        is_end = line.startswith((")", "]", "}"))
+        if "#" in line or (is_end and code.endswith(",")):
+            return ""
+        code += line if is_end or code.endswith(("(", "[", "{")) or not code else f" {line}"
+    return code

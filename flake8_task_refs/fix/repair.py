@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis.finding import SourceError
 from flake8_task_refs.files import FileError, SourceText, decode, read_bytes, write
-from flake8_task_refs.fix.line_length import line_length_for
+from flake8_task_refs.fix.project import (
+    import_style_for,
+    line_length_for,
+    oldest_python_for,
+    quote_for,
+)
 from flake8_task_refs.scanning import describe, internal_error, may_hold_findings, scan_text
 
 if TYPE_CHECKING:
@@ -117,6 +122,9 @@ def repair_text(
         shutdown_timeout=job.shutdown_timeout,
         unsafe_fixes=job.unsafe_fixes,
         line_length=line_length_for(name, job.line_length),
+        quote=quote_for(name),
+        imports=import_style_for(name),
+        python=oldest_python_for(name),
         select=codes,
         keep_imports=Path(name).name == "__init__.py",
     )

@@ -76,14 +76,15 @@ def site_of(file: SourceFile, finding: Finding, verdict: Verdict) -> Site | None
     if not isinstance(call, syntax.Call):
         return None
     statement = file.statement(call)
-    form, target = _form(file, call, statement)
+    form, target = form_of(file, call, statement)
     if finding.code == "TSK201" and form == "expression":
         target = _slot(file, call, statement)
         form = "assign" if target else form
     return Site(finding, call, form, statement, file.function(call), target, verdict.site)
 
 
-def _form(file: SourceFile, call: syntax.Call, statement: Statement | None) -> tuple[str, str]:
+def form_of(file: SourceFile, call: syntax.Call, statement: Statement | None) -> tuple[str, str]:
+    """Return the form of a creation site, and its target."""
     small = statement_expression(statement) if statement else None
     if small is None or not isinstance(file.function(call), syntax.FunctionDef):
         return "expression", ""
@@ -169,6 +170,21 @@ def has_handle(file: SourceFile, site: Site) -> bool:
     ]
     taken = rf"\bdel\b[^\n]*{before}{last}|\.pop\([^\n]*{last}"
     return len(given) == 1 and re.search(taken, outline.source) is None
+
+
+def is_declared_future(file: SourceFile, site: Site) -> bool:
+    """Tell whether the function declares the handle of ``site`` to be a future, and no more.
+
+    A type checker lets nobody put it into a set of tasks.
+    """
+    if site.form != "assign" or site.function is None:
+        return False
+    stores = file.tree.inner[site.function].stores.get(site.target, ())
+    declared = (getattr(file.parent(store), "annotation", None) for store in stores)
+    return any(
+        note is not None and re.search(r"\bFuture\b", file.code(note.annotation))
+        for note in declared
+    )
 
 
 def names_task(file: SourceFile, site: Site, node: syntax.Node) -> bool:

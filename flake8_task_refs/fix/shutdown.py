@@ -389,16 +389,16 @@ class Cancellation:
         wait = f"{done}, {stuck} = await {self.asyncio}.wait({pending}, timeout={self.timeout:g})"
         lines += [f"{indent}if {pending}:", *layout.best(wait, indent + step)]
         lines += [f"{indent}{step}for {task} in {stuck}:"]
-        return lines + layout.best(self._complaint(task), indent + 2 * step)
+        return lines + layout.best(self._complaint(task, layout), indent + 2 * step)
 
     def _free(self, name: str) -> str:
         if name not in self.taken:
             return name
         return next(f"{name}_{n}" for n in range(2, 1000) if f"{name}_{n}" not in self.taken)
 
-    def _complaint(self, task: str) -> str:
+    def _complaint(self, task: str, layout: Layout) -> str:
         if self.percent:
-            text = '"Background task %r ignored cancellation"'
+            text = layout.string("Background task %r ignored cancellation")
             return f"{self.logger}.error({text}, {task}.get_name())"
-        text = f'f"Background task {{{task}.get_name()!r}} ignored cancellation"'
-        return f"{self.logger}.error({text})"
+        text = layout.string(f"Background task {{{task}.get_name()!r}} ignored cancellation")
+        return f"{self.logger}.error(f{text})"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from textwrap import dedent, indent
 from typing import TYPE_CHECKING
 
 import pytest
-from transform import check_declined, fix
+from transform import check_declined, check_unchanged, fix
 
+from flake8_task_refs.fix.homes.cancelled import NOT_ALONE
 from flake8_task_refs.options import Settings
 
 if TYPE_CHECKING:
@@ -140,3 +142,203 @@ def test_any_other_task_is_waited_for(serve: str, tmp_path: Path) -> None:
     assert said_by(before, tmp_path)[0] == "stopped"
     after = fix(before, analysis=ASKED).text
     assert said_by(after, tmp_path)[:3] == ["cleaned up", "stopped", "over"]
+
+
+POOL = """\
+import asyncio
+
+
+class Job:
+    def __init__(self, number):
+        self.task = asyncio.create_task(pause(number))
+
+
+class Pool:
+    def __init__(self):
+        self.jobs = {{}}
+        self.tasks = [None]
+
+    def add(self, number):
+        job = self.jobs[number] = Job(number)
+        job.task.add_done_callback(lambda _: self.jobs.pop(number, None))
+        task = asyncio.create_task(pause(number))
+        self.tasks.append(task)
+
+    async def close(self):
+{close}
+
+
+async def pause(number):
+    try:
+        await asyncio.sleep(3600)
+    except asyncio.CancelledError:
+        print("cancelled", number)
+        await asyncio.sleep(0)
+        print("cleaned up", number)
+        raise
+
+
+async def main():
+    pool = Pool()
+    pool.add(1)
+    pool.add(2)
+    await asyncio.sleep(0)
+    await pool.close()
+    print("closed")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+def pool(close: str) -> str:
+    return POOL.format(close=indent(dedent(close).strip("\n"), "        "))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (
+            """
+            for job in self.jobs.values():
+                job.task.cancel()
+            self.jobs.clear()
+            """,
+            """
+            pending = []
+            for job in self.jobs.values():
+                job.task.cancel()
+                pending.append(job.task)
+            if pending:
+                await asyncio.wait(pending, timeout=10)
+            self.jobs.clear()
+            """,
+        ),
+        (
+            """
+            for number in (1, 2):
+                for job in list(self.jobs.values()):
+                    job.task.cancel()
+            """,
+            """
+            pending = []
+            for number in (1, 2):
+                for job in list(self.jobs.values()):
+                    job.task.cancel()
+                    pending.append(job.task)
+            if pending:
+                await asyncio.wait(pending, timeout=10)
+            """,
+        ),
+        (
+            """
+            # Those that are there.
+            for task in self.tasks:
+                if task and not task.done():
+                    task.cancel()
+            """,
+            """
+            pending = []
+            # Those that are there.
+            for task in self.tasks:
+                if task and not task.done():
+                    task.cancel()
+                    pending.append(task)
+            if pending:
+                await asyncio.wait(pending, timeout=10)
+            """,
+        ),
+        (
+            """
+            while self.jobs:
+                number, job = self.jobs.popitem()
+                job.task.cancel()
+            """,
+            """
+            pending = []
+            while self.jobs:
+                number, job = self.jobs.popitem()
+                job.task.cancel()
+                pending.append(job.task)
+            if pending:
+                await asyncio.wait(pending, timeout=10)
+            """,
+        ),
+        (
+            """
+            self.tasks.remove(None)
+            for task in self.tasks:
+                if not task.done():
+                    task.cancel()
+            """,
+            """
+            self.tasks.remove(None)
+            for task in self.tasks:
+                if not task.done():
+                    task.cancel()
+            if self.tasks:
+                await asyncio.wait(self.tasks, timeout=10)
+            """,
+        ),
+    ],
+)
+def test_all_are_cancelled_before_any_is_waited_for(
+    before: str, after: str, tmp_path: Path
+) -> None:
+    text = fix(pool(before), analysis=ASKED).text
+    assert text == pool(after)
+    said = said_by(text, tmp_path)
+    assert "closed" not in said_by(pool(before), tmp_path)[-2:-1]
+    assert sorted(said[:2]) == ["cancelled 1", "cancelled 2"]
+    assert sorted(said[2:4]) == ["cleaned up 1", "cleaned up 2"]
+    assert said[4] == "closed"
+
+
+@pytest.mark.parametrize(
+    "close",
+    [
+        "for job in self.jobs.values():\n    job.task.cancel()\n    if job.last:\n        return",
+        "for job in self.jobs.values():\n    job.task.cancel()\n    yield job",
+        "for job in self.jobs.values():\n    job.get().task.cancel()",
+    ],
+)
+def test_a_loop_that_is_left_early_is_left_alone(close: str) -> None:
+    check_declined(pool(close), NOT_ALONE, analysis=ASKED)
+
+
+@pytest.mark.parametrize(
+    "filtered",
+    [
+        "[task for task in self.tasks if task]",
+        "{task for task in (*self.tasks,) if not task.done()}",
+        "list(task for task in self.tasks)",
+    ],
+)
+def test_some_of_them_are_waited_for_by_another_name(filtered: str) -> None:
+    close = f"""
+        for task in self.tasks:
+            if task:
+                task.cancel()
+        left = {filtered}
+        if left:
+            await asyncio.gather(*left, return_exceptions=True)
+    """
+    check_unchanged(pool(close), analysis=ASKED)
+
+
+def test_what_gives_its_tasks_one_after_the_other_is_collected() -> None:
+    close = "async for task in self.tasks:\n    task.cancel()"
+    text = fix(pool(close), analysis=ASKED).text
+    assert "            pending.append(task)\n        if pending:\n" in text
+
+
+def test_something_for_each_of_them_is_not_a_task() -> None:
+    close = """
+        for task in self.tasks:
+            if task:
+                task.cancel()
+        left = [None for task in self.tasks]
+        await asyncio.gather(*left)
+    """
+    assert fix(pool(close), analysis=ASKED).fixed

@@ -171,9 +171,14 @@ def test_a_task_that_closes_its_owner_does_not_wait_for_itself() -> None:
     ) in text
 
 
-def test_a_loop_that_does_more_than_to_cancel_is_left_alone() -> None:
+def test_a_loop_that_does_more_than_to_cancel_goes_on_without_a_wait() -> None:
     body = "        for task in self.tasks:\n            task.cancel()\n            self.count += 1"
-    check_declined(SHUTDOWN.format(body), "await it by hand", analysis=ASKED)
+    text = fix(SHUTDOWN.format(body), analysis=ASKED).text
+    assert (
+        "        pending = []\n        for task in self.tasks:\n            task.cancel()\n"
+        "            pending.append(task)\n            self.count += 1\n"
+        "        if pending:\n            await asyncio.wait(pending, timeout=10)\n"
+    ) in text
 
 
 def test_a_timer_beside_the_tasks_cannot_be_waited_for() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import black
 import pytest
+from transform import fix
 
 from flake8_task_refs.fix.layout import Layout, Unknown
 
@@ -23,6 +24,14 @@ STATEMENTS = {
     "lambda alone": "make_task = lambda: _track(asyncio.create_task(worker.receive_messages()))",
     "lambda of an attribute": "button.on_click(first_argument, lambda: self.worker.last_result)",
     "subscript alone": "background_task = self.registry_of_tasks[self.name_of_the_worker]",
+}
+STATEMENTS |= {
+    "conditional in a lambda": "task.add(lambda t: None if t.cancelled() else log(t.exception()))",
+    "second conditional": 'add(one, lambda t: None if t.cancelled() else log("failed", t.stack()))',
+    "conditional argument": 'self.log("Task completed" if not t.exception() else f"{t.stack()}")',
+    "conditional in brackets": 'log(("Completed" if not t.exception() else f"{t.stack()}"), one)',
+    "conditional with a comma": "log((first if not one.exception() else second_of_them),)",
+    "conditional in both": "add(lambda t: None if t.done() else log(first if one else second))",
 }
 # What no layout of ours is wanted for, because a formatter has several to choose from.
 OPEN = {"lambda alone", "subscript alone"}
@@ -47,3 +56,35 @@ def test_it_is_black_that_would_write_these_lines(code: str) -> None:
 @pytest.mark.parametrize("name", sorted(STATEMENTS.keys() - OPEN))
 def test_it_knows_a_layout_from_60_characters_on(name: str) -> None:
     assert all(_at(STATEMENTS[name], length) for length in range(60, 100))
+
+
+MADE = "loop.create_task(get(name, one_more_argument_that_is_long, another_one_is_long))"
+WRAPPED = {
+    "dictionary": f"found = {{name: {MADE} for name in names}}",
+    "condition": f"if True and not {MADE}.done():\n    print()",
+    "loop": f"for task in [{MADE} for name in names]:\n    print(task)",
+    "both": f"print({MADE} if name else {MADE})",
+    "commas": f"found = {{1: {MADE[:-1]},), 2: 3}}",
+    "short": "if True and keep(loop.create_task(get(argument, second), context=None)):\n    1",
+    "attribute": f"found = self.table[name].row = names or {MADE}",
+}
+
+
+def test_lines_that_were_too_long_go_a_step_further_as_well() -> None:
+    lines = (
+        f"        return loop.create_task(\n            work({'a' * 80}), name=get()\n        )\n"
+    )
+    source = f"import asyncio\n\n\ndef f(loop, get):\n    def spawn():\n{lines}\n    spawn()\n"
+    text = fix(source).text
+    assert "        return _track(\n            loop.create_task(\n                work(a" in text
+
+
+@pytest.mark.parametrize("code", WRAPPED.values(), ids=WRAPPED)
+def test_a_call_on_several_lines_goes_a_step_further(code: str) -> None:
+    body = "\n    ".join(code.split("\n"))
+    source = f"import asyncio\n\n\ndef f(loop, get, names, name):\n    {body}\n    print()\n"
+    for length in (60, 70, 80, 88):
+        mode = black.Mode(line_length=length)
+        before = black.format_str(source, mode=mode)
+        after = fix(before, line_length=length, select=("TSK00",)).text
+        assert after == black.format_str(after, mode=mode), length

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from textwrap import dedent, indent
 
+import black
 import pytest
 from transform import check_declined, check_fixed, check_unchanged, fix
 
@@ -75,19 +76,124 @@ def test_the_callback_returns_where_it_would_raise(body: str, repaired: str) -> 
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        ("lambda t: t.exception()", "lambda t: t.cancelled() or t.exception()"),
-        ("lambda t: log(t.result())", "lambda t: t.cancelled() or log(t.result())"),
         (
-            "lambda t: 1 if t.exception() else 0",
-            "lambda t: t.cancelled() or (1 if t.exception() else 0)",
+            "if task.exception():\n    log(1)\ntasks.discard(task)",
+            "if not task.cancelled() and task.exception():\n    log(1)\ntasks.discard(task)",
         ),
         (
-            "lambda t: (log if t.exception() else 0)",
-            "lambda t: t.cancelled() or (log if t.exception() else 0)",
+            "if (error := task.exception()) and log:\n    log(error)\ntasks.discard(task)",
+            (
+                "if not task.cancelled() and (error := task.exception()) and log:\n"
+                "    log(error)\ntasks.discard(task)"
+            ),
+        ),
+        (
+            "if error := task.exception():\n    log(error)\ntasks.discard(task)",
+            (
+                "if not task.cancelled() and (error := task.exception()):\n"
+                "    log(error)\ntasks.discard(task)"
+            ),
+        ),
+        (
+            "if task.exception():\n    log(1)\nelse:\n    log(2)\ntasks.discard(task)",
+            (
+                "if task.cancelled():\n    pass\nelif task.exception():\n"
+                "    log(1)\nelse:\n    log(2)\ntasks.discard(task)"
+            ),
+        ),
+        (
+            "try:\n    log(task.result())\nexcept Exception:\n    log(1)\ntasks.discard(task)",
+            (
+                "try:\n    log(task.result())\nexcept asyncio.CancelledError:\n    pass\n"
+                "except Exception:\n    log(1)\ntasks.discard(task)"
+            ),
+        ),
+        (
+            (
+                "try:\n    if log:\n        task.result()\n    else:\n        task.exception()\n"
+                "except (Exception, ValueError):\n    log(1)\ntasks.discard(task)"
+            ),
+            (
+                "try:\n    if log:\n        task.result()\n    else:\n        task.exception()\n"
+                "except asyncio.CancelledError:\n    pass\n"
+                "except (Exception, ValueError):\n    log(1)\ntasks.discard(task)"
+            ),
+        ),
+        (
+            "error = task.exception()\nif error is not None:\n    log(error)\ntasks.discard(task)",
+            (
+                "error = None if task.cancelled() else task.exception()\n"
+                "if error is not None:\n    log(error)\ntasks.discard(task)"
+            ),
+        ),
+        (
+            "# How did it end?\nlog(task.exception())\ntasks.discard(task)",
+            (
+                "if not task.cancelled():\n    # How did it end?\n    log(task.exception())\n"
+                "tasks.discard(task)"
+            ),
+        ),
+    ],
+)
+def test_what_runs_for_failed_tasks_runs_for_cancelled_ones(before: str, after: str) -> None:
+    before, after = ("def finished(task):\n" + indent(text, "    ") for text in (before, after))
+    check_fixed(module(before), module(after))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        # What follows is for those that have succeeded,
+        "if task.exception():\n    return\nlog(1)",
+        "try:\n    task.result()\nexcept Exception:\n    return\nlog(1)",
+        "try:\n    task.result()\nexcept ValueError:\n    log(2)\nlog(1)",
+        "task.result()\nlog(1)",
+        "if task.result():\n    log(2)\nlog(1)",
+        "error = task.exception()\nif error:\n    return\nlog(1)",
+        # or takes up what they gave,
+        "try:\n    result = task.result()\nexcept Exception:\n    result = 1\nlog(result)",
+        "if task.exception():\n    result = 1\nelse:\n    result = 2\nlog(result)",
+        # or asks again,
+        "if task.exception():\n    log(2)\nlog(task.result())",
+        "if error := task.exception():\n    log(error)\nlog(error)",
+        "error = task.exception()\nif error:\n    log(error)\nlog(error)",
+        # or comes for another reason.
+        "if task.exception() or log:\n    log(2)\nlog(1)",
+        "error = task.exception()\nif error or log:\n    log(2)\nlog(1)",
+        # Nothing follows.
+        "try:\n    task.result()\nexcept Exception:\n    log(1)\nreturn",
+    ],
+)
+def test_what_runs_for_others_does_not(body: str) -> None:
+    look = "    if task.cancelled():\n        return\n"
+    text = indent(body, "    ") + "\n"
+    check_fixed(
+        module(f"def finished(task):\n{text}"), module(f"def finished(task):\n{look}{text}")
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("lambda t: t.exception()", "lambda t: None if t.cancelled() else t.exception()"),
+        ("lambda t: log(t.result())", "lambda t: None if t.cancelled() else log(t.result())"),
+        (
+            "lambda t: 1 if t.result() else 0",
+            "\n        lambda t: None if t.cancelled() else (1 if t.result() else 0)\n    ",
+        ),
+        (
+            "lambda t: (log if t.result() else 0)",
+            "\n        lambda t: None if t.cancelled() else (log if t.result() else 0)\n    ",
         ),
         # The second would not have been called.
-        ("lambda t: (t.result(), log(1))", "lambda t: t.cancelled() or (t.result(), log(1))"),
-        ("lambda t: ((t.result(), log))", "lambda t: t.cancelled() or ((t.result(), log))"),
+        (
+            "lambda t: (t.result(), log(1))",
+            "lambda t: None if t.cancelled() else (t.result(), log(1))",
+        ),
+        (
+            "lambda t: ((t.result(), log))",
+            "lambda t: None if t.cancelled() else ((t.result(), log))",
+        ),
     ],
 )
 def test_a_lambda_looks_first(before: str, after: str) -> None:
@@ -145,6 +251,15 @@ def test_a_lambda_that_does_more_is_left_alone(callback: str) -> None:
 )
 def test_a_constant_may_hold_the_error(body: str) -> None:
     check_unchanged(module("def finished(task):\n" + indent(body, "    ")))
+
+
+def test_a_lambda_on_several_lines_is_laid_out_anew() -> None:
+    first = '"Task cleanup completed" if not t.exception() else f"It failed: {t.exception()}"'
+    source = module("pass", f"lambda t: log(({first}),)").replace("    pass\n", "")
+    before = black.format_str(source, mode=black.Mode())
+    after = fix(before).text
+    assert "else log(\n" in after
+    assert after == black.format_str(after, mode=black.Mode())
 
 
 def test_a_callback_of_several_tasks_is_mended_once() -> None:

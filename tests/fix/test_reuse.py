@@ -490,3 +490,77 @@ def test_a_lifespans_own_container_is_only_cancelled(after: str, taken: bool) ->
     result = fix(lifespan(before, after=after))
     assert [finding.coroutine for finding in result.fixed] == ["poll()"]
     assert (result.text.count("own.add(") == 2) is taken
+
+
+@pytest.mark.parametrize(
+    ("decorator", "reused"),
+    [
+        ("@override", True),
+        ("@retry(times=3)", True),
+        ("@staticmethod", False),
+        ("@classmethod", False),
+        ("@tools.classmethod", False),
+    ],
+)
+@pytest.mark.parametrize("helper", [False, True])
+def test_a_decorated_method_has_the_registry_of_its_instance(
+    decorator: str, reused: bool, helper: bool
+) -> None:
+    keep = "_keep(self, task)" if helper else "begin(self)"
+    make = "" if helper else "        task = asyncio.create_task(work())\n"
+    source = (
+        "import asyncio\n\n\nclass Service:\n    def __init__(self):\n        self._own = set()\n\n"
+        f"    def {keep}:\n{make}        self._own.add(task)\n"
+        "        task.add_done_callback(self._own.discard)\n\n"
+        f"    {decorator}\n    async def start(self):\n        print(self.name)\n"
+        f"        asyncio.create_task(work())\n{WORK}"
+    )
+    start = fix(source).text.partition("async def start")[2]
+    assert ("self._" in start) is reused
+
+
+FUTURES = """import asyncio
+from asyncio import Future
+from typing import Any, Optional
+
+{registry}
+async def work() -> None:
+    await asyncio.sleep(1)
+
+
+async def one() -> None:
+    first: Future[None] = asyncio.ensure_future(work())
+    print(first)
+
+
+async def two() -> None:
+    second: "Optional[asyncio.Future[Any]]"
+    second = asyncio.ensure_future(work())
+    print(second)
+
+
+async def three() -> None:
+    third = asyncio.ensure_future(work())
+    print(third)
+"""
+HELPER = (
+    "_jobs: set[asyncio.Task[None]] = set()\n\n\ndef keep(task: asyncio.Task[None]) -> None:\n"
+    "    _jobs.add(task)\n    task.add_done_callback(_jobs.discard)\n\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("registry", "third"),
+    [
+        ("", "_background_tasks.add(third)"),
+        (HELPER, "_jobs.add(third)"),
+        ("_jobs: set[asyncio.Task[None]] = set()\n\n", "_jobs.add(third)"),
+    ],
+)
+def test_a_handle_that_is_declared_as_a_future_goes_into_a_set_of_futures(
+    registry: str, third: str
+) -> None:
+    text = fix(FUTURES.format(registry=registry)).text
+    assert "_background_futures: set[asyncio.Future[Any]] = set()" in text
+    for added in ("_background_futures.add(first)", "_background_futures.add(second)", third):
+        assert added in text

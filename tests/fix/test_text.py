@@ -576,11 +576,11 @@ def test_only_selected_codes_are_repaired() -> None:
 @pytest.mark.parametrize(
     ("head", "call"),
     [
-        ("log = logging.getLogger('x')", 'log.error("Background task %r failed", task'),
+        ('log = logging.getLogger("x")', 'log.error("Background task %r failed", task'),
         ("from x import logger", 'logger.exception(f"Background task {task'),
         ("from x import api_logger\napi_logger.info(1)", 'api_logger.exception(f"Background'),
         ("from math import log", 'logger.error("Background task %r failed", task'),
-        ("logger_name = 'x'", 'logger.error("Background task %r failed", task'),
+        ('logger_name = "x"', 'logger.error("Background task %r failed", task'),
     ],
 )
 def test_the_modules_logger_is_used_in_a_style_that_it_takes(head: str, call: str) -> None:
@@ -966,7 +966,9 @@ def test_what_silences_a_type_checker_stays_on_its_line() -> None:
 )
 def test_a_helper_that_is_said_to_give_something_else_is_left_alone(returns: str) -> None:
     helper = f"def spawn(work) -> {returns}:\n    return asyncio.ensure_future(work)\n"
-    source = f"import asyncio\n\n\n{helper}\n\nasync def f():\n    spawn(g())\n    await h()\n"
+    # One caller keeps the task, so that the helper need not.
+    callers = "async def f():\n    spawn(g())\n    await h()\n\n\ndef k():\n    return spawn(g())\n"
+    source = f"import asyncio\n\n\n{helper}\n\n{callers}"
     check_declined(source, "may return something else")
     for other in ("asyncio.Task[int | None]", '"asyncio.Task"', "Any"):
         assert fix(source.replace(returns, other)).fixed
@@ -1033,3 +1035,45 @@ def test_what_is_imported_for_type_checkers_is_not_imported_anew(future: str) ->
 def test_another_module_of_that_name_is_none(elsewhere: str) -> None:
     source = f"{elsewhere}\n\n\ndef f(loop):\n    loop.create_task(h())\n"
     check_declined(source, "uses the name asyncio for something else")
+
+
+LATE = """\
+import os
+
+
+def prepare():
+    {prepare}
+
+
+prepare()
+
+import asyncio  # noqa: E402
+import json
+{more}
+
+async def work():
+    print(json.dumps(await asyncio.sleep(1, "done")))
+
+
+def start():
+    asyncio.create_task(work())
+"""
+
+
+@pytest.mark.parametrize("more", ["", "\nLIMIT = 3\n"])
+def test_a_registry_stands_below_a_late_import_of_asyncio(more: str) -> None:
+    before = LATE.format(prepare='os.environ["A"] = "b"', more=more)
+    registry = (
+        "\n# Strong references: the event loop keeps only weak ones.\n"
+        "_background_tasks: set[asyncio.Task[object]] = set()\n\n"
+    )
+    after = fix(before).text
+    head = before.partition("\nasync def")[0].removesuffix("\n")
+    assert after.startswith(head + registry)
+    assert after.count("import asyncio") == 1
+
+
+def test_it_stands_above_what_needs_it_in_any_case() -> None:
+    after = fix(LATE.format(prepare="loop.create_task(work())", more="")).text
+    assert after.startswith("import asyncio\nimport os\n")
+    assert after.index("_background_tasks:") < after.index("def prepare")

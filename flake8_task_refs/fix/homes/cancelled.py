@@ -9,7 +9,7 @@ from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.places import place_of
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.contract import Context, Plan
-from flake8_task_refs.fix.edits import Edit
+from flake8_task_refs.fix.edits import Edit, Place
 from flake8_task_refs.fix.source import body_of, dotted, statement_expression
 from flake8_task_refs.fix.spawned import calls_of
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from flake8_task_refs.fix.repair_sites import Site
+    from flake8_task_refs.fix.source import Statement
 
 # What means the same when it is written a second time.
 _REPEATABLE: Final = (
@@ -52,9 +53,10 @@ class Cancelled:
     def plan(self, sites: Sequence[Site]) -> Plan:
         """Await what was cancelled."""
         found = Plan()
+        collected: dict[syntax.Node, str] = {}
         for site in sites:
             reason = LOCKED if self._is_locked(site) else self._waits_for_itself(site)
-            edits = [] if reason else self._edits(site)
+            edits = [] if reason else self._edits(site, collected)
             if edits:
                 found.edits += edits
                 found.fixed.append(site.finding)
@@ -119,8 +121,9 @@ class Cancelled:
                 return True
         return False
 
-    def _edits(self, site: Site) -> list[Edit]:
-        statement, file, writer = site.statement, self._context.file, self._context.writer
+    def _edits(self, site: Site, collected: dict[syntax.Node, str]) -> list[Edit]:
+        """Return what waits for the task; ``collected`` are the loops whose tasks are a list."""
+        statement, file = site.statement, self._context.file
         if statement is None or not isinstance(site.call.func, syntax.Attribute):
             return []
         small, receiver = statement_expression(statement), site.call.func.value
@@ -131,28 +134,86 @@ class Cancelled:
             edits.append(Edit(file.span(value).start, file.span(site.call).start, ""))
         elif value is not site.call:
             return []
-        loop = self._loop(site, dotted(receiver))
+        loop = self._loop(site)
         if loop is None:
-            if not all(isinstance(node, _REPEATABLE) for node in self._context.tree.walk(receiver)):
-                return []
-            line, indent = self._call(f"[{file.code(receiver)}]"), file.indent(statement)
-            lines = []
-            if self._is_called_here(site):
-                asyncio = self._context.additions.module("asyncio")
-                lines = [f"{indent}if {file.code(receiver)} is not {asyncio}.current_task():"]
-                indent += writer.layout.step
-            lines += writer.layout.best(line, indent)
-            return [*edits, writer.insert_after(statement, lines)]
-        tasks = _iterated(loop.iter)
-        if not tasks or not _only_cancels(loop, statement) or self._is_called_here(site):
+            waits = self._wait_here(site, statement, receiver)
+        elif self._is_called_here(site) or self._may_be_timers(receiver, loop):
+            waits = []
+        else:
+            tasks = _iterated(loop.iter) if isinstance(loop, syntax.For) else ""
+            if tasks and _cancels_all(loop, statement, dotted(receiver)):
+                held = tasks.removesuffix(".values()")
+                waits = [self._wait_after(loop, held, tasks)]
+            else:
+                waits = self._collect(site, statement, loop, collected)
+        return [*edits, *waits] if waits else []
+
+    def _wait_here(
+        self, site: Site, statement: Statement, receiver: syntax.BaseExpression
+    ) -> list[Edit]:
+        """Wait for one task right after it was cancelled."""
+        file, writer = self._context.file, self._context.writer
+        if not self._is_repeatable(receiver):
             return []
-        container = re.escape(tasks.removesuffix(".values()"))
-        if re.search(rf"{container}\b[^\n]*\bcall_(?:later|at|soon)\w*\(", file.tree.outline.code):
-            return []  # a timer can be cancelled as well, and not be waited for
+        task, indent = file.code(receiver), file.indent(statement)
+        lines = []
+        if self._is_called_here(site):
+            asyncio = self._context.additions.module("asyncio")
+            lines = [f"{indent}if {task} is not {asyncio}.current_task():"]
+            indent += writer.layout.step
+        lines += writer.layout.best(self._call(f"[{task}]"), indent)
+        return [writer.insert_after(statement, lines)]
+
+    def _wait_after(self, loop: syntax.Node, held: str, tasks: str) -> Edit:
+        """Wait for ``tasks`` after ``loop``, if ``held`` holds any."""
+        file, writer = self._context.file, self._context.writer
         indent = file.indent(loop)
-        lines = [f"{indent}if {tasks.removesuffix('.values()')}:"]
+        lines = [f"{indent}if {held}:"]
         lines += writer.layout.best(self._call(tasks), indent + writer.layout.step)
-        return [*edits, writer.insert_after(loop, lines)]
+        return writer.insert_after(loop, lines, Place.END_OF_BLOCK)
+
+    def _collect(
+        self,
+        site: Site,
+        statement: Statement,
+        loop: syntax.For | syntax.While,
+        collected: dict[syntax.Node, str],
+    ) -> list[Edit]:
+        """Collect what ``loop`` cancels, one by one or on condition, and wait for it afterwards.
+
+        All are cancelled before any is waited for: whatever ends meanwhile may change what the loop
+        goes over.
+        """
+        context, file, writer = self._context, self._context.file, self._context.writer
+        receiver = site.call.func.value if isinstance(site.call.func, syntax.Attribute) else None
+        if receiver is None or not self._is_repeatable(receiver) or self._leaves(loop):
+            return []
+        edits = []
+        if loop not in collected:
+            pending = collected[loop] = context.locals.free("pending", site.call)
+            lines = [f"{file.indent(loop)}{pending} = []"]
+            above = file.first_line_with_comments(loop)
+            edits = [writer.insert_at(above, lines, Place.BEFORE_STATEMENT)]
+            edits.append(self._wait_after(loop, pending, pending))
+        line = f"{file.indent(statement)}{collected[loop]}.append({file.code(receiver)})"
+        return [*edits, writer.insert_after(statement, [line])]
+
+    def _is_repeatable(self, receiver: syntax.BaseExpression) -> bool:
+        return all(isinstance(node, _REPEATABLE) for node in self._context.tree.walk(receiver))
+
+    def _leaves(self, loop: syntax.Node) -> bool:
+        """Tell whether the function may be over before it comes to what follows ``loop``."""
+        leaving = (syntax.Return, syntax.Raise, syntax.Yield)
+        return any(isinstance(node, leaving) for node in self._context.tree.walk(loop))
+
+    def _may_be_timers(
+        self, receiver: syntax.BaseExpression, loop: syntax.For | syntax.While
+    ) -> bool:
+        """Tell whether a timer can be among what is cancelled, for which nobody can wait."""
+        held = dotted(receiver) if isinstance(loop, syntax.While) else _iterated(loop.iter)
+        held = re.escape(held.removesuffix(".values()"))
+        timers = rf"{held}\b[^\n]*\bcall_(?:later|at|soon)\w*\("
+        return bool(held) and re.search(timers, self._context.tree.outline.code) is not None
 
     def _is_called_here(self, site: Site) -> bool:
         """Tell whether code of this file, and so perhaps a task, runs what cancels it."""
@@ -170,16 +231,15 @@ class Cancelled:
         bound = "" if timeout is None else f", timeout={timeout:g}"
         return f"await {asyncio}.wait({tasks}{bound})"
 
-    def _loop(self, site: Site, task: str) -> syntax.For | None:
-        """Return the loop that goes over the tasks that are cancelled."""
+    def _loop(self, site: Site) -> syntax.For | syntax.While | None:
+        """Return the outermost loop of the function around ``site``."""
+        found = None
         for outer in self._context.tree.ancestors(site.call):
             if isinstance(outer, (syntax.FunctionDef, syntax.Lambda)):
-                return None
-            if isinstance(outer, syntax.For) and any(
-                last_name(node) == task for node in self._context.tree.walk(outer.target)
-            ):
-                return outer
-        return None
+                break
+            if isinstance(outer, (syntax.For, syntax.While)):
+                found = outer
+        return found
 
 
 def _iterated(node: syntax.BaseExpression) -> str:
@@ -192,13 +252,20 @@ def _iterated(node: syntax.BaseExpression) -> str:
     return dotted(node)
 
 
-def _only_cancels(loop: syntax.For, statement: syntax.Node) -> bool:
-    """Tell whether the loop does nothing but to cancel, on condition or not."""
+def _cancels_all(loop: syntax.Node, statement: syntax.Node, task: str) -> bool:
+    """Tell whether ``loop`` does nothing but to cancel each ``task`` that is not done."""
     body = body_of(loop)
-    if loop.orelse is not None or len(body) != 1:
+    if not isinstance(loop, syntax.For) or loop.asynchronous or loop.orelse is not None:
+        return False
+    if len(body) != 1 or dotted(loop.target) != task:
         return False
     inner = body[0]
     if isinstance(inner, syntax.If) and inner.orelse is None:
-        inside = body_of(inner)
-        return len(inside) == 1 and inside[0] is statement
+        inside, test = body_of(inner), inner.test
+        is_running = (
+            isinstance(test, syntax.UnaryOperation)
+            and isinstance(test.expression, syntax.Call)
+            and dotted(test.expression.func) == f"{task}.done"
+        )
+        return is_running and len(inside) == 1 and inside[0] is statement
     return inner is statement and statement_expression(inner) is not None

@@ -253,11 +253,12 @@ class GrowingContainers:
             callback = f"lambda done: {store.container}.pop(done, None)"
             return layout.best(f"{task}.add_done_callback({callback})", indent)
         asyncio = self._context.additions.module("asyncio")
+        kind = self._context.additions.annotation(f"{asyncio}.Task[object]")
         forget, step = self._context.locals.free("forget", site.call), layout.step
         # Another task may have the key by then.
         return [
             "",
-            f"{indent}def {forget}(done: {asyncio}.Task[object]) -> None:",
+            f"{indent}def {forget}(done: {kind}) -> None:",
             f"{indent}{step}if {store.container}.get({key}) is done:",
             f"{indent}{step * 2}del {store.container}[{key}]",
             "",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.registration import Registry
-from flake8_task_refs.fix.repair_sites import by_statement
+from flake8_task_refs.fix.repair_sites import by_statement, is_declared_future
 from flake8_task_refs.fix.spawned import local_lasts, task_name
 
 if TYPE_CHECKING:
@@ -57,9 +57,8 @@ def _plan(context: Context, sites: Sequence[Site]) -> Plan:
     for group in by_statement(sites=wrapped):
         found.edits += context.writer.wrap(group, context.additions.track())
     rest = [site for site in sites if site not in wrapped]
-    registry = Registry(context.additions.registry()) if rest else None
     for site in rest:
-        if registry is not None:
-            task = task_name(context, site)
-            found.edits += context.writer.register(site, task, registry)
+        is_future = is_declared_future(context.file, site)
+        name = context.additions.futures("asyncio") if is_future else context.additions.registry()
+        found.edits += context.writer.register(site, task_name(context, site), Registry(name))
     return found

@@ -6,18 +6,20 @@ from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.callbacks import Callbacks
-from flake8_task_refs.analysis.cancellation import unguarded_results
+from flake8_task_refs.analysis.cancellation import is_wide, unguarded_results
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit, Place
+from flake8_task_refs.fix.source import dotted, statement_expression
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from flake8_task_refs.fix.repair_sites import Site
 
-# What binds less tightly than `or`.
+# What reads better in brackets behind `else`, or must stand in them.
 _LOOSE: Final = (syntax.IfExp, syntax.Lambda, syntax.NamedExpr, syntax.Yield)
+_LEAVING: Final = (syntax.Return, syntax.Raise, syntax.Break, syntax.Continue)
 # Where what stands in them may not be reached, by the field that always is.
 _CONDITIONAL: Final = {
     syntax.BooleanOperation: "left",
@@ -34,10 +36,11 @@ OTHER_USE: Final = (
 
 
 class RaisingCallbacks:
-    """Returns from the callback of a cancelled task where it would raise.
+    """Asks no cancelled task for its result: returns from the callback where it would raise.
 
     What a callback has done until then stays done, and what comes later does not run: only the
-    error is not raised and logged any more. So it goes where nothing else runs in between.
+    error is not raised and logged any more. So it goes where nothing else runs in between. What
+    comes later runs after all where it is for failed tasks as well as for others.
     """
 
     def __init__(self, context: Context) -> None:
@@ -87,19 +90,25 @@ class RaisingCallbacks:
             return []
         if len(self._context.tree.inner[callback].stores.get(params[-1].name.value, ())) > 1:
             return []  # it is no longer the task
+        edits: list[Edit] = []
         statements: list[syntax.Node] = []
         for ask in asks:
             statement = self._statement(ask)
             if statement is None:
                 return []
-            if not any(self._runs_before(guarded, ask) for guarded in statements):
+            if any(self._runs_before(guarded, ask) for guarded in statements):
+                continue
+            going_on = self._goes_on(callback, ask, look)
+            if not going_on:
                 statements.append(statement)
-        return [self._guard(statement, look) for statement in statements]
+                going_on = [self._guard(statement, look)]
+            edits += [edit for edit in going_on if edit not in edits]
+        return edits
 
     def _in_lambda(
         self, callback: syntax.Lambda, asks: Sequence[syntax.Call], look: str
     ) -> list[Edit]:
-        """``lambda task: task.cancelled() or task.exception()``."""
+        """``lambda task: None if task.cancelled() else task.exception()``."""
         file, body = self._context.file, callback.body
         if any(self._does_more(body, ask) for ask in asks):
             return []
@@ -108,13 +117,167 @@ class RaisingCallbacks:
             inside, start = start, file.text.rindex("(", 0, start)
             if file.text[start + 1 : inside].strip():
                 return []  # a comment
-        edits = [Edit(start, start, f"{look} or ")]
-        loose = isinstance(body, _LOOSE) or (
-            isinstance(body, syntax.BooleanOperation) and body.operator == "and"
-        )
-        if loose and not self._context.file.brackets(body):
-            edits = [Edit(start, start, f"{look} or ("), Edit(end, end, ")")]
+        first = f"None if {look} else "
+        edits = [Edit(start, start, first)]
+        if isinstance(body, _LOOSE) and not self._context.file.brackets(body):
+            edits = [Edit(start, start, f"{first}("), Edit(end, end, ")")]
         return self._context.writer.laid_out(file.statement(callback), edits)
+
+    def _goes_on(self, callback: syntax.FunctionDef, ask: syntax.Call, look: str) -> list[Edit]:
+        """Return what lets the rest of ``callback`` run, if that is for failed tasks, too.
+
+        Nothing if there is no rest, or one that asks for the result again.
+        """
+        tree = self._context.tree
+        statement = tree.statement_of(ask)
+        rest = self._rest(statement)
+        if not rest or self._asks_again(callback, rest):
+            return []
+        if isinstance(statement, syntax.If):
+            return self._condition(callback, statement, look, rest)
+        around = (outer for outer in tree.ancestors(ask) if isinstance(outer, syntax.Try))
+        outer = next(around, None)
+        below = self._rest(outer) if outer is not None else []
+        if outer is not None and tree.holds(outer.body, ask) and below:
+            return [] if self._binds_for(callback, outer, below) else self._handler(outer)
+        if last_name(ask.func) == "result" or not isinstance(statement, syntax.SimpleStatementLine):
+            return []
+        small = statement_expression(statement)
+        if isinstance(small, syntax.Assign) and small.value is ask:
+            return self._assignment(callback, statement, look, rest)
+        return self._indented(statement, look) if isinstance(small, syntax.Expr) else []
+
+    def _condition(
+        self,
+        callback: syntax.FunctionDef,
+        statement: syntax.If,
+        look: str,
+        rest: Sequence[syntax.Node],
+    ) -> list[Edit]:
+        """``if not task.cancelled() and task.exception():``."""
+        tree, file, test = self._context.tree, self._context.file, statement.test
+        if (
+            self._leaves(statement)
+            or self._binds_for(callback, statement, rest)
+            or any(last_name(node) == "result" for node in tree.walk(test))
+            or (isinstance(test, syntax.BooleanOperation) and test.operator != "and")
+        ):
+            return []
+        start, end = file.span(test)
+        first = f"not {look} and "
+        edits = [Edit(start, start, first)]
+        if isinstance(test, syntax.NamedExpr):
+            edits = [Edit(start, start, f"{first}("), Edit(end, end, ")")]
+        longer = sum(len(edit.text) for edit in edits)
+        if (
+            statement.orelse is None
+            and not file.brackets(test)
+            and not isinstance(test, (syntax.IfExp, syntax.Lambda))
+            and self._context.writer.layout.fits(file.line_text(file.line_of(start)), longer)
+        ):
+            return edits
+        indent, start = file.indent(statement), file.span(statement).start
+        step = self._context.writer.layout.step
+        return [Edit(start, start, f"if {look}:\n{indent}{step}pass\n{indent}el")]
+
+    def _assignment(
+        self,
+        callback: syntax.FunctionDef,
+        statement: syntax.SimpleStatementLine,
+        look: str,
+        rest: Sequence[syntax.Node],
+    ) -> list[Edit]:
+        """``error = None if task.cancelled() else task.exception()``, for ``if error:`` below."""
+        tree, small = self._context.tree, statement_expression(statement)
+        target = small.targets[0].target if isinstance(small, syntax.Assign) else None
+        test = rest[0]
+        if not isinstance(small, syntax.Assign) or not isinstance(target, syntax.Name):
+            return []
+        if not isinstance(test, syntax.If) or test.orelse is not None or len(rest) == 1:
+            return []
+        if self._leaves(test) or _asked_for(test.test) != target.value:
+            return []
+        uses = [
+            node
+            for node in tree.walk(callback.body, into_functions=True)
+            if isinstance(node, syntax.Name) and node.value == target.value
+        ]
+        if not all(node is target or tree.holds(test, node) for node in uses):
+            return []
+        start = self._context.file.span(small.value).start
+        edit = Edit(start, start, f"None if {look} else ")
+        return self._context.writer.laid_out(statement, [edit])
+
+    def _indented(self, statement: syntax.Node, look: str) -> list[Edit]:
+        """``if not task.cancelled():`` around one statement that goes on if the task failed."""
+        file, writer = self._context.file, self._context.writer
+        first, last = file.first_line_with_comments(statement), file.last_line(statement)
+        lines = [f"{file.indent(statement)}if not {look}:"]
+        head = writer.insert_at(first, lines, Place.BEFORE_STATEMENT)
+        return [head, *writer.indent_lines(first, last, [])]
+
+    def _handler(self, outer: syntax.Try) -> list[Edit]:
+        """``except asyncio.CancelledError: pass``, before a handler of all that fails."""
+        context, file = self._context, self._context.file
+        if not any(map(is_wide, outer.handlers)) or any(map(self._leaves, outer.handlers)):
+            return []
+        asyncio = context.additions.module("asyncio")
+        indent = file.indent(outer)
+        first = outer.handlers[0]
+        lines = [
+            f"{indent}except {asyncio}.CancelledError:",
+            f"{indent}{context.writer.layout.step}pass",
+        ]
+        line = file.line_of(file.span(first).start)
+        return [context.writer.insert_at(line, lines, Place.BEFORE_STATEMENT)]
+
+    def _rest(self, statement: syntax.Node) -> list[syntax.Node]:
+        """Return what of the callback runs after ``statement``, and a return would skip."""
+        tree = self._context.tree
+        found: list[syntax.Node] = []
+        at = statement
+        for block in tree.ancestors(statement):
+            if isinstance(block, syntax.FunctionDef):
+                break
+            if isinstance(block, syntax.IndentedBlock):
+                found += [
+                    later
+                    for later in block.body[block.body.index(at) + 1 :]
+                    if not _does_nothing(later)
+                ]
+            at = block
+        return found
+
+    def _asks_again(self, callback: syntax.FunctionDef, rest: Sequence[syntax.Node]) -> bool:
+        """Tell whether ``rest`` asks the task for what came of it."""
+        params = [*callback.params.posonly_params, *callback.params.params]
+        task = params[-1].name.value
+        return any(
+            isinstance(node, syntax.Call)
+            and dotted(node.func) in {f"{task}.result", f"{task}.exception"}
+            for later in rest
+            for node in self._context.tree.walk(later, into_functions=True)
+        )
+
+    def _binds_for(
+        self, callback: syntax.FunctionDef, part: syntax.Node, rest: Sequence[syntax.Node]
+    ) -> bool:
+        """Tell whether ``rest`` uses a name that ``part``, of which nothing may run, binds."""
+        tree = self._context.tree
+        bound = {
+            name
+            for name, stores in tree.inner[callback].stores.items()
+            if any(tree.holds(part, store) for store in stores)
+        }
+        return any(
+            isinstance(node, syntax.Name) and node.value in bound
+            for later in rest
+            for node in tree.walk(later, into_functions=True)
+        )
+
+    def _leaves(self, part: syntax.Node) -> bool:
+        """Tell whether ``part`` may end the callback, so that what follows is for other tasks."""
+        return any(isinstance(node, _LEAVING) for node in self._context.tree.walk(part))
 
     def _is_called(self, function: syntax.FunctionDef) -> bool:
         """Tell whether ``function`` may be called by the file itself, whom its error may reach."""
@@ -197,3 +360,19 @@ class RaisingCallbacks:
         return writer.insert_at(
             file.first_line_with_comments(statement), lines, Place.BEFORE_STATEMENT
         )
+
+
+def _asked_for(test: syntax.BaseExpression) -> str:
+    """Return ``error`` for ``error`` and ``error is not None``."""
+    if isinstance(test, syntax.Comparison):
+        [first, *others] = test.comparisons
+        is_set = first.operator == "is not" and last_name(first.comparator) == "None"
+        return dotted(test.left) if is_set and not others else ""
+    return dotted(test)
+
+
+def _does_nothing(statement: syntax.Node) -> bool:
+    small = statement_expression(statement)
+    return isinstance(small, syntax.Pass) or (
+        isinstance(small, syntax.Return) and (small.value is None or dotted(small.value) == "None")
+    )

@@ -21,7 +21,7 @@ from flake8_task_refs.fix.homes.lifespan import refusal
 from flake8_task_refs.fix.homes.startup import is_started_by_application
 from flake8_task_refs.fix.lifespan_body import lifespan_around
 from flake8_task_refs.fix.registration import Registry
-from flake8_task_refs.fix.repair_sites import by_statement
+from flake8_task_refs.fix.repair_sites import by_statement, is_declared_future
 from flake8_task_refs.fix.source import dotted, last_part
 from flake8_task_refs.fix.spawned import task_name
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _PAIRS: Final = {"discard": "add", "remove": "append"}
 _CREATORS: Final = frozenset({"create_task", "ensure_future"})
+_TASK: Final = re.compile(r"\bTask\b")
 # What the tasks or coroutines of an annotation return, if that is one name.
 _RESULT: Final = re.compile(r"\b(?:Task|Future|Coroutine|Awaitable)\[(?:[^\[\]]*,\s*)?([\w.]+)\]")
 
@@ -284,6 +285,8 @@ class Existing:
 
     def _are_met(self, notes: Sequence[str], site: Site) -> bool:
         """Tell whether annotations of tasks and coroutines allow for what ``site`` runs."""
+        if is_declared_future(self._file, site) and any(map(_TASK.search, notes)):
+            return False
         coroutine = site.coroutine
         worker = (
             likely_function(self._file.tree, coroutine)
@@ -339,11 +342,24 @@ class Existing:
         """Return what a method of ``owner`` around ``site`` calls its instance, or ``""``."""
         for outer in self._file.ancestors(site.call):
             if isinstance(outer, syntax.FunctionDef) and self._file.method_class(outer) is not None:
-                if self._file.method_class(outer) is not owner or outer.decorators:
+                if self._file.method_class(outer) is not owner:
                     return ""
                 params = [*outer.params.posonly_params, *outer.params.params]
-                return params[0].name.value if params else ""
+                name = params[0].name.value if params else ""
+                return name if not outer.decorators or self._is_instance(name, outer) else ""
         return ""
+
+    def _is_instance(self, name: str, method: syntax.FunctionDef) -> bool:
+        """Tell whether ``method``, whatever decorates it, gets its instance as ``name``."""
+        kinds = {last_name(at.decorator) for at in method.decorators}
+        return (
+            name == "self"
+            and not kinds & {"staticmethod", "classmethod"}
+            and any(
+                isinstance(node, syntax.Attribute) and dotted(node.value) == name
+                for node in self._file.inside(method.body)
+            )
+        )
 
     def registry(self, site: Site) -> tuple[Registry, bool] | None:
         """Return a container for the task of ``site``, and whether failures are logged there."""
@@ -355,7 +371,7 @@ class Existing:
             ):
                 registry = Registry(found.container, _PAIRS[found.discard], found.discard)
                 return registry, found.logs
-        for name in self._empty_sets():
+        for name in () if is_declared_future(self._file, site) else self._empty_sets():
             if self._is_defined_before(name, site) and not self._is_shadowed(name, site):
                 return Registry(name), False
         return None

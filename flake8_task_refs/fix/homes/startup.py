@@ -395,7 +395,8 @@ class _Startup:
             parameter = f"{_first_parameter(beside)}: {application}"
         lines = [f"{indent}async def {name}({parameter}) -> None:"]
         if hook.how == DECORATOR:
-            lines.insert(0, f'{indent}@{self._app.name}.on_event("shutdown")')
+            event = writer.layout.string("shutdown")
+            lines.insert(0, f"{indent}@{self._app.name}.on_event({event})")
         return lines + self._cancellation(beside).lines(indent + writer.layout.step, writer.layout)
 
     def _register_handler(self, hook: Hook, name: str) -> list[Edit]:
@@ -410,7 +411,8 @@ class _Startup:
                 return []
             added = writer.added_argument(call, hook.node, f"on_shutdown=[{name}]")
             return writer.laid_out(statement, added)
-        line = f'{self._app.name}.add_event_handler("shutdown", {name})'
+        event = writer.layout.string("shutdown")
+        line = f"{self._app.name}.add_event_handler({event}, {name})"
         if hook.how == SIGNAL:
             line = f"{self._app.name}.on_cleanup.append({name})"
         return [writer.insert_after(statement, writer.layout.best(line, file.indent(statement)))]
