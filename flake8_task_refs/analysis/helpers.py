@@ -69,6 +69,24 @@ def find_helper(
     return None
 
 
+def find_coroutine(
+    tree: Tree, call: syntax.Call, parse: Callable[[int], Tree | None]
+) -> tuple[Tree, syntax.FunctionDef] | None:
+    """Return the function of this file that ``call`` makes a coroutine of, if it is here.
+
+    Unlike ``find_helper`` it finds what is defined in a function as well.
+    """
+    if isinstance(call.func, syntax.Name):
+        scope = tree.scope[call.func].owner(call.func.value)
+        if scope is not None and scope.kind == "function":
+            for store in scope.stores.get(call.func.value, ()):
+                holder = tree.parent[store]
+                if isinstance(holder, syntax.FunctionDef):
+                    return tree, holder
+    helper = find_helper(tree, call.func, parse)
+    return (helper.tree, helper.function) if helper is not None else None
+
+
 def _is_of_module(tree: Tree, name: syntax.Name) -> bool:
     scope = tree.scope[name].owner(name.value)
     return scope is None or scope.kind == "module"

@@ -15,13 +15,14 @@ from flake8_task_refs.analysis.applications import application_of, stops_applica
 from flake8_task_refs.analysis.cancellation import is_wide, swallowers
 from flake8_task_refs.analysis.effects import CLOSERS
 from flake8_task_refs.analysis.flow import is_endless
+from flake8_task_refs.analysis.helpers import find_coroutine
 from flake8_task_refs.analysis.names import assigned_value
 from flake8_task_refs.analysis.outline import ANNOTATION
 from flake8_task_refs.analysis.owners import Owners
 from flake8_task_refs.analysis.ownership import Hold, How, Ownership
 from flake8_task_refs.analysis.places import Places, key_of, place_of
 from flake8_task_refs.analysis.syntax import last_name
-from flake8_task_refs.analysis.workers import Worker, coroutine
+from flake8_task_refs.analysis.workers import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -184,7 +185,7 @@ class Lifecycle:
 
     def coroutine(self, call: syntax.Call) -> tuple[Tree, syntax.FunctionDef] | None:
         """Return the function of this file that ``call`` makes a coroutine of."""
-        return coroutine(self.ownership, call)
+        return find_coroutine(self.tree, call, self.ownership.parse)
 
     # -- TSK202 -----------------------------------------------------------------------------
 
@@ -472,7 +473,7 @@ class Lifecycle:
         for call in awaited:
             if not isinstance(call, syntax.Call) or last_name(call.func) in _SAFE_TO_AWAIT:
                 continue
-            helper = coroutine(self.ownership.of(tree), call)
+            helper = find_coroutine(tree, call, self.ownership.parse)
             if helper is None or depth >= _MAX_DEPTH or self._can_raise(*helper, depth=depth + 1):
                 return True
         return False

@@ -31,7 +31,7 @@ from flake8_task_refs.analysis.effects import (
     WEAK_FOR_VALUES,
 )
 from flake8_task_refs.analysis.flow import Flow, is_endless
-from flake8_task_refs.analysis.helpers import find_helper, parameter_of
+from flake8_task_refs.analysis.helpers import find_coroutine, find_helper, parameter_of
 from flake8_task_refs.analysis.lifetime import locals_outlive
 from flake8_task_refs.analysis.names import Names, assigned_value
 from flake8_task_refs.analysis.outline import ANNOTATION
@@ -273,6 +273,8 @@ class Ownership:
             return self._shielded(call, node)
         if path in PASS_ON:
             return self.holds(call)
+        if path == "asyncio.wait_for" and self.is_left_behind(node):
+            return self._short_lived()
         if path is not None and path.startswith("asyncio."):
             return [Hold(How.AWAITED, call)]
         if is_done_callback(func):
@@ -425,6 +427,24 @@ class Ownership:
         if isinstance(node, syntax.Call) and self.sites.creator(self.tree, node.func) is None:
             return [Hold(How.AWAITED, call)]
         return self._short_lived() if self._may_be_abandoned(call) else [Hold(How.AWAITED, call)]
+
+    def is_left_behind(self, node: syntax.Node) -> bool:
+        """Tell whether a time limit around ``node`` leaves a task that only ``shield`` knows.
+
+        ``wait_for(shield(work()), 5)`` leaves the task that ``shield`` makes of the coroutine.
+        """
+        tree = self.tree
+        waiter = tree.parent[tree.parent[node]]
+        if (
+            not isinstance(node, syntax.Call)
+            or not isinstance(waiter, syntax.Call)
+            or self.names.canonical(tree, node.func) != "asyncio.shield"
+            or self.names.canonical(tree, waiter.func) != "asyncio.wait_for"
+        ):
+            return False
+        given = node.args[0].value if node.args else None
+        found = find_coroutine(tree, given, self.parse) if isinstance(given, syntax.Call) else None
+        return found is not None and found[1].asynchronous
 
     def _as_callback(self, node: syntax.Node, func: syntax.BaseExpression) -> list[Hold]:
         """Judge a done-callback, which only its future holds: another handle may do, if held."""

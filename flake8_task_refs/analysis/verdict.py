@@ -137,9 +137,9 @@ class Judge:
         if site.kind == "deferred":
             return ["TSK001"]
         if site.kind == "aggregate":
-            if holds:
-                return ["TSK002"] if self._is_left_behind(site) else []
-            return ["TSK003"] if self._holds_fresh_tasks(site) else []
+            if self.ownership.is_left_behind(site.call):
+                return ["TSK002"]
+            return ["TSK003"] if not holds and self._holds_fresh_tasks(site) else []
         unnamed = "TSK303" in self.wanted and self.lifecycle.is_unnamed(site)
         fault = self._fault(site, holds)
         return [code for code in (fault, "TSK303" if unnamed else None) if code]
@@ -232,24 +232,6 @@ class Judge:
             # Of its arguments, not each need come to the aggregate.
             return wrapper.fresh or (bool(fresh) and all(fresh))
         return any(fresh)
-
-    def _is_left_behind(self, site: CreationSite) -> bool:
-        """Tell whether a time limit may leave a task that only ``shield`` knows.
-
-        ``wait_for(shield(work()), 5)`` leaves the task that ``shield`` makes of the coroutine.
-        """
-        tree, given = self.ownership.tree, site.given
-        waiter = tree.parent[tree.parent[site.call]]
-        if (
-            site.path != "asyncio.shield"
-            or given is None
-            or not isinstance(given.value, syntax.Call)
-            or not isinstance(waiter, syntax.Call)
-            or self.ownership.names.canonical(tree, waiter.func) != "asyncio.wait_for"
-        ):
-            return False
-        found = self.lifecycle.coroutine(given.value)
-        return found is not None and found[1].asynchronous
 
     def _is_fresh(self, value: syntax.BaseExpression) -> bool:
         """Tell whether ``value`` is a coroutine, or a task that only this aggregate would keep."""

@@ -12,7 +12,7 @@ from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.cancellation import is_wide
 from flake8_task_refs.analysis.containers import waits_for_a_sign
 from flake8_task_refs.analysis.flow import is_endless
-from flake8_task_refs.analysis.helpers import find_helper
+from flake8_task_refs.analysis.helpers import find_coroutine
 from flake8_task_refs.analysis.syntax import last_name
 
 if TYPE_CHECKING:
@@ -41,20 +41,6 @@ _READS: Final = re.compile(
 _MAX_DEPTH: Final = 3
 
 
-def coroutine(ownership: Ownership, call: syntax.Call) -> tuple[Tree, syntax.FunctionDef] | None:
-    """Return the function of this file that ``call`` makes a coroutine of, if it is here."""
-    tree = ownership.tree
-    if isinstance(call.func, syntax.Name):
-        scope = tree.scope[call.func].owner(call.func.value)
-        if scope is not None and scope.kind == "function":
-            for store in scope.stores.get(call.func.value, ()):
-                holder = tree.parent[store]
-                if isinstance(holder, syntax.FunctionDef):
-                    return tree, holder
-    helper = find_helper(tree, call.func, ownership.parse)
-    return (helper.tree, helper.function) if helper is not None else None
-
-
 def runs_for_ever(tree: Tree, function: syntax.FunctionDef) -> bool:
     """Tell whether ``function`` has a loop that its own code does not leave.
 
@@ -76,7 +62,7 @@ class Worker:
         """Look the coroutine up in the file."""
         self.call = call
         self.ownership = ownership
-        self.found = coroutine(ownership, call)
+        self.found = find_coroutine(ownership.tree, call, ownership.parse)
 
     def is_endless(self) -> bool:
         """Tell whether it loops for ever: by its code if it is here, else by its name."""
@@ -114,7 +100,7 @@ class Worker:
                         node.expression, syntax.Call
                     ):
                         inner = ownership.of(tree)
-                        deeper = coroutine(inner, node.expression)
+                        deeper = find_coroutine(inner.tree, node.expression, inner.parse)
                         if deeper is not None:
                             waited.append((inner, *deeper))
             todo = waited
@@ -147,7 +133,7 @@ class Worker:
         names = {name for arg in call.args for name in _names(tree, arg.value)}
         if isinstance(call.func, syntax.Attribute):
             names |= _names(tree, call.func.value)
-        helper = coroutine(self.ownership.of(tree), call)
+        helper = find_coroutine(tree, call, self.ownership.parse)
         if helper is not None:
             home, function = helper
             names |= {
