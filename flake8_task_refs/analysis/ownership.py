@@ -14,6 +14,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
+from flake8_task_refs.analysis.assertions import (
+    holds_while_empty,
+    is_asserted,
+    is_asserted_empty,
+)
 from flake8_task_refs.analysis.effects import (
     ADDERS,
     CONTAINER_NEUTRAL,
@@ -36,7 +41,7 @@ from flake8_task_refs.analysis.lifetime import locals_outlive
 from flake8_task_refs.analysis.names import Names, assigned_value
 from flake8_task_refs.analysis.outline import ANNOTATION
 from flake8_task_refs.analysis.sites import Sites, is_done_callback
-from flake8_task_refs.analysis.syntax import dotted_text, last_name
+from flake8_task_refs.analysis.syntax import dotted_text, is_name, last_name
 from flake8_task_refs.analysis.tree import Scope, Tree, last_small
 
 if TYPE_CHECKING:
@@ -73,8 +78,6 @@ _WAITS: Final = (
 # What a condition is made of.
 _OF_CONDITIONS: Final = (syntax.UnaryOperation, syntax.Comparison, syntax.BooleanOperation)
 _ENOUGH_HOLD: Final = 30  # uses of one name: more of them tell nothing new
-# Which a test says of itself.
-_FAILURES: Final = ("fail(", "AssertionError")
 # What is done with a container now says nothing of tasks that are added later.
 _AT_THE_TIME: Final = (How.AWAITED, How.CANCELLED)
 
@@ -186,10 +189,10 @@ class Ownership:
             if isinstance(at, syntax.UnaryOperation):
                 while_empty ^= at.operator == "not"
             elif isinstance(at, syntax.Comparison):
-                holds_while_empty = _holds_while_empty(at)
-                if holds_while_empty is None:
+                if_empty = holds_while_empty(at)
+                if if_empty is None:
                     return False
-                while_empty ^= holds_while_empty
+                while_empty ^= if_empty
             outer = tree.parent[at]
             if not isinstance(outer, _OF_CONDITIONS):
                 break
@@ -314,7 +317,7 @@ class Ownership:
                 return kept
             pending = self._part(statement.targets[0].target, 1, 2)
             if pending is not None:
-                if self._is_asserted_empty(pending):
+                if is_asserted_empty(self.tree, self.names, pending):
                     return kept
                 self.was_bound = True
                 return self._assigned(outer, [pending])
@@ -345,25 +348,6 @@ class Ownership:
             or (isinstance(jump, syntax.Break) and self.flow.loops(jump)[:1] == [loop])
         ]
         return bool(exits) and all(self._leaves_if_done(jump, done.value) for jump in exits)
-
-    def _is_asserted_empty(self, pending: syntax.Node) -> bool:
-        """Tell whether the function asserts that a wait has left nothing."""
-        tree = self.tree
-        if not isinstance(pending, syntax.Name):
-            return False
-        for use in tree.scope[pending].uses(pending.value):
-            at = tree.parent[use]
-            says_so = isinstance(at, syntax.UnaryOperation) and at.operator == "not"
-            if isinstance(at, syntax.Arg) and isinstance(call := tree.parent[at], syntax.Call):
-                at = tree.parent[call]
-                says_so = (
-                    isinstance(at, syntax.Comparison)
-                    and self.names.canonical(tree, call.func) == "builtins.len"
-                    and _holds_while_empty(at) is True
-                )
-            if says_so and isinstance(tree.parent[at], syntax.Assert):
-                return True
-        return False
 
     def _leaves_if_done(self, jump: syntax.Node, done: str) -> bool:
         """Tell whether ``jump`` is reached only where something is in the set ``done``."""
@@ -524,7 +508,7 @@ class Ownership:
             waits = name == "done" and any(
                 isinstance(at, syntax.While) for at in self._around_in_function(call)
             )
-            return [Hold(How.AWAITED, call)] if waits or self._is_asserted(call) else []
+            return [Hold(How.AWAITED, call)] if waits or is_asserted(self.tree, call) else []
         if name in ("result", "exception"):
             threadsafe = isinstance(node, syntax.Call) and (
                 self.sites.aggregate(self.tree, node.func) == "asyncio.run_coroutine_threadsafe"
@@ -533,48 +517,6 @@ class Ownership:
             if threadsafe or (isinstance(node, syntax.Name) and not self._gives_up(call)):
                 return [Hold(How.AWAITED, call)]
         return []
-
-    def _is_asserted(self, call: syntax.Call) -> bool:
-        """Tell whether a test fails unless ``call`` returns True."""
-        tree = self.tree
-        at: syntax.Node = call
-        while self._is_true_only_with(at):
-            at = tree.parent[at]
-            if isinstance(at, syntax.Arg):
-                at = tree.parent[at]
-        outer = tree.parent[at]
-        if isinstance(outer, syntax.Arg):
-            asserts = tree.parent[outer]
-            return isinstance(asserts, syntax.Call) and (
-                last_name(asserts.func) == "assertTrue"
-                or (
-                    last_name(asserts.func) in ("assertIs", "assertEqual")
-                    and any(_is_name(arg.value, "True") for arg in asserts.args)
-                )
-            )
-        if isinstance(outer, syntax.UnaryOperation) and outer.operator == "not":
-            test = tree.parent[outer]
-            if not isinstance(test, syntax.If) or not tree.outline.mentions(_FAILURES):
-                return False
-            tree.whole()
-            return test.test is outer and _fails(test.body)
-        return isinstance(outer, syntax.Assert) and outer.test is at
-
-    def _is_true_only_with(self, node: syntax.Node) -> bool:
-        """Tell whether what ``node`` is a part of is true only if it is: ``node and other``."""
-        outer = self.tree.parent[node]
-        match outer:
-            case syntax.BooleanOperation():
-                return outer.operator == "and"
-            case syntax.Comparison(left=left, comparisons=[target]) if left is node:
-                return target.operator in ("is", "==") and _is_name(target.comparator, "True")
-            case syntax.GeneratorExp() | syntax.ListComp():
-                return outer.elt is node
-            case syntax.Arg():
-                call = self.tree.parent[outer]
-                return isinstance(call, syntax.Call) and _is_name(call.func, "all")
-            case _:
-                return False
 
     def _gives_up(self, node: syntax.Node) -> bool:
         """Tell whether the function around ``node`` waits for only some of its tasks."""
@@ -998,8 +940,8 @@ def _is_there(test: syntax.BaseExpression, name: str) -> bool:
         return _is_there(test.left, name) or _is_there(test.right, name)
     if isinstance(test, syntax.Comparison) and len(test.comparisons) == 1:
         [target] = test.comparisons
-        return target.operator == "in" and _is_name(target.comparator, name)
-    return _is_name(test, name)
+        return target.operator == "in" and is_name(target.comparator, name)
+    return is_name(test, name)
 
 
 def _is_empty(test: syntax.BaseExpression, name: str) -> bool:
@@ -1007,38 +949,8 @@ def _is_empty(test: syntax.BaseExpression, name: str) -> bool:
     return (
         isinstance(test, syntax.UnaryOperation)
         and test.operator == "not"
-        and _is_name(test.expression, name)
+        and is_name(test.expression, name)
     )
-
-
-def _fails(body: syntax.BaseSuite) -> bool:
-    """Tell whether a block ends a test: ``self.fail()``, ``raise AssertionError``."""
-    last = last_small(body)
-    if isinstance(last, syntax.Raise):
-        error = last.exc.func if isinstance(last.exc, syntax.Call) else last.exc
-        return error is not None and last_name(error) == "AssertionError"
-    return (
-        isinstance(last, syntax.Expr)
-        and isinstance(last.value, syntax.Call)
-        and last_name(last.value.func) == "fail"
-    )
-
-
-def _is_name(node: syntax.Node, name: str) -> bool:
-    return isinstance(node, syntax.Name) and node.value == name
-
-
-def _holds_while_empty(comparison: syntax.Comparison) -> bool | None:
-    """Tell whether ``len(x) == 0`` or such is true of what is empty; None of other comparisons."""
-    [target, *others] = comparison.comparisons
-    if others or not isinstance(target.comparator, syntax.Integer):
-        return None
-    asked = (target.comparator.value, target.operator)
-    if asked in (("0", ">"), ("0", "!="), ("1", ">=")):
-        return False
-    if asked in (("0", "=="), ("1", "<")):
-        return True
-    return None
 
 
 def _waits_for_first(value: syntax.BaseExpression) -> bool:

@@ -973,6 +973,11 @@ def dotted_text(node: Node | None) -> str | None:
     return ".".join(reversed(parts))
 
 
+def is_name(node: Node, name: str) -> bool:
+    """Tell whether ``node`` is the variable ``name``."""
+    return isinstance(node, Name) and node.value == name
+
+
 def last_name(node: Node) -> str:
     """Return the last name of a name or attribute chain: ``c`` of ``a.b().c``, else ``""``."""
     if isinstance(node, Attribute):

@@ -1,0 +1,104 @@
+"""What a test asserts of its tasks: where it is not so, the test fails, and nobody is misled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from flake8_task_refs.analysis import syntax
+from flake8_task_refs.analysis.syntax import is_name, last_name
+from flake8_task_refs.analysis.tree import last_small
+
+if TYPE_CHECKING:
+    from flake8_task_refs.analysis.names import Names
+    from flake8_task_refs.analysis.tree import Tree
+
+# What a test says of itself when it fails.
+_FAILURES: Final = ("fail(", "AssertionError")
+
+
+def is_asserted(tree: Tree, call: syntax.Call) -> bool:
+    """Tell whether a test fails unless ``call`` returns True."""
+    at: syntax.Node = call
+    while _is_true_only_with(tree, at):
+        at = tree.parent[at]
+        if isinstance(at, syntax.Arg):
+            at = tree.parent[at]
+    outer = tree.parent[at]
+    if isinstance(outer, syntax.Arg):
+        asserts = tree.parent[outer]
+        return isinstance(asserts, syntax.Call) and (
+            last_name(asserts.func) == "assertTrue"
+            or (
+                last_name(asserts.func) in ("assertIs", "assertEqual")
+                and any(is_name(arg.value, "True") for arg in asserts.args)
+            )
+        )
+    if isinstance(outer, syntax.UnaryOperation) and outer.operator == "not":
+        test = tree.parent[outer]
+        if not isinstance(test, syntax.If) or not tree.outline.mentions(_FAILURES):
+            return False
+        tree.whole()
+        return test.test is outer and _fails(test.body)
+    return isinstance(outer, syntax.Assert) and outer.test is at
+
+
+def _is_true_only_with(tree: Tree, node: syntax.Node) -> bool:
+    """Tell whether what ``node`` is a part of is true only if it is: ``node and other``."""
+    outer = tree.parent[node]
+    match outer:
+        case syntax.BooleanOperation():
+            return outer.operator == "and"
+        case syntax.Comparison(left=left, comparisons=[target]) if left is node:
+            return target.operator in ("is", "==") and is_name(target.comparator, "True")
+        case syntax.GeneratorExp() | syntax.ListComp():
+            return outer.elt is node
+        case syntax.Arg():
+            call = tree.parent[outer]
+            return isinstance(call, syntax.Call) and is_name(call.func, "all")
+        case _:
+            return False
+
+
+def _fails(body: syntax.BaseSuite) -> bool:
+    """Tell whether a block ends a test: ``self.fail()``, ``raise AssertionError``."""
+    last = last_small(body)
+    if isinstance(last, syntax.Raise):
+        error = last.exc.func if isinstance(last.exc, syntax.Call) else last.exc
+        return error is not None and last_name(error) == "AssertionError"
+    return (
+        isinstance(last, syntax.Expr)
+        and isinstance(last.value, syntax.Call)
+        and last_name(last.value.func) == "fail"
+    )
+
+
+def is_asserted_empty(tree: Tree, names: Names, container: syntax.Node) -> bool:
+    """Tell whether the function asserts that nothing is in what it calls ``container``."""
+    if not isinstance(container, syntax.Name):
+        return False
+    for use in tree.scope[container].uses(container.value):
+        at = tree.parent[use]
+        says_so = isinstance(at, syntax.UnaryOperation) and at.operator == "not"
+        if isinstance(at, syntax.Arg) and isinstance(call := tree.parent[at], syntax.Call):
+            at = tree.parent[call]
+            says_so = (
+                isinstance(at, syntax.Comparison)
+                and names.canonical(tree, call.func) == "builtins.len"
+                and holds_while_empty(at) is True
+            )
+        if says_so and isinstance(tree.parent[at], syntax.Assert):
+            return True
+    return False
+
+
+def holds_while_empty(comparison: syntax.Comparison) -> bool | None:
+    """Tell whether ``len(x) == 0`` or such is true of what is empty; None of other comparisons."""
+    [target, *others] = comparison.comparisons
+    if others or not isinstance(target.comparator, syntax.Integer):
+        return None
+    asked = (target.comparator.value, target.operator)
+    if asked in (("0", ">"), ("0", "!="), ("1", ">=")):
+        return False
+    if asked in (("0", "=="), ("1", "<")):
+        return True
+    return None
