@@ -48,15 +48,28 @@ def _is_true_only_with(tree: Tree, node: syntax.Node) -> bool:
     match outer:
         case syntax.BooleanOperation():
             return outer.operator == "and"
-        case syntax.Comparison(left=left, comparisons=[target]) if left is node:
-            return target.operator in ("is", "==") and is_name(target.comparator, "True")
+        case syntax.Comparison(left=left, comparisons=[target]):
+            other = target.comparator if left is node else left
+            return target.operator in ("is", "==") and is_name(other, "True")
+        case syntax.ComparisonTarget():
+            return True
+        case syntax.Element() | syntax.List() | syntax.Tuple():
+            return _is_given_to_all(tree, node)
         case syntax.GeneratorExp() | syntax.ListComp():
             return outer.elt is node
         case syntax.Arg():
-            call = tree.parent[outer]
-            return isinstance(call, syntax.Call) and is_name(call.func, "all")
+            return _is_given_to_all(tree, node)
         case _:
             return False
+
+
+def _is_given_to_all(tree: Tree, node: syntax.Node) -> bool:
+    """Tell whether ``node`` is what ``all(...)`` is given, or an item of it."""
+    while isinstance(tree.parent[node], (syntax.Element, syntax.List, syntax.Tuple)):
+        node = tree.parent[node]
+    arg = tree.parent[node]
+    call = tree.parent[arg] if isinstance(arg, syntax.Arg) else None
+    return isinstance(call, syntax.Call) and is_name(call.func, "all")
 
 
 def _fails(body: syntax.BaseSuite) -> bool:

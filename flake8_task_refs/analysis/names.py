@@ -56,6 +56,11 @@ _BASES: Final = re.compile(r"\s*\(([^()]*)")
 _LOOP_PACKAGES: Final = frozenset(
     {"asyncio", "uvloop", "winloop", "rloop", "qasync", "quamash", "asyncqt", "qtinter", "gbulb"}
 )
+# What a getter of the file returns.
+_RETURNED: Final = re.compile(r"^[ \t]*return\b[ \t]*([^\n]*)", re.MULTILINE)
+_NEW_OR_RUNNING: Final = re.compile(
+    r"(?:asyncio\.)?(?:get_event_loop|get_running_loop|new_event_loop)\([ \t]*\)"
+)
 _LOOP_GETTER = re.compile(r"_*get_(?:\w+_)?loop\Z|new_event_loop\Z")
 # What a function of another file is called that returns an event loop. Games have loops, too.
 _GETTER_OF_OTHERS: Final = re.compile(
@@ -291,10 +296,25 @@ class Names:
         )
 
     def _returns_loop(self, function: str) -> bool:
-        """Tell whether a function or property of this module says that it returns a loop."""
+        """Tell whether a function or property of this module says that it returns a loop.
+
+        Its annotation does, or each of its ``return`` statements.
+        """
+        key = ("returns a loop", function)
+        known = self.outline.answers.get(key)
+        if known is None:
+            known = self.outline.answers[key] = self._is_told_to_return_loop(function)
+        return known
+
+    def _is_told_to_return_loop(self, function: str) -> bool:
         source = self.outline.source
         says = rf"def[ \t]+{function}\([^()]*\)\s*->[^:\n]*\bAbstractEventLoop\b"
-        return "AbstractEventLoop" in source and re.search(says, source) is not None
+        if "AbstractEventLoop" in source and re.search(says, source) is not None:
+            return True
+        found = self.outline.functions(function)
+        bodies = [self.outline.blanked(one.header, one.end) for one in found]
+        returned = [value for body in bodies for value in _RETURNED.findall(body)]
+        return bool(returned) and all(map(_NEW_OR_RUNNING.match, returned))
 
     def _attribute_is_loop(self, tree: Tree, node: syntax.Attribute) -> bool:
         attribute = node.attr.value

@@ -424,6 +424,7 @@ class Ownership:
             or not isinstance(waiter, syntax.Call)
             or self.names.canonical(tree, node.func) != "asyncio.shield"
             or self.names.canonical(tree, waiter.func) != "asyncio.wait_for"
+            or any(is_name(arg.value, "None") for arg in waiter.args[1:])
         ):
             return False
         given = node.args[0].value if node.args else None

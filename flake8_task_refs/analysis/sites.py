@@ -14,6 +14,8 @@ from flake8_task_refs.analysis.sieve import NO_LOOPS
 from flake8_task_refs.analysis.syntax import last_name
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from flake8_task_refs.analysis.names import Names
     from flake8_task_refs.analysis.tree import Scope, Tree
 
@@ -147,7 +149,7 @@ class Sites:
         """Return the site that ``call`` is; ``names`` are the last names that creators may have."""
         path = self.creator(tree, call.func)
         if path is not None:
-            if path == "asyncio.ensure_future" and self._is_future(tree, call):
+            if path == "asyncio.ensure_future" and self._is_future(tree, call.args[:1]):
                 return None
             first = call.args[0] if call.args else None
             if path == "wrapper" and first is not None and not isinstance(first.value, syntax.Call):
@@ -175,6 +177,8 @@ class Sites:
         if callee == "builtins.map" and at == 0:
             return CreationSite(call, "mapped", "", path)
         if at == 0 and self.is_context_run(tree, call.func):
+            if path == "asyncio.ensure_future" and self._is_future(tree, call.args[1:2]):
+                return None
             return CreationSite(call, "task", coroutine_name(following), "context")
         if self.is_scheduler(tree, call.func):
             return CreationSite(call, "deferred", coroutine_name(following), path)
@@ -313,11 +317,11 @@ class Sites:
         classes = self.names.outline.top_level(name) if found is not None else ()
         return found if [c.kind for c in classes] == ["class"] else None
 
-    def _is_future(self, tree: Tree, call: syntax.Call) -> bool:
-        """Tell whether ``ensure_future`` is given a future, which it returns unchanged."""
-        if not call.args:
+    def _is_future(self, tree: Tree, given: Sequence[syntax.Arg]) -> bool:
+        """Tell whether ``ensure_future`` is ``given`` a future, which it returns unchanged."""
+        if not given:
             return False
-        value: syntax.Node = call.args[0].value
+        value: syntax.Node = given[0].value
         if isinstance(value, syntax.Name):
             scope = tree.scope[value].owner(value.value)
             stores = scope.stores.get(value.value, ()) if scope is not None else ()

@@ -13,6 +13,7 @@ from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.helpers import likely_function
 from flake8_task_refs.analysis.names import assigned_value
 from flake8_task_refs.analysis.syntax import last_name
+from flake8_task_refs.fix.plain_class import methods
 from flake8_task_refs.fix.source import dotted
 from flake8_task_refs.fix.spawned import calls_of
 
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 
     from flake8_task_refs.fix.contract import Context
 
+# What somebody may have set, for it to be called when all is over.
+_HOOK: Final = re.compile(
+    r"(?:\A|_)(?:error|exception|fail|failure|failed|lost|close|closed|disconnect|disconnected"
+    r"|shutdown|exit|stop|stopped)(?:_|\Z)"
+)
 # These hand a cancellation on to what they wait for; `shield()` and `wait()` do not.
 _WAITS: Final = frozenset({"gather", "wait_for"})
 _SPAWNS: Final = frozenset({"create_task", "ensure_future", "start_soon"})
@@ -31,7 +37,45 @@ _TRANSPORT: Final = re.compile(
 )
 
 
-def waits_for_strangers(context: Context, worker: syntax.FunctionDef, own: set[str]) -> bool:
+def calls_hook(context: Context, owner: syntax.ClassDef, worker: syntax.FunctionDef) -> bool:
+    """Tell whether ``worker`` calls what was given to its object, and may close that.
+
+    ``owner`` is the class of the object. The close method would wait for the task that waits for
+    it.
+    """
+    own = _methods_of(context, owner)
+    if _waits_for_strangers(context, worker, own):
+        return True
+    for call in calls_of(context, worker):
+        if context.tree.class_around(call) not in _related(context, owner):
+            continue  # it speaks of another object
+        path = dotted(call.func)
+        name = path.removeprefix("self.")
+        if path == name or "." in name or name in own:
+            continue
+        if _HOOK.search(name) or any(dotted(arg.value) == "self" for arg in call.args):
+            return True
+    return False
+
+
+def runs_what_it_is_given(
+    context: Context, owner: syntax.ClassDef, worker: syntax.FunctionDef
+) -> bool:
+    """Tell whether ``worker`` runs anything that was given to it or to its object."""
+    own = _methods_of(context, owner)
+    return any(_is_handed(context, call, own) for call in calls_of(context, worker))
+
+
+def _related(context: Context, owner: syntax.ClassDef) -> list[syntax.ClassDef]:
+    lineage = context.file.lineage(owner.name.value)
+    return [one for one in context.file.all(syntax.ClassDef) if one.name.value in lineage]
+
+
+def _methods_of(context: Context, owner: syntax.ClassDef) -> set[str]:
+    return {method.name.value for one in _related(context, owner) for method in methods(one)}
+
+
+def _waits_for_strangers(context: Context, worker: syntax.FunctionDef, own: set[str]) -> bool:
     """Tell whether ``worker`` waits for children that run what was given to its object.
 
     ``own`` are the names of the methods of its class.

@@ -159,17 +159,16 @@ class FileNames:
     @cached_property
     def quote(self) -> str:
         """The quote that the file uses most, for strings on one line; ``""`` if it has none."""
-        strings = [*self._file.all(syntax.SimpleString), *self._file.all(syntax.FormattedString)]
-        texts = [self._file.code(node) for node in strings if not self._is_within_string(node)]
-        quotes = [text[-1] for text in texts if not text.endswith(('"""', "'''"))]
+        outline = self._file.tree.outline
+        ends = [
+            outline.source[max(start, end - 3) : end]
+            for start, end, kind in outline.blanks
+            if kind != "comment"
+        ]
+        quotes = [text[-1:] for text in ends if text not in ('"""', "'''")]
         if not quotes:
             return ""
         return "'" if quotes.count("'") > quotes.count('"') else '"'
-
-    def _is_within_string(self, node: syntax.Node) -> bool:
-        """Tell whether ``node`` stands in an f-string, which had its quotes first."""
-        outer = self._file.ancestors(node)
-        return any(isinstance(around, syntax.FormattedString) for around in outer)
 
     @cached_property
     def _dotted_imports(self) -> frozenset[str]:

@@ -24,9 +24,14 @@ class LifespanHelper:
 
 
 def helper_of(context: Context, site: Site) -> LifespanHelper | None:
-    """Return how a lifespan calls the function of ``site``, if nothing else in the file does."""
+    """Return how a lifespan calls the function of ``site``, if nothing else does.
+
+    What other files call as well, a test for example, has a name without an underscore.
+    """
     function = site.function
     if not isinstance(function, syntax.FunctionDef) or function.decorators:
+        return None
+    if not function.name.value.startswith("_"):
         return None
     call = _only_call(context, function)
     lifespan = context.file.function(call) if call is not None else None

@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 # Names and attributes by which a file may get at its own names without writing them.
-_LOOK_UPS: Final = frozenset({"globals", "locals", "vars", "dir", "eval", "exec"})
+_LOOK_UPS: Final = frozenset({"globals", "locals", "vars", "dir", "eval", "exec", "import_module"})
 _NAMESPACES: Final = frozenset({"modules", "f_globals", "f_locals", "__dict__", "__globals__"})
 _WORD: Final = re.compile(r"[^\W\d]\w*")
+_ALONE: Final = re.compile(r"(?<![\w.])[^\W\d]\w*")  # not an attribute
 _TYPE_COMMENT: Final = re.compile(r"#[ \t]*type:(.*)")
 _NOQA: Final = re.compile(r"#.*\bnoqa\b", re.IGNORECASE)
 _DOCTEST: Final = ">>>"
@@ -37,12 +38,17 @@ def unused_import(before: str, after: str) -> Edit | None:
 
     ``None`` if there is no such name, or none that may go. Both texts have ``\n`` for line ends.
     """
-    old, new = _parsed(before), _parsed(after)
-    if old is None or new is None or _looks_names_up(new):
+    # Few repairs take any word out; the rest need not be parsed for it.
+    rarer = Counter(_ALONE.findall(before)) - Counter(_ALONE.findall(after))
+    new = _parsed(after) if rarer else None
+    if new is None or _looks_names_up(new):
         return None
-    gone = _used(old, before) - _used(new, after)
     # A name that is imported twice may be wanted for what another import makes of it.
-    gone -= {name for name, count in _imported(new).items() if count > 1}
+    names = {name for name, count in _imported(new).items() if count == 1} & set(rarer)
+    old = _parsed(before) if names else None
+    if old is None:
+        return None
+    gone = _used(old, before, names) - _used(new, after, names)
     lines = _Lines(after)
     edits = (
         _without(lines, body, statement, alias)
@@ -111,13 +117,27 @@ def _is_standard(module: str) -> bool:
 def _looks_names_up(module: ast.Module) -> bool:
     return any(
         (isinstance(node, ast.Name) and node.id in _LOOK_UPS)
-        or (isinstance(node, ast.Attribute) and node.attr in _NAMESPACES)
+        or (isinstance(node, ast.Attribute) and node.attr in _NAMESPACES | _LOOK_UPS)
+        or _is_computed_all(node)
         for node in ast.walk(module)
     )
 
 
-def _used(module: ast.Module, text: str) -> set[str]:
-    """Return the names that ``module`` reads, binds or deletes, imports aside."""
+def _is_computed_all(node: ast.AST) -> bool:
+    """Tell whether ``node`` gives ``__all__`` more than names that stand there."""
+    if not isinstance(node, (ast.Assign, ast.AugAssign, ast.AnnAssign)):
+        return False
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    if not any(isinstance(at, ast.Name) and at.id == "__all__" for at in targets):
+        return False
+    return not all(
+        isinstance(part, (ast.Constant, ast.List, ast.Tuple, ast.expr_context))
+        for part in (ast.walk(node.value) if node.value is not None else ())
+    )
+
+
+def _used(module: ast.Module, text: str, names: set[str]) -> set[str]:
+    """Return those of ``names`` that ``module`` reads, binds or deletes, imports aside."""
     found: set[str] = set()
     for comment in _TYPE_COMMENT.findall(text):
         found.update(_WORD.findall(comment))
@@ -128,18 +148,21 @@ def _used(module: ast.Module, text: str) -> set[str]:
     }
     for node in ast.walk(module):
         if isinstance(node, ast.Constant):
-            found.update(_names_in(node.value, is_docstring=node in docstrings))
+            found.update(_names_in(node.value, names, is_docstring=node in docstrings))
         elif not isinstance(node, (ast.alias, ast.Attribute, ast.ImportFrom, ast.keyword)):
             # Names, parameters, functions, `global` and `except ... as`: each has them as strings.
             for _, value in ast.iter_fields(node):
-                names = value if isinstance(value, list) else [value]
-                found.update(name for name in names if isinstance(name, str))
-    return found
+                words = value if isinstance(value, list) else [value]
+                found.update(word for word in words if isinstance(word, str))
+    return found & names
 
 
-def _names_in(constant: object, *, is_docstring: bool) -> list[str]:
-    """Return the words of a string that may be code: an annotation, a path, a doctest."""
-    if not isinstance(constant, str):
+def _names_in(constant: object, names: set[str], *, is_docstring: bool) -> list[str]:
+    """Return the words of a string that may be code: an annotation, a path, a doctest.
+
+    None if it holds none of ``names``.
+    """
+    if not isinstance(constant, str) or not any(name in constant for name in names):
         return []
     if is_docstring:
         return _WORD.findall(constant) if _DOCTEST in constant else []

@@ -110,6 +110,19 @@ def test_a_task_that_stops_its_own_service_is_not_waited_for(program: str) -> No
     )
 
 
+@pytest.mark.parametrize(
+    "run",
+    [
+        "await self.on_message(self)",
+        "await asyncio.gather(*(handler(self) for handler in self.handlers))",
+        "await asyncio.create_task(self.on_message('bye'))",
+    ],
+)
+def test_a_task_that_runs_what_it_is_given_is_not_waited_for(run: str) -> None:
+    program = service(run=run)
+    check_declined(program, "calls what it is given, and that may call stop()", analysis=ASKED)
+
+
 def test_a_function_of_the_module_that_its_task_calls_does_not_wait_either() -> None:
     source = """\
 import asyncio

@@ -827,14 +827,14 @@ HELPER = """
 from fastapi import FastAPI
 
 
-async def start_workers(count: int, app: FastAPI) -> None:
+async def _start_workers(count: int, app: FastAPI) -> None:
     for _ in range(count):
         asyncio.create_task(worker())
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI):
-    await start_workers(2, app)
+    await _start_workers(2, app)
     yield
     await pool.close()
 """
@@ -850,19 +850,20 @@ def test_what_a_helper_starts_that_is_given_the_application_ends_with_the_lifesp
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("await start_workers(2, app)", "await start_workers(2, other)"),
-        ("await start_workers(2, app)", "await start_workers(*app)"),
-        ("await start_workers(2, app)", "await start_workers(2, app)\n    app = None"),
+        ("await _start_workers(2, app)", "await _start_workers(2, other)"),
+        ("await _start_workers(2, app)", "await _start_workers(*app)"),
+        ("await _start_workers(2, app)", "await _start_workers(2, app)\n    app = None"),
         ("    for _", "    app = app.inner\n    for _"),
-        ("    yield\n", "    yield\n    await start_workers(1, app)\n"),
+        ("    yield\n", "    yield\n    await _start_workers(1, app)\n"),
         ("(app: FastAPI):\n", "(app):\n"),
         ("    yield\n", "    app.state = pool\n    yield\n"),
-        ("\n\nasync def start", "\n\n@cache\nasync def start"),
+        ("\n\nasync def _start", "\n\n@cache\nasync def _start"),
         (
-            "    await start_workers(2, app)\n    yield\n",
-            "    yield\n    await start_workers(2, app)\n",
+            "    await _start_workers(2, app)\n    yield\n",
+            "    yield\n    await _start_workers(2, app)\n",
         ),
-        ("    await pool.close()\n", "    await pool.close()\n\n\nother = start_workers\n"),
+        ("_start_workers", "start_workers"),
+        ("    await pool.close()\n", "    await pool.close()\n\n\nother = _start_workers\n"),
     ],
 )
 def test_a_helper_of_others_or_without_the_application_only_keeps_its_tasks(

@@ -332,3 +332,19 @@ def test_cpython_has_no_error_to_tell_of_any_more(name: str) -> None:
     assert len(before) == 2
     assert before[0].startswith("Exception in callback")
     assert after == ["done"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "raise_if(task.exception())\nprint(1)",
+        "if task.exception() is not None:\n    sys.exit(1)\nprint(1)",
+        "error = task.exception()\nif error is not None:\n    give_up(error)\nprint(1)",
+        "failed = []\nif task.exception():\n    failed.append(task)\nif not failed:\n    print(1)",
+    ],
+)
+def test_what_may_be_for_other_tasks_does_not_run_for_a_cancelled_one(body: str) -> None:
+    text = fix(module(f"def finished(task):\n{indent(body, '    ')}\n")).text
+    asked = body.removeprefix("failed = []\n")
+    look = "if task.cancelled():\n    return\n"
+    assert indent(look + asked, " " * 8) in text

@@ -721,3 +721,27 @@ def test_beside_a_plain_shutdown_in_a_list_tasks_are_only_kept() -> None:
     check_declined(result.text, "cancel it there at shutdown")
     kept = LISTED.replace("    asyncio.create", "    app.state.job = asyncio.create")
     check_declined(kept, "make it async first")
+
+
+def test_a_handler_that_starts_and_stops_ends_nothing() -> None:
+    source = """\
+import asyncio
+
+from fastapi import FastAPI
+
+app = FastAPI()
+
+
+async def poll():
+    while True:
+        await asyncio.sleep(1)
+
+
+@app.on_event("startup")
+@app.on_event("shutdown")
+async def announce():
+    asyncio.create_task(poll())
+"""
+    text = fix(source).text
+    assert "background_tasks.add(task)" in text
+    assert ".cancel()" not in text

@@ -1077,3 +1077,20 @@ def test_it_stands_above_what_needs_it_in_any_case() -> None:
     after = fix(LATE.format(prepare="loop.create_task(work())", more="")).text
     assert after.startswith("import asyncio\nimport os\n")
     assert after.index("_background_tasks:") < after.index("def prepare")
+
+
+def test_a_shield_gets_its_task_only_where_a_loop_is_running() -> None:
+    source = """\
+import asyncio
+
+
+async def send():
+    await asyncio.sleep(1)
+
+
+def call(loop):
+    loop.run_until_complete(asyncio.wait_for(asyncio.shield(send()), timeout=1))
+"""
+    check_declined(source, "give it a name")
+    text = fix(source.replace("def call", "async def call")).text
+    assert "asyncio.shield(_track(asyncio.create_task(send())))" in text

@@ -66,6 +66,21 @@ def test_a_name_without_a_use_leaves_its_import(before: str, after: str) -> None
     assert not unused(text)
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        "import builtins\n\nbuiltins.eval(input())\n",
+        "from importlib import import_module\n\ngetattr(import_module(__name__), input())\n",
+        '__all__ = ["start", *("create_" + name for name in ["task"])]\n',
+        '__all__ = ["start"]\n__all__ += ["create_" + "task"]\n',
+    ],
+)
+def test_an_import_stays_where_names_are_looked_up(other: str) -> None:
+    text = fix(f"from asyncio import create_task\n{other}{USE}").text
+    assert "_spawn" in text
+    assert "from asyncio import create_task\n" in text
+
+
 def test_a_module_without_a_use_is_not_imported() -> None:
     source = """\
 import asyncio

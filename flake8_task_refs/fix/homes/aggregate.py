@@ -44,6 +44,9 @@ class Aggregates:
         for site in sites:
             origin = site.made.path if site.made is not None else ""
             shielded = _shielded(site) if site.code == "TSK002" else None
+            if shielded is not None and not _runs_in_a_loop(site):
+                found.decline([site], INSIDE)
+                continue
             if shielded is not None:
                 context.additions.defined_before(site.call)
                 start, end = context.file.span(shielded)
@@ -99,10 +102,14 @@ def _shielded(site: Site) -> syntax.Call | None:
     return made.given.value if isinstance(made.given.value, syntax.Call) else None
 
 
+def _runs_in_a_loop(site: Site) -> bool:
+    """Tell whether a loop is surely running where ``site`` stands, as ``create_task`` wants it."""
+    return isinstance(site.function, syntax.FunctionDef) and site.function.asynchronous
+
+
 def _can_await(site: Site, origin: str) -> bool:
     return (
         origin != "asyncio.run_coroutine_threadsafe"
         and site.form in {"discard", "assign"}
-        and isinstance(site.function, syntax.FunctionDef)
-        and site.function.asynchronous
+        and _runs_in_a_loop(site)
     )

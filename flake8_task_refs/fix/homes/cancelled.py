@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.places import place_of
 from flake8_task_refs.analysis.syntax import last_name
+from flake8_task_refs.fix.children import calls_hook, runs_what_it_is_given
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit, Place
 from flake8_task_refs.fix.source import body_of, dotted, statement_expression
@@ -74,6 +75,7 @@ class Cancelled:
         if not isinstance(function, syntax.FunctionDef):
             return ""
         name = function.name.value
+        around = self._context.tree.class_around(function)
         for worker in self._workers(site):
             for call in calls_of(self._context, worker):
                 owner = call.func.value if isinstance(call.func, syntax.Attribute) else None
@@ -82,6 +84,15 @@ class Cancelled:
                         f"{worker.name.value}(), which runs as the task, may call {name}() "
                         "itself, and would wait there for its own end: await it by hand"
                     )
+        for worker in self._workers(site):
+            if around is not None and (
+                calls_hook(self._context, around, worker)
+                or runs_what_it_is_given(self._context, around, worker)
+            ):
+                return (
+                    f"{worker.name.value}(), which runs as the task, calls what it is given, and "
+                    f"that may call {name}(), which would wait for its own end: await it by hand"
+                )
         return ""
 
     def _workers(self, site: Site) -> Iterator[syntax.FunctionDef]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.analysis.workers import runs_for_ever
-from flake8_task_refs.fix.children import waits_for_strangers
+from flake8_task_refs.fix.children import calls_hook
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit, Place
 from flake8_task_refs.fix.fates import STARTS
@@ -37,7 +36,6 @@ from flake8_task_refs.fix.source import (
     statement_expression,
 )
 from flake8_task_refs.fix.spawned import (
-    calls_of,
     local_lasts,
     task_name,
     unstoppable,
@@ -75,11 +73,6 @@ _OTHER_LOOPS: Final = frozenset(
         "run_forever",
         "run_until_complete",
     }
-)
-# What somebody may have set, for it to be called when all is over.
-_HOOK: Final = re.compile(
-    r"(?:\A|_)(?:error|exception|fail|failure|failed|lost|close|closed|disconnect|disconnected"
-    r"|shutdown|exit|stop|stopped)(?:_|\Z)"
 )
 
 
@@ -233,7 +226,7 @@ def _is_ended(context: Context, owner: syntax.ClassDef, site: Site) -> bool:
         _ends_less(context, owner, close, site)
         or _is_only_told(context, close, site, worker)
         or _has_other_loops(context, owner)
-        or _calls_hook(context, owner, worker)
+        or calls_hook(context, owner, worker)
     ):
         return False
     kinds = _events(context, close, [site])
@@ -254,28 +247,6 @@ def _has_other_loops(context: Context, owner: syntax.ClassDef) -> bool:
     return bool(names & _OTHER_LOOPS) or any(
         last_name(call.func) == "new_event_loop" for call in context.tree.calls
     )
-
-
-def _calls_hook(context: Context, owner: syntax.ClassDef, worker: syntax.FunctionDef) -> bool:
-    """Tell whether ``worker`` calls what was given to its object, and may close that.
-
-    The close method would wait for the task that waits for it.
-    """
-    lineage = context.file.lineage(owner.name.value)
-    related = [one for one in context.file.all(syntax.ClassDef) if one.name.value in lineage]
-    own = {method.name.value for one in related for method in methods(one)}
-    if waits_for_strangers(context, worker, own):
-        return True
-    for call in calls_of(context, worker):
-        if context.tree.class_around(call) not in related:
-            continue  # it speaks of another object
-        path = dotted(call.func)
-        name = path.removeprefix("self.")
-        if path == name or "." in name or name in own:
-            continue
-        if _HOOK.search(name) or any(dotted(arg.value) == "self" for arg in call.args):
-            return True
-    return False
 
 
 def _leaves_queue(context: Context, close: syntax.FunctionDef, worker: syntax.FunctionDef) -> bool:

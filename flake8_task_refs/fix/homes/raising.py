@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.callbacks import Callbacks
 from flake8_task_refs.analysis.cancellation import is_wide, unguarded_results
+from flake8_task_refs.analysis.effects import LOG_METHODS, LOGGER
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit, Place
@@ -27,6 +29,14 @@ _CONDITIONAL: Final = {
     syntax.Comparison: "left",
     syntax.Assert: "test",
 }
+# What tells of a task, and changes nothing.
+_ASKS: Final = frozenset(
+    {
+        "exception", "result", "cancelled", "done", "get_name", "get_coro", "print", "repr", "str",
+        "type", "print_exception", "format_exception", "print_tb", "write", "join", "format",
+    }
+)  # fmt: skip
+_LOGS: Final = re.compile(r"_*log(?:_\w+)?\Z")
 _ANSWERS: Final = ("set_result", "set_exception")
 _COMPREHENSIONS: Final = (syntax.GeneratorExp, syntax.ListComp, syntax.SetComp, syntax.DictComp)
 OTHER_USE: Final = (
@@ -211,6 +221,8 @@ class RaisingCallbacks:
     def _indented(self, statement: syntax.Node, look: str) -> list[Edit]:
         """``if not task.cancelled():`` around one statement that goes on if the task failed."""
         file, writer = self._context.file, self._context.writer
+        if self._leaves(statement):
+            return []
         first, last = file.first_line_with_comments(statement), file.last_line(statement)
         lines = [f"{file.indent(statement)}if not {look}:"]
         head = writer.insert_at(first, lines, Place.BEFORE_STATEMENT)
@@ -276,8 +288,14 @@ class RaisingCallbacks:
         )
 
     def _leaves(self, part: syntax.Node) -> bool:
-        """Tell whether ``part`` may end the callback, so that what follows is for other tasks."""
-        return any(isinstance(node, _LEAVING) for node in self._context.tree.walk(part))
+        """Tell whether ``part`` may end the callback, or tells what follows how the task ended.
+
+        So it may be if it does anything but to log.
+        """
+        return any(
+            isinstance(node, _LEAVING) or (isinstance(node, syntax.Call) and not _only_tells(node))
+            for node in self._context.tree.walk(part)
+        )
 
     def _is_called(self, function: syntax.FunctionDef) -> bool:
         """Tell whether ``function`` may be called by the file itself, whom its error may reach."""
@@ -360,6 +378,18 @@ class RaisingCallbacks:
         return writer.insert_at(
             file.first_line_with_comments(statement), lines, Place.BEFORE_STATEMENT
         )
+
+
+def _only_tells(call: syntax.Call) -> bool:
+    """Tell whether ``call`` logs, prints, or asks the task, and does nothing else."""
+    name = last_name(call.func)
+    if name in _ASKS or (isinstance(call.func, syntax.Name) and _LOGS.match(name)):
+        return True
+    if not isinstance(call.func, syntax.Attribute) or name not in LOG_METHODS:
+        return False
+    logger = call.func.value
+    logged_by = last_name(logger.func if isinstance(logger, syntax.Call) else logger)
+    return LOGGER.match(logged_by) is not None or logged_by in ("getLogger", "get_logger")
 
 
 def _asked_for(test: syntax.BaseExpression) -> str:

@@ -135,6 +135,10 @@ def _application(context: Context, site: Site) -> _Application | None:
     for stop in stops:
         if any(h.function is stop.function and h not in same for h in context.file.hooks):
             return None  # the end of several applications
+        if stop.function is not None and any(
+            h.function is stop.function for h in same if h.event == STARTUP
+        ):
+            return None  # what it ends, it would have begun just now
         if stop.function is None or (is_mapping and not _first_parameter(stop.function)):
             return None  # what is done there, and in which order, is not known
         if not is_mapping and not hook.app.isidentifier() and not _is_seen(context, stop):
