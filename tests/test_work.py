@@ -30,7 +30,10 @@ from typing import TYPE_CHECKING
 import speed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    import libcst as cst
+    from libcst.metadata import CodeRange
 
 LOOP_OF_AN_ATTRIBUTE = """\
 import asyncio
@@ -472,3 +475,25 @@ def test_a_worker_keeps_the_memory_that_it_lets_go_of() -> None:
         for first in ("processes._keep_memory()", "")
     ]
     assert faults[0] < faults[1] / 2
+
+
+def test_a_repair_asks_for_no_position_of_what_it_leaves_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from flake8_task_refs import fix_source
+    from flake8_task_refs.analysis.from_libcst import positions
+
+    asked: list[cst.Module] = []
+
+    def noted(module: cst.Module) -> Mapping[cst.CSTNode, CodeRange]:
+        asked.append(module)
+        return positions(module)
+
+    monkeypatch.setattr("flake8_task_refs.analysis.spans.positions", noted)
+    lost = "import asyncio\n\n\nasync def main(work):\n    asyncio.create_task(work())\n\n\n"
+    counts = []
+    for statements in (1, 200):
+        asked.clear()
+        assert len(fix_source(lost + 'print("a name")\n' * statements).fixed) == 1
+        counts.append(len(asked))
+    assert counts[0] == counts[1]
