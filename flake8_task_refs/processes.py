@@ -38,8 +38,9 @@ _STOPPED: Final = 5 * _LOOK_EVERY
 _CHUNK: Final = 64
 # Bytes, just below the most that glibc lets a block have that it keeps.
 _LARGE: Final = 31 << 20
-# When a worker looks for garbage, in Python's own terms, which are (700, 10, 10) of old.
-_COLLECT_EVERY: Final = (10_000, 10, 100)
+# When a worker looks for garbage, in Python's own terms, which are (700, 10, 10) of old: there
+# should be none, and most items make less than this at once.
+_COLLECT_EVERY: Final = (200_000, 10, 100)
 # What is raised where a system has no processes, or no more of them.
 _NO_PROCESSES: Final = (ImportError, NotImplementedError, OSError)
 # The outcome of most items: no result, and no reason why there is none.

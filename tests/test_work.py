@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import cProfile
+import gc
 import platform
 import pstats
 import subprocess
@@ -23,6 +24,7 @@ from flake8_task_refs.analysis.outline import Outline, normalise_newlines, skim
 from flake8_task_refs.analysis.sieve import may_create_tasks, mentions
 from flake8_task_refs.analysis.statement_text import parts_to_spare
 from flake8_task_refs.options import Settings
+from flake8_task_refs.rules import RULES
 
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 from typing import TYPE_CHECKING
@@ -497,3 +499,25 @@ def test_a_repair_asks_for_no_position_of_what_it_leaves_alone(
         assert len(fix_source(lost + 'print("a name")\n' * statements).fixed) == 1
         counts.append(len(asked))
     assert counts[0] == counts[1]
+
+
+def test_what_a_check_makes_goes_with_it() -> None:
+    settings = Settings(enabled_codes=frozenset(rule.code for rule in RULES))
+    paths = [*REAL_FILES, *sorted(FIXTURES.glob("rules/**/*.py"))]
+    left = set()
+    gc.freeze()  # what is there already need not be looked at each time
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        for path in paths:
+            check_source(path.read_text("utf-8"), settings)
+            gc.collect()
+            modules = {type(thing).__module__ for thing in gc.garbage}
+            left |= {(path, module) for module in modules if module.startswith("flake8_task_refs")}
+            gc.garbage.clear()
+    finally:
+        gc.set_debug(0)
+        gc.enable()
+        gc.unfreeze()
+    assert len(paths) > 300
+    assert not left

@@ -82,7 +82,10 @@ def check_regions(text: str, settings: Settings, *, whole_file: bool = False) ->
     if not offsets:
         return []
     module = Module(text, settings, whole_file=whole_file, may_rename=may_rename)
-    findings = module.findings(offsets)
+    try:
+        findings = module.findings(offsets)
+    finally:
+        module.release()
     return findings if settings.disable_noqa else unsilenced(findings, text)
 
 
@@ -154,6 +157,7 @@ class Module:
         self._looks: Counter[Region] = Counter()
         self._lines: dict[Region, RegionLines] = {}
         self._trees: dict[Region, Tree] = {}
+        self._made: list[Tree] = []  # those that show too little, too
         self._unreadable: set[Region] = set()
         self._sites: dict[Tree, list[CreationSite]] = {}
 
@@ -171,6 +175,16 @@ class Module:
             raise
         # Asked last: few files have findings.
         return [] if found and is_micropython(self.outline) else sorted(found)
+
+    def release(self) -> None:
+        """Give up all trees, and the outline: nobody will ask them anything any more.
+
+        What refers to itself is freed only when Python looks for garbage, which costs more than to
+        undo the cycles here.
+        """
+        for tree in self._made:
+            tree.release()
+        self.outline.release()
 
     def verdicts(self, offsets: list[int]) -> dict[Finding, list[Verdict]]:
         """Return the findings around ``offsets``, each with the verdicts that it stands for."""
@@ -279,6 +293,7 @@ class Module:
         tree = self._trees.get(region)
         if tree is None:
             tree = self._trees[region] = self._parsed(region)
+            self._made.append(tree)
         return tree
 
     def _parsed(self, region: Region) -> Tree:

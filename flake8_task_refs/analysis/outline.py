@@ -146,6 +146,14 @@ class Outline:
     _last: tuple[int, int] = field(default=(0, 1), repr=False)
     _line: tuple[int, str] = field(default=(0, ""), repr=False)  # the last line of code, its start
 
+    def release(self) -> None:
+        """Undo the cycles, so that all of this is freed with the last reference to it.
+
+        Its definitions cannot be asked where they end any more.
+        """
+        for definition in self.definitions:
+            del definition.outline
+
     @cached_property
     def _line_starts(self) -> list[int]:
         lengths = map(len, self.source.split("\n"))

@@ -353,6 +353,14 @@ class Tree:
         """Each node's place in source order."""
         return {node: at for at, node in enumerate(self.scope)}
 
+    def release(self) -> None:
+        """Undo the cycles, so that the tree is freed with the last reference to it.
+
+        Its scopes cannot be asked for uses any more.
+        """
+        for scope in self.inner.values():
+            scope.children.clear()
+
     # -- the walk ---------------------------------------------------------------------------
 
     def _walk(self) -> None:
@@ -677,6 +685,7 @@ class Tree:
         nodes: dict[type[syntax.Node], list[syntax.Node]] = {}
         for node in tree.order:
             nodes.setdefault(type(node), []).append(node)
+        tree.release()
         return tree.layout, nodes
 
     @cached_property
