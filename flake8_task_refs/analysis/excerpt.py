@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis.finding import SourceError
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 _CLAUSE: Final = re.compile(r"\s*(?:elif|else|except|finally)\b")
 _DEFINITION: Final = re.compile(r"\s*(?:async\s+)?(?:def|class)\b")
+# Takes away from ASCII text what is no bracket, for `str.translate`.
+_NO_BRACKETS: Final = {at: None for at in range(128) if chr(at) not in f"{OPENING}{CLOSING}\n"}
 _OWNERS: Final = ("self", "cls")
 _WAITED: Final = re.compile(r"(?<![\w.])([^\W\d]\w*)\s*\.\s*wait\b")
 # What an application's events are called in decorators.
@@ -110,16 +112,12 @@ class RegionLines:
         flat = self.outline.flat(base, self.region.end)
         lines: list[_Line] = []
         start = at = depth = 0
-        pairs = [
-            pair
-            for pair in zip(OPENING, CLOSING, strict=True)
-            if pair[0] in flat or pair[1] in flat
-        ]
-        for text in [*flat.split("\n"), ""]:
-            if text and not text.isspace():
-                for opening, closing in pairs:
-                    depth += text.count(opening) - text.count(closing)
+        texts = [*flat.split("\n"), ""]
+        brackets = [*flat.translate(_NO_BRACKETS).split("\n"), ""]
+        for text, on_line in zip(texts, brackets, strict=True):
             at += len(text) + 1
+            if on_line:
+                depth += _deeper(on_line)
             if (depth > 0 or text.endswith("\\")) and at <= len(flat):
                 continue
             code = flat[start : at - 1]
@@ -152,6 +150,12 @@ class RegionLines:
     def at(self, offset: int) -> int:
         """Return the index of the line that ``offset`` of the source lies in or after."""
         return max(0, bisect_right(self._starts, offset) - 1)
+
+
+@lru_cache(maxsize=256)  # most lines have the brackets of one call
+def _deeper(brackets: str) -> int:
+    """Return how many more of ``brackets`` open than close."""
+    return sum(map(brackets.count, OPENING)) - sum(map(brackets.count, CLOSING))
 
 
 def _nest(lines: list[_Line]) -> None:

@@ -265,7 +265,9 @@ def word_offsets(source: str, word: str, start: int = 0, end: int | None = None)
     at = source.find(word, start, end)
     while at >= 0:
         after = at + len(word)
-        if not (_continues(source, at - 1) or _continues(source, after)):
+        # The characters beside it; there is none at either end of the source.
+        left, right = source[at - 1 : at], source[after : after + 1]
+        if not (left.isalnum() or left == "_" or right.isalnum() or right == "_"):
             found.append(at)
         at = source.find(word, after, end)
     return found
