@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 import traceback
 from collections import deque
 from dataclasses import dataclass
@@ -142,9 +143,11 @@ def describe(error: SourceError, text: str) -> str:
     # Python's own parser says better what is wrong, and where.
     broken = syntax_error(text)
     kind = "cannot be checked: " if broken is None else "not valid Python: "
+    # What a newer Python allows is an error here, which says nothing of that.
+    reader = "" if broken is None else " (read by Python {}.{})".format(*sys.version_info)
     error = broken or error
     where = f"line {error.line}, column {error.column}: " if error.line else ""
-    return f"{kind}{where}{' '.join(str(error).split())}"
+    return f"{kind}{where}{' '.join(str(error).split())}{reader}"
 
 
 def may_hold_findings(data: bytes, settings: Settings) -> bool:

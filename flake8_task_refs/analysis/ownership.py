@@ -896,7 +896,9 @@ class Ownership:
         arg = self.tree.parent[node]
         call = self.tree.parent[arg]
         if isinstance(call, syntax.Call) and (
-            self.sites.is_scheduler(self.tree, call.func) or is_done_callback(call.func)
+            self.sites.is_scheduler(self.tree, call.func)
+            or is_done_callback(call.func)
+            or (isinstance(arg, syntax.Arg) and self.sites.is_after_play(arg, call))
         ):
             return []
         if isinstance(call, syntax.Call) and self.sites.is_context_run(self.tree, call.func):

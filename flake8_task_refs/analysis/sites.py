@@ -48,6 +48,8 @@ _OTHER_SCHEDULERS: Final = frozenset(
         "atexit.register", "weakref.finalize",
     }
 )  # fmt: skip
+# discord.py and what came of it.
+_DISCORD: Final = ("discord", "disnake", "nextcord")
 _OTHER_NAMES: Final = frozenset(path.rpartition(".")[2] for path in _OTHER_SCHEDULERS)
 _CONTEXTS: Final = ("contextvars.copy_context", "contextvars.Context")
 _CONTEXT_NAME: Final = re.compile(r"(?:\w*_)?(?:ctx|context)\d*\Z", re.IGNORECASE)
@@ -275,6 +277,19 @@ class Sites:
         if isinstance(func, syntax.Attribute) and func.attr.value in SCHEDULERS:
             return True
         return self._path_among(tree, func, _OTHER_NAMES) in _OTHER_SCHEDULERS
+
+    def is_after_play(self, arg: syntax.Arg, call: syntax.Call) -> bool:
+        """Tell whether ``arg`` is the ``after`` of a Discord bot's ``play(source, after=...)``.
+
+        It is called at the end, and what it returns is dropped (``AudioPlayer`` of discord.py).
+        """
+        return (
+            arg.keyword is not None
+            and arg.keyword.value == "after"
+            and isinstance(call.func, syntax.Attribute)
+            and call.func.attr.value == "play"
+            and self.names.outline.mentions(_DISCORD)
+        )
 
     def _is_loop_method(self, tree: Tree, func: syntax.Node) -> bool:
         """Tell whether ``func`` is ``create_task`` of an event loop, or a local name for it."""

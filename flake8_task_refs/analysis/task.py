@@ -16,8 +16,9 @@ class Holder:
     ``kind``: "attribute", "variable" (of the module, or one that functions share), "container",
     "local" (a local that is awaited, cancelled, or lives as long as the task), "group" (a task
     group), "factory" (the file's task factory keeps every task), "loop" (MicroPython's event loop
-    does, or that of Temporal's workflows), "returned" (to the caller),
-    "passed" (to a call that may keep it), "captured" (by a function that is kept), "unclear".
+    does, that of Temporal's workflows, or asyncio's for a task that never waits), "returned" (to
+    the caller), "passed" (to a call that may keep it), "captured" (by a function that is kept),
+    "unclear".
     ``name`` is the holder as the source writes it, ``""`` for what has no name. ``owner`` is the
     class or function that it belongs to, the object for an attribute of another one, ``""`` for
     the module.

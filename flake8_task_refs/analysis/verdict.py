@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from flake8_task_refs.analysis.sites import CreationSite
     from flake8_task_refs.analysis.tree import Tree
 from flake8_task_refs.analysis.containers import Containers
+from flake8_task_refs.analysis.queues import is_put_at_once
 from flake8_task_refs.analysis.sites import Wrapper, defined_in
 from flake8_task_refs.analysis.syntax import dotted_text, last_name
 
@@ -96,6 +97,13 @@ class Judge:
             ]
         return [verdict for verdict in found if verdict.code in self.wanted]
 
+    def is_over_at_once(self, site: CreationSite) -> bool:
+        """Tell whether what runs never waits, so that it is over before it could be collected."""
+        if site.kind == "aggregate" and site.path != "asyncio.run_coroutine_threadsafe":
+            return False
+        ownership, given = self.ownership, site.given
+        return given is not None and is_put_at_once(ownership.names, ownership.tree, given.value)
+
     def wrappers(self, sites: list[CreationSite]) -> dict[tuple[str, str], Wrapper]:
         """Return the file's own functions that only hand what they make to the caller.
 
@@ -139,7 +147,9 @@ class Judge:
         if site.kind == "aggregate":
             if self.ownership.is_left_behind(site.call):
                 return ["TSK002"]
-            return ["TSK003"] if not holds and self._holds_fresh_tasks(site) else []
+            if holds or not self._holds_fresh_tasks(site) or self.is_over_at_once(site):
+                return []
+            return ["TSK003"]
         unnamed = "TSK303" in self.wanted and self.lifecycle.is_unnamed(site)
         fault = self._fault(site, holds)
         return [code for code in (fault, "TSK303" if unnamed else None) if code]
@@ -147,6 +157,8 @@ class Judge:
     def _fault(self, site: CreationSite, holds: list[Hold]) -> str | None:
         """Return the one code for what is wrong with the holders of a task: the worst of it."""
         if not holds:
+            if self.is_over_at_once(site):
+                return None
             return "TSK002" if self.ownership.was_bound else "TSK001"
         stored = _stored(holds)
         if stored and self.containers.grow(self.ownership, site.call, stored):
