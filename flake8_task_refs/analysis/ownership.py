@@ -402,7 +402,7 @@ class Ownership:
             none = isinstance(arg.value, syntax.Name) and arg.value.value == "None"
             if keyword == "timeout" and not none:
                 return True
-            if keyword == "return_when" and _waits_for_first(arg.value):
+            if keyword == "return_when" and waits_for_first(arg.value):
                 return True
         return False
 
@@ -854,7 +854,7 @@ class Ownership:
             if isinstance(call, syntax.Call) and (
                 self.names.canonical(self.tree, call.func) == "asyncio.wait"
             ):
-                return not any(_waits_for_first(arg.value) for arg in call.args)
+                return not any(waits_for_first(arg.value) for arg in call.args)
         return False
 
     def _only_last(self, start: syntax.Node, holding: list[syntax.Node]) -> bool:
@@ -956,7 +956,7 @@ def _is_empty(test: syntax.BaseExpression, name: str) -> bool:
     )
 
 
-def _waits_for_first(value: syntax.BaseExpression) -> bool:
+def waits_for_first(value: syntax.BaseExpression) -> bool:
     """Tell whether ``value`` is asyncio.FIRST_COMPLETED or FIRST_EXCEPTION, or their text."""
     text = value.value.strip("\"'") if isinstance(value, syntax.SimpleString) else last_name(value)
     return text.startswith("FIRST_")

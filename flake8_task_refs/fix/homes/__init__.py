@@ -12,6 +12,7 @@ from flake8_task_refs.fix.homes.handed_over import HandedOver
 from flake8_task_refs.fix.homes.instance import Instances
 from flake8_task_refs.fix.homes.lifespan import Lifespans
 from flake8_task_refs.fix.homes.module import ModuleRegistry
+from flake8_task_refs.fix.homes.raced import Raced
 from flake8_task_refs.fix.homes.raising import RaisingCallbacks
 from flake8_task_refs.fix.homes.reuse import Reuse
 from flake8_task_refs.fix.homes.startup import StartupHandlers
@@ -30,6 +31,7 @@ HOMES: Final[Sequence[Callable[[Context], Home]]] = (
     Unnamed,
     Aggregates,
     HandedOver,
+    Raced,
     Reuse,
     Lifespans,
     StartupHandlers,

@@ -1,0 +1,130 @@
+"""Races of ``asyncio.wait``: what loses is cancelled, and never kept in a registry (TSK002)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from transform import check_declined, check_fixed, fix
+
+from flake8_task_refs.fix.homes.raced import RACE
+
+TWO = "[asyncio.create_task(work()), asyncio.create_task(stop.wait())]"
+FIRST = "return_when=asyncio.FIRST_COMPLETED"
+CANCELS = "for task in pending:\n        task.cancel()"
+
+
+def module(*lines: str) -> str:
+    """Return a program whose ``main`` has these lines."""
+    return "\n    ".join(["import asyncio\n\n\nasync def main(work, stop, other):", *lines]) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (
+            [f"done, _ = await asyncio.wait({TWO}, {FIRST})", "return done"],
+            [f"done, pending = await asyncio.wait({TWO}, {FIRST})", CANCELS, "return done"],
+        ),
+        (
+            [f"await asyncio.wait({TWO}, {FIRST})"],
+            [f"_, pending = await asyncio.wait({TWO}, {FIRST})", CANCELS],
+        ),
+        # Its own names stay, and ours are free.
+        (
+            ["task = 1", f"done, left = await asyncio.wait({TWO}, timeout=3, {FIRST})"],
+            [
+                "task = 1",
+                f"done, left = await asyncio.wait({TWO}, timeout=3, {FIRST})",
+                "for task_2 in left:\n        task_2.cancel()",
+            ],
+        ),
+        (
+            [
+                "one = asyncio.create_task(work())",
+                "end = asyncio.create_task(stop.wait())",
+                f"done, pending = await asyncio.wait([one, end], {FIRST})",
+                "return one.result() if one in done else None",
+            ],
+            [
+                "one = asyncio.create_task(work())",
+                "end = asyncio.create_task(stop.wait())",
+                f"done, pending = await asyncio.wait([one, end], {FIRST})",
+                CANCELS,
+                "return one.result() if one in done else None",
+            ],
+        ),
+        (
+            [
+                "tasks = {asyncio.create_task(one.get()) for one in other}",
+                f"done, pending = await asyncio.wait(tasks, {FIRST})",
+            ],
+            [
+                "tasks = {asyncio.create_task(one.get()) for one in other}",
+                f"done, pending = await asyncio.wait(tasks, {FIRST})",
+                CANCELS,
+            ],
+        ),
+    ],
+)
+def test_the_losers_are_cancelled(before: list[str], after: list[str]) -> None:
+    check_fixed(module(*before), module(*after), line_length=200)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        # One more runs than this function made; somebody looks at the losers.
+        [
+            "one = asyncio.create_task(work())",
+            f"done, pending = await asyncio.wait([one, other], {FIRST})",
+        ],
+        [f"done, pending = await asyncio.wait({TWO}, {FIRST})", "print(len(pending))"],
+        # What is still pending runs in the next race, too.
+        [
+            f"tasks = {TWO}",
+            "while stop:",
+            f"    done, pending = await asyncio.wait(tasks, {FIRST})",
+        ],
+        # A cancelled task must not be awaited.
+        [
+            "one = asyncio.create_task(work())",
+            "end = asyncio.create_task(stop.wait())",
+            f"done, pending = await asyncio.wait([one, end], {FIRST})",
+            "if other:",
+            "    await one",
+        ],
+    ],
+)
+def test_what_is_not_clear_is_left_alone(lines: list[str]) -> None:
+    check_declined(module(*lines), RACE)
+
+
+def test_what_only_takes_too_long_is_kept() -> None:
+    assert "_background_tasks" in fix(module(f"await asyncio.wait({TWO}, timeout=3)")).text
+
+
+def test_no_task_is_left_over_after_many_races() -> None:
+    source = module(
+        "done, _ = await asyncio.wait(",
+        "    [asyncio.create_task(work()), asyncio.create_task(stop.wait())],",
+        f"    {FIRST},",
+        ")",
+        "return len(done)",
+    )
+    result = fix(source)
+    namespace: dict[str, Any] = {}
+    exec(result.text, namespace)  # noqa: S102
+
+    async def work() -> None:
+        await asyncio.sleep(0)
+
+    async def races() -> int:
+        for _ in range(100):
+            assert await namespace["main"](work, asyncio.Event(), None) == 1
+        await asyncio.sleep(0)
+        return len(asyncio.all_tasks()) - 1
+
+    assert result.fixed
+    assert asyncio.run(races()) == 0
