@@ -27,6 +27,10 @@ _HOOK: Final = re.compile(
     r"(?:\A|_)(?:error|exception|fail|failure|failed|lost|close|closed|disconnect|disconnected"
     r"|shutdown|exit|stop|stopped)(?:_|\Z)"
 )
+# What tells another object of something that has happened, and may so come back to its own.
+_TELLS_OTHERS: Final = re.compile(
+    r"_?(?:dispatch|notify|emit|fire|trigger|handle|invoke|callback|on)(?:_\w+)?\Z"
+)
 # These hand a cancellation on to what they wait for; `shield()` and `wait()` do not.
 _WAITS: Final = frozenset({"gather", "wait_for"})
 _SPAWNS: Final = frozenset({"create_task", "ensure_future", "start_soon"})
@@ -64,6 +68,19 @@ def runs_what_it_is_given(
     """Tell whether ``worker`` runs anything that was given to it or to its object."""
     own = _methods_of(context, owner)
     return any(_is_handed(context, call, own) for call in calls_of(context, worker))
+
+
+def may_come_back(context: Context, worker: syntax.FunctionDef) -> bool:
+    """Tell whether ``worker`` tells another object of itself or its own, which may stop it then."""
+    for call in calls_of(context, worker):
+        receiver = dotted(call.func.value) if isinstance(call.func, syntax.Attribute) else ""
+        if receiver in ("", "self", "cls"):
+            continue
+        if _TELLS_OTHERS.match(last_name(call.func)) or any(
+            dotted(arg.value) == "self" for arg in call.args
+        ):
+            return True
+    return False
 
 
 def _related(context: Context, owner: syntax.ClassDef) -> list[syntax.ClassDef]:

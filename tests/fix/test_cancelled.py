@@ -123,6 +123,56 @@ def test_a_task_that_runs_what_it_is_given_is_not_waited_for(run: str) -> None:
     check_declined(program, "calls what it is given, and that may call stop()", analysis=ASKED)
 
 
+def test_a_task_of_another_librarys_function_is_looked_into() -> None:
+    program = service(run="await self.on_message(self)")
+    program = program.replace(
+        "asyncio.create_task(self.run())", "hass.async_create_task(self.run())"
+    )
+    program = program.replace("self.task = None", "self.task: asyncio.Task | None = None")
+    check_declined(program, "calls what it is given, and that may call stop()", analysis=ASKED)
+
+
+def test_a_task_that_tells_another_object_of_itself_may_stop_it(tmp_path: Path) -> None:
+    program = """\
+import asyncio
+
+
+class Trigger:
+    def __init__(self, owner):
+        self.owner = owner
+
+    def start(self):
+        self.task = asyncio.create_task(self.cycle())
+
+    async def cycle(self):
+        await asyncio.sleep(0)
+        await self.owner.{call}
+
+    async def stop(self):
+        self.task.cancel()
+
+
+# -- another file --
+class Owner:
+    async def {method}(self, *_):
+        await self.trigger.stop()
+        self.future.set_result("event")
+
+
+async def main():
+    owner = Owner()
+    owner.future = asyncio.get_running_loop().create_future()
+    owner.trigger = Trigger(owner)
+    owner.trigger.start()
+    print(await asyncio.wait_for(owner.future, 5))
+"""
+    for call, method in (("dispatch('it')", "dispatch"), ("add(self)", "add")):
+        file, other = program.format(call=call, method=method).split("# -- another file --\n")
+        result = fix(file, analysis=ASKED)
+        assert "if self.task is not asyncio.current_task():" in result.text
+        assert said_by(f"{result.text}\n{other}\n\nasyncio.run(main())\n", tmp_path) == ["event"]
+
+
 def test_a_function_of_the_module_that_its_task_calls_does_not_wait_either() -> None:
     source = """\
 import asyncio

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.places import place_of
 from flake8_task_refs.analysis.syntax import last_name
-from flake8_task_refs.fix.children import calls_hook, runs_what_it_is_given
+from flake8_task_refs.fix.children import calls_hook, may_come_back, runs_what_it_is_given
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit, Place
 from flake8_task_refs.fix.source import body_of, dotted, statement_expression
@@ -95,6 +95,10 @@ class Cancelled:
                 )
         return ""
 
+    def _may_come_back(self, site: Site) -> bool:
+        """Tell whether the task may run the function around ``site``, by way of another object."""
+        return any(may_come_back(self._context, worker) for worker in self._workers(site))
+
     def _workers(self, site: Site) -> Iterator[syntax.FunctionDef]:
         """Yield the functions of the file that may run as what is cancelled at ``site``.
 
@@ -104,8 +108,11 @@ class Cancelled:
         cancel = site.call.func
         task = cancel.value if isinstance(cancel, syntax.Attribute) else cancel
         meant = judge.lifecycle.cancelled_names(task)
-        made = [found.call for found in judge.ownership.sites.find(tree)]
-        made = [call for call in made if meant & self._kept_as(call)] or made
+        known = [found.call for found in judge.ownership.sites.find(tree)]
+        made = [call for call in known if meant & self._kept_as(call)]
+        # Another library's function may make the task.
+        made += [call for call in self._assigned_to(meant) if call not in made]
+        made = made or known
         run = {
             last_name(node.func)
             for call in made
@@ -114,6 +121,14 @@ class Cancelled:
             if isinstance(node, syntax.Call)
         }
         yield from (one for one in self._context.file.functions() if one.name.value in run)
+
+    def _assigned_to(self, names: set[str]) -> Iterator[syntax.Call]:
+        """Yield the calls whose value is assigned to one of ``names``."""
+        for node in self._context.file.all(syntax.Assign):
+            if isinstance(node.value, syntax.Call) and any(
+                last_name(item.target) in names for item in node.targets
+            ):
+                yield node.value
 
     def _kept_as(self, creation: syntax.Call) -> set[str]:
         """Return the names under which the task that ``creation`` makes can be found."""
@@ -168,7 +183,7 @@ class Cancelled:
             return []
         task, indent = file.code(receiver), file.indent(statement)
         lines = []
-        if self._is_called_here(site):
+        if self._is_called_here(site) or self._may_come_back(site):
             asyncio = self._context.additions.module("asyncio")
             lines = [f"{indent}if {task} is not {asyncio}.current_task():"]
             indent += writer.layout.step
