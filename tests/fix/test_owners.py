@@ -164,6 +164,23 @@ def test_a_worker_that_is_waited_for_is_cancelled_after_that_and_before_its_pool
 
 
 @pytest.mark.parametrize(
+    "send",
+    [
+        "await self.stopping.wait()\n        self.sent.set()\n        await asyncio.sleep(0.1)",
+        "await self.pool.work_with(self)",
+    ],
+    ids=["it goes on", "another method gives the sign"],
+)
+def test_what_goes_on_after_its_sign_is_not_cut_short(send: str) -> None:
+    own = "await self.stopping.wait()\n        self.sent.set()"
+    source = GRACEFUL.replace("        asyncio.create_task(self.poll())\n", "")
+    source = source.replace(own, send) + "\n    def done(self):\n        self.sent.set()\n"
+    result = fix(source)
+    assert len(result.fixed) == 1
+    assert ".cancel()" not in result.text
+
+
+@pytest.mark.parametrize(
     "heading", ["# Copyright 2022 Somebody\n#\n# All rights\n", "# Standard\n"]
 )
 def test_an_import_stands_below_the_heading(heading: str) -> None:

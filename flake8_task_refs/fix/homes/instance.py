@@ -204,7 +204,8 @@ def _is_bound_for_good(tree: Tree, call: syntax.Call) -> bool:
 def _is_ended(context: Context, owner: syntax.ClassDef, site: Site) -> bool:
     """Tell whether the close method of ``owner`` is surely the end of the task of ``site``.
 
-    The task runs for ever, or waits for the close method to let it finish.
+    The task runs for ever, or waits for the close method to let it finish, and has nothing left to
+    do when that has seen its sign.
     """
     close = _close(owner)
     if close is None or context.file.within(site.call, close):
@@ -225,6 +226,7 @@ def _is_ended(context: Context, owner: syntax.ClassDef, site: Site) -> bool:
     if (
         _ends_less(context, owner, close, site)
         or _is_only_told(context, close, site, worker)
+        or _goes_on_after_its_sign(context, owner, close, worker)
         or _has_other_loops(context, owner)
         or calls_hook(context, owner, worker)
     ):
@@ -345,6 +347,45 @@ def _is_only_told(
         elif isinstance(node, syntax.Assign) and dotted(node.value) in {"True", "False"}:
             told |= any(last_name(target.target) in asked for target in node.targets)
     return told
+
+
+def _goes_on_after_its_sign(
+    context: Context,
+    owner: syntax.ClassDef,
+    close: syntax.FunctionDef,
+    worker: syntax.FunctionDef,
+) -> bool:
+    """Tell whether ``worker`` may wait for more after the sign that ``close`` waits for.
+
+    A cancellation after the sign would cut that short. A method that the worker has called by way
+    of another object may give the sign, too.
+    """
+    if runs_for_ever(context.tree, worker):
+        return False
+    file = context.file
+    waited = {
+        dotted(node.expression.func.value)
+        for node in file.inside(close.body)
+        if isinstance(node, syntax.Await)
+        and isinstance(node.expression, syntax.Call)
+        and isinstance(node.expression.func, syntax.Attribute)
+        and node.expression.func.attr.value == "wait"
+    } - {""}
+    signs = [
+        node
+        for node in file.inside(owner)
+        if isinstance(node, syntax.Call)
+        and isinstance(node.func, syntax.Attribute)
+        and node.func.attr.value == "set"
+        and dotted(node.func.value) in waited
+    ]
+    if not all(file.within(sign, worker) for sign in signs):
+        return True
+    last = max((file.span(sign).end for sign in signs), default=None)
+    return last is not None and any(
+        isinstance(node, syntax.Await) and file.span(node).start > last
+        for node in file.inside(worker.body)
+    )
 
 
 def _events(context: Context, close: syntax.FunctionDef, sites: Sequence[Site]) -> list[list[str]]:
