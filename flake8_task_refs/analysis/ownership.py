@@ -264,7 +264,7 @@ class Ownership:
         path = self.names.canonical(self.tree, func)
         if path in ("builtins.len", "builtins.bool") and self._ends_a_loop(call):
             return [Hold(How.AWAITED, call)]
-        if path in DROPPING or self._is_logging(func, path):
+        if self.keeps_nothing(func):
             return []
         if path in WEAK and not (path == "weakref.finalize" and call.args[0] is not arg):
             return self._short_lived()
@@ -287,6 +287,11 @@ class Ownership:
         if isinstance(func, syntax.Attribute) and func.attr.value in CONTAINER_NEUTRAL:
             return []
         return self._given_to_helper(call, arg)
+
+    def keeps_nothing(self, func: syntax.BaseExpression) -> bool:
+        """Tell whether a call of ``func`` is known to drop what it is given, as ``print`` does."""
+        path = self.names.canonical(self.tree, func)
+        return path in DROPPING or self._is_logging(func, path)
 
     @staticmethod
     def _is_logging(func: syntax.BaseExpression, path: str | None) -> bool:
