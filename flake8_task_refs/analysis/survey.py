@@ -145,6 +145,7 @@ class _Surveyor:
             self._drafted(judge(tree), site)
             for site in self.module.sites_in(tree)
             if not (site.kind == "aggregate" and isinstance(tree.parent[site.call], syntax.Await))
+            or judge(tree).ownership.is_left_behind(site.call)
         ]
         found += [self._in_group(judge(tree), call, at) for call, at in groups.started(tree)]
         spawners = self.module.settings.managed_spawners
