@@ -335,7 +335,10 @@ class Lifecycle:
             return method in CONTAINER_TAKERS or (
                 self.ownership.names.canonical(self.tree, value.func) in PASS_ON
             )
-        return isinstance(value, (syntax.Attribute, *_DISPLAYS, *_COMPREHENSIONS))
+        if isinstance(value, _COMPREHENSIONS):
+            each = self._names_in(value.for_in.target)
+            return not each.isdisjoint(self._names_in(value.elt))
+        return isinstance(value, (syntax.Attribute, *_DISPLAYS))
 
     def _names_in(self, node: syntax.Node) -> set[str]:
         """Return the names, attributes and keys that ``node`` is made of."""
@@ -446,7 +449,7 @@ class Lifecycle:
 
     def _stops(self, site: CreationSite) -> Iterator[tuple[Tree, syntax.Node]]:
         """Yield where the file first cancels the task, in each function that does."""
-        holds = self.ownership.holds(site.call)
+        holds = self.ownership.holds(site.handle)
         stops = [(self.tree, hold.node) for hold in holds if hold.how is How.CANCELLED]
         for hold in holds:
             place = place_of(self.tree, hold.node) if hold.how in _KEPT else None
@@ -498,7 +501,7 @@ class Lifecycle:
             return False
         places = [place_of(self.tree, hold.node) for hold in holds]
         self.ownership.observed.clear()
-        self.ownership.holds(site.call)
+        self.ownership.holds(site.handle)
         if self._hears(self.ownership) or not all(hold.how is How.STORED for hold in holds):
             return False
         for place in places:
