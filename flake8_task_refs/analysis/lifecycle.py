@@ -252,18 +252,21 @@ class Lifecycle:
         if re.search(rf"{put}{_MADE}", self.code):
             return True
         # A local that has one: of an object that is not ours, only containers are known.
-        kept = rf"(?:{put}|(?:\b{name}\[[^\]\n]*\]|\bself\.{name})\s*{ANNOTATION}=(?!=)\s*)(\w+)"
-        return any(
-            re.search(rf"\b{at[1]}\s*{ANNOTATION}=\s*{_MADE}", self.code)
-            and not self._is_awaited_near(at[1], at.start())
-            for at in re.finditer(rf"{kept}\b[ \t]*(?:[);]|$)", self.code, re.MULTILINE)
-        )
+        slot = rf"(?:\b{name}\[[^\]\n]*\]|\bself\.{name})\s*{ANNOTATION}=(?!=)\s*"
+        kept = rf"(?:{put}|(?P<slot>{slot}))(?P<local>\w+)[ \t]*(?:[);]|$)"
+        for at in re.finditer(kept, self.code, re.MULTILINE):
+            local, near = at["local"], self._code_around(at.start())
+            made = rf"\b{local}\s*{ANNOTATION}=\s*{_MADE}"
+            # Whoever made it may await it.
+            awaited = rf"\bawait\b[^\n]*(?:\([^)]*)?\b{local}\b"
+            if re.search(made, near if at["slot"] else self.code) and not re.search(awaited, near):
+                return True
+        return False
 
-    def _is_awaited_near(self, name: str, offset: int) -> bool:
-        """Tell whether the function around ``offset`` awaits the local ``name`` itself."""
+    def _code_around(self, offset: int) -> str:
+        """Return the code of the innermost function or class around ``offset``."""
         around = self.tree.outline.enclosing(offset)
-        code = self.code[around[-1].start : around[-1].end] if around else ""
-        return re.search(rf"\bawait\b[^\n]*(?:\([^)]*)?\b{name}\b", code) is not None
+        return self.code[around[-1].start : around[-1].end] if around else self.code
 
     def cancelled_names(self, receiver: syntax.BaseExpression) -> set[str]:
         """Return the names of what is cancelled: of the container, if it comes out of one."""

@@ -29,6 +29,8 @@ AGGREGATES: Final = frozenset(
         "asyncio.wait_for",
     }
 )
+# Of these, what an await gives is what their first argument gives.
+_SAME_VALUE: Final = ("asyncio.wait_for", "asyncio.shield")
 _CREATOR_NAMES: Final = frozenset(path.rpartition(".")[2] for path in CREATORS)
 # A loop of another file, imported itself or with what it is an attribute of.
 _LOOP_OF_OTHERS: Final = re.compile(r"\.(?:\w*_)?loop\.create_task\Z")
@@ -181,8 +183,18 @@ class Sites:
         return self._made_by_awaiting(tree, call)
 
     def _made_by_awaiting(self, tree: Tree, call: syntax.Call) -> CreationSite | None:
-        """Return the site of ``await start()``, if ``async def start()`` hands on what it makes."""
+        """Return the site of ``await start()``, if ``async def start()`` hands on what it makes.
+
+        ``await wait_for(start(), 5)`` gives the same.
+        """
         awaited, wrapper = tree.parent[call], self.wrapper(tree, call.func)
+        while wrapper is not None and isinstance(awaited, syntax.Arg):
+            waiter = tree.parent[awaited]
+            if not isinstance(waiter, syntax.Call) or waiter.args[0] is not awaited:
+                return None
+            if self.names.canonical(tree, waiter.func) not in _SAME_VALUE:
+                return None
+            awaited = tree.parent[waiter]
         if wrapper is None or not wrapper.asynchronous or not isinstance(awaited, syntax.Await):
             return None
         given = {arg.keyword.value if arg.keyword else at for at, arg in enumerate(call.args)}
