@@ -371,10 +371,10 @@ class Lifecycle:
                 isinstance(node, syntax.Call) and not self._lets_alone(node)
             ):
                 given = node
-            elif isinstance(node, syntax.For) and any(
+            elif isinstance(node, (syntax.For, syntax.While)) and any(
                 isinstance(inner, syntax.Await) for inner in tree.walk(node.body)
             ):
-                given = node.iter
+                given = node.iter if isinstance(node, syntax.For) else node.test
             if given is not None and self._names_in(given) & names:
                 return True
         return False
