@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Final
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.applications import application_of, stops_application
 from flake8_task_refs.analysis.cancellation import is_wide, swallowers
-from flake8_task_refs.analysis.effects import CLOSERS
+from flake8_task_refs.analysis.effects import CLOSERS, CONTAINER_TAKERS, OBSERVERS, PASS_ON
 from flake8_task_refs.analysis.flow import is_endless
 from flake8_task_refs.analysis.helpers import find_coroutine
 from flake8_task_refs.analysis.names import assigned_value
 from flake8_task_refs.analysis.outline import ANNOTATION
 from flake8_task_refs.analysis.owners import Owners
 from flake8_task_refs.analysis.ownership import Hold, How, Ownership
-from flake8_task_refs.analysis.places import Places, key_of, place_of
+from flake8_task_refs.analysis.places import Place, Places, key_of, place_of
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.analysis.workers import Worker
 
@@ -39,7 +39,10 @@ _CLOSES: Final = ("close", "aclose", "disconnect", "dispose", "terminate", "wait
 _RESULTS: Final = ("result", "exception")
 # Methods of a task that tell of its failure, or have it told.
 _HEARING: Final = (*_RESULTS, "add_done_callback")
+# Methods of tasks, and of containers of them, that wait for nothing and hand nothing on.
+_LETTING_ALONE: Final = ("cancel", "done", "get_name", "discard", "remove", "clear")
 _COMPREHENSIONS: Final = (syntax.ListComp, syntax.SetComp, syntax.GeneratorExp)
+_DISPLAYS: Final = (syntax.List, syntax.Tuple, syntax.Set)
 _MADE: Final = r"[\w.()]*(?:create_task|ensure_future)\("
 
 
@@ -245,16 +248,31 @@ class Lifecycle:
             return True
         if any(outline.is_code(at.end() - 1) for at in re.finditer(slot, outline.source)):
             return True
-        added = re.findall(rf"\b{name}\.(?:add|append)\(\s*(\w+\)|{_MADE})", self.code)
-        return any(
-            item[-1] == "(" or re.search(rf"\b{item[:-1]}\s*{ANNOTATION}=\s*{_MADE}", self.code)
-            for item in added
-        )
+        put = rf"\b{name}(?:\[[^\]\n]*\])?\.(?:add|append)\(\s*"
+        if re.search(rf"{put}{_MADE}", self.code):
+            return True
+        # A local that has one: of an object that is not ours, only containers are known.
+        slot = rf"(?:\b{name}\[[^\]\n]*\]|\bself\.{name})\s*{ANNOTATION}=(?!=)\s*"
+        kept = rf"(?:{put}|(?P<slot>{slot}))(?P<local>\w+)[ \t]*(?:[);]|$)"
+        for at in re.finditer(kept, self.code, re.MULTILINE):
+            local, near = at["local"], self._code_around(at.start())
+            made = rf"\b{local}\s*{ANNOTATION}=\s*{_MADE}"
+            # Whoever made it may await it.
+            awaited = rf"\bawait\b[^\n]*(?:\([^)]*)?\b{local}\b"
+            if re.search(made, near if at["slot"] else self.code) and not re.search(awaited, near):
+                return True
+        return False
+
+    def _code_around(self, offset: int) -> str:
+        """Return the code of the innermost function or class around ``offset``."""
+        around = self.tree.outline.enclosing(offset)
+        return self.code[around[-1].start : around[-1].end] if around else self.code
 
     def cancelled_names(self, receiver: syntax.BaseExpression) -> set[str]:
-        """Return the names of what is cancelled: of the container, if a loop goes over it."""
+        """Return the names of what is cancelled: of the container, if it comes out of one."""
         place = place_of(self.tree, receiver)
         names = {place.name} if place is not None else {last_name(receiver)}
+        names |= self._taken_out_of(receiver)
         if isinstance(receiver, syntax.Name):
             for outer in self.tree.ancestors(receiver):
                 loops: list[syntax.Node] = [outer]
@@ -262,15 +280,68 @@ class Lifecycle:
                     loops = [at for at in self.tree.walk(outer) if isinstance(at, syntax.CompFor)]
                 for loop in loops:
                     if isinstance(loop, (syntax.For, syntax.CompFor)) and (
-                        last_name(loop.target) == receiver.value
+                        receiver.value in map(last_name, self.tree.walk(loop.target))
                     ):
-                        names |= self._names_in(loop.iter)
+                        names |= self._names_held(loop.iter)
+                        names |= self._names_copied(loop.iter)
             scope = self.tree.scope[receiver].owner(receiver.value)
             for store in scope.stores.get(receiver.value, ()) if scope is not None else ():
                 value = assigned_value(self.tree, store) or _unpacked_value(self.tree, store)
                 if isinstance(value, (syntax.Attribute, syntax.Subscript)):
-                    names |= self._names_in(value)
+                    names |= self._names_held(value)
+                elif value is not None:
+                    names |= self._taken_out_of(value)
         return names - {"self", "list", "tuple", "values", ""}
+
+    def _taken_out_of(self, node: syntax.Node) -> set[str]:
+        """Return the names of the container that ``node`` takes an element of, or its key.
+
+        These are ``jobs`` of ``self.jobs.pop(key)``, ``poller`` of ``app.pop("poller")``.
+        """
+        while isinstance(node, syntax.Subscript):
+            node = node.value  # self.jobs.popitem()[1]
+        if not isinstance(node, syntax.Call) or not isinstance(node.func, syntax.Attribute):
+            return set()
+        if node.func.attr.value not in CONTAINER_TAKERS:
+            return set()
+        key = node.args[0].value if node.args else None
+        if isinstance(key, syntax.SimpleString) and isinstance(key.evaluated_value, str):
+            return {key.evaluated_value}
+        return self._names_held(node.func.value)
+
+    def _names_held(self, node: syntax.Node) -> set[str]:
+        """Return the names of what ``node`` goes over: without ``items`` of ``jobs.items()``."""
+        called = [at.func for at in self.tree.walk(node) if isinstance(at, syntax.Call)]
+        inner = [at.value for at in called if isinstance(at, syntax.Attribute)]
+        methods = {last_name(at) for at in called}
+        return (self._names_in(node) - methods).union(*map(self._names_in, inner))
+
+    def _names_copied(self, node: syntax.Node) -> set[str]:
+        """Return the names of what the locals in ``node`` are made of: ``left = list(jobs)``."""
+        found: set[str] = set()
+        for name in self.tree.walk(node):
+            if not isinstance(name, syntax.Name):
+                continue
+            scope = self.tree.scope[name].owner(name.value)
+            if scope is None or scope.kind != "function":
+                continue
+            for store in scope.stores.get(name.value, ()):
+                value = assigned_value(self.tree, store) or _unpacked_value(self.tree, store)
+                if value is not None and self._hands_on(value):
+                    found |= self._names_held(value)
+        return found
+
+    def _hands_on(self, value: syntax.BaseExpression) -> bool:
+        """Tell whether ``value`` is, or holds, what it is made of."""
+        if isinstance(value, syntax.Call):
+            method = last_name(value.func) if isinstance(value.func, syntax.Attribute) else ""
+            return method in CONTAINER_TAKERS or (
+                self.ownership.names.canonical(self.tree, value.func) in PASS_ON
+            )
+        if isinstance(value, _COMPREHENSIONS):
+            each = self._names_in(value.for_in.target)
+            return not each.isdisjoint(self._names_in(value.elt))
+        return isinstance(value, (syntax.Attribute, *_DISPLAYS))
 
     def _names_in(self, node: syntax.Node) -> set[str]:
         """Return the names, attributes and keys that ``node`` is made of."""
@@ -287,7 +358,7 @@ class Lifecycle:
         tree = self.tree
         names = names | self._filtered(function, names)
         for node in tree.walk(function.body, into_functions=True):
-            if tree.order.get(node, 0) <= tree.order[call]:
+            if tree.order.get(node, 0) <= tree.order[call] or tree.holds(call, node):
                 continue
             if (
                 isinstance(node, syntax.Await)
@@ -297,37 +368,56 @@ class Lifecycle:
                 return True
             given: syntax.Node | None = None
             if isinstance(node, syntax.Await) or (
-                isinstance(node, syntax.Call) and not _is_cancel(node)
+                isinstance(node, syntax.Call) and not self._lets_alone(node)
             ):
                 given = node
-            elif isinstance(node, syntax.For) and any(
+            elif isinstance(node, (syntax.For, syntax.While)) and any(
                 isinstance(inner, syntax.Await) for inner in tree.walk(node.body)
             ):
-                given = node.iter
+                given = node.iter if isinstance(node, syntax.For) else node.test
             if given is not None and self._names_in(given) & names:
                 return True
         return False
 
+    def _lets_alone(self, call: syntax.Call) -> bool:
+        """Tell whether a call looks after a task, or at it, without waiting for it."""
+        name, holder = last_name(call.func), self.tree.parent[call]
+        if name == "pop":
+            # Taken out of its container, and thrown away.
+            return isinstance(holder, (syntax.Expr, syntax.Attribute))
+        if name in ("items", "values", "keys"):
+            return isinstance(holder, (syntax.For, syntax.CompFor))
+        return name in _LETTING_ALONE or self.ownership.keeps_nothing(call.func)
+
     def _filtered(self, function: syntax.FunctionDef, names: set[str]) -> set[str]:
         """Return the names that hold some of ``names``: ``left`` of ``left = [t for t in ts]``."""
-        found: set[str] = set()
-        for name, stores in self.tree.inner[function].stores.items():
-            for value in (assigned_value(self.tree, store) for store in stores):
-                if (
-                    isinstance(value, _COMPREHENSIONS)
-                    and last_name(value.elt) == last_name(value.for_in.target) != ""
-                    and self._names_in(value.for_in.iter) & names
-                ):
-                    found.add(name)
-        return found
+        stores = self.tree.inner[function].stores
+        values = [
+            (name, value)
+            for name, found in stores.items()
+            for value in (assigned_value(self.tree, store) for store in found)
+            if value is not None and self._hands_on(value)
+        ]
+        known: set[str] = set(names)
+        for _ in range(_MAX_DEPTH):
+            known |= {name for name, value in values if self._names_held(value) & known}
+        return known - names
 
     def _awaited_elsewhere(self, names: set[str]) -> bool:
         """Tell whether any function of the file awaits an attribute or item of those ``names``."""
         source = self.tree.outline.source
-        return any(
+        if any(
             re.search(rf"\bawait\b[^\n]*(?:\([^)]*)?\.{name}\b(?!\.cancel\b)", self.code)
             or re.search(rf"\bawait\b[^\n]*\[[\"']{name}[\"']\](?!\.cancel\b)", source)
             for name in map(re.escape, names)
+        ):
+            return True
+        # Under another name: `for task in self.tasks: await task`.
+        return any(
+            hold.how is How.AWAITED and _is_wait(home, hold.node)
+            for name in names
+            for home, use in self.places.uses(Place("attribute", name), self.tree)
+            for hold in self.ownership.of(home).holds(use)
         )
 
     # -- TSK205 -----------------------------------------------------------------------------
@@ -362,7 +452,7 @@ class Lifecycle:
 
     def _stops(self, site: CreationSite) -> Iterator[tuple[Tree, syntax.Node]]:
         """Yield where the file first cancels the task, in each function that does."""
-        holds = self.ownership.holds(site.call)
+        holds = self.ownership.holds(site.handle)
         stops = [(self.tree, hold.node) for hold in holds if hold.how is How.CANCELLED]
         for hold in holds:
             place = place_of(self.tree, hold.node) if hold.how in _KEPT else None
@@ -414,7 +504,7 @@ class Lifecycle:
             return False
         places = [place_of(self.tree, hold.node) for hold in holds]
         self.ownership.observed.clear()
-        self.ownership.holds(site.call)
+        self.ownership.holds(site.handle)
         if self._hears(self.ownership) or not all(hold.how is How.STORED for hold in holds):
             return False
         for place in places:
@@ -517,13 +607,15 @@ def _call_given(site: CreationSite) -> syntax.Call | None:
 
 
 def _unpacked_value(tree: Tree, store: syntax.Name) -> syntax.BaseExpression | None:
-    """Return the expression that ``a, b = x, y`` gives to ``store``."""
+    """Return what ``a, b = x, y`` gives to ``store``, or the call that gives both."""
     element = tree.parent[store]
     targets = tree.parent.get(element)
     holder = tree.parent.get(targets) if isinstance(targets, syntax.Tuple) else None
     assign = tree.parent.get(holder) if isinstance(holder, syntax.AssignTarget) else None
     if not isinstance(targets, syntax.Tuple) or not isinstance(assign, syntax.Assign):
         return None
+    if isinstance(assign.value, syntax.Call):
+        return assign.value
     pairs = zip(targets.elements, getattr(assign.value, "elements", ()), strict=False)
     return next((value.value for target, value in pairs if target is element), None)
 
@@ -564,12 +656,14 @@ def _asks_result(node: syntax.Node) -> bool:
     return isinstance(node, syntax.Call) and last_name(node.func) in _RESULTS
 
 
+def _is_wait(tree: Tree, node: syntax.Node) -> bool:
+    """Tell whether what looks after a task waits: ``while tasks:`` may only take them out."""
+    if isinstance(node, syntax.While):
+        return any(isinstance(inner, syntax.Await) for inner in tree.walk(node.body))
+    return not isinstance(node, syntax.Call) or last_name(node.func) not in OBSERVERS
+
+
 def _waits(node: syntax.Await) -> bool:
     """Tell whether an ``await`` waits for something that the tasks may bring about."""
     call = node.expression
     return isinstance(call, syntax.Call) and last_name(call.func) in ("wait", "join", "wait_closed")
-
-
-def _is_cancel(call: syntax.Call) -> bool:
-    """Tell whether a call looks after a task without waiting for it."""
-    return last_name(call.func) in ("cancel", "done", "discard", "remove", "clear")

@@ -264,7 +264,7 @@ class Ownership:
         path = self.names.canonical(self.tree, func)
         if path in ("builtins.len", "builtins.bool") and self._ends_a_loop(call):
             return [Hold(How.AWAITED, call)]
-        if path in DROPPING or self._is_logging(func, path):
+        if self.keeps_nothing(func):
             return []
         if path in WEAK and not (path == "weakref.finalize" and call.args[0] is not arg):
             return self._short_lived()
@@ -287,6 +287,11 @@ class Ownership:
         if isinstance(func, syntax.Attribute) and func.attr.value in CONTAINER_NEUTRAL:
             return []
         return self._given_to_helper(call, arg)
+
+    def keeps_nothing(self, func: syntax.BaseExpression) -> bool:
+        """Tell whether a call of ``func`` is known to drop what it is given, as ``print`` does."""
+        path = self.names.canonical(self.tree, func)
+        return path in DROPPING or self._is_logging(func, path)
 
     @staticmethod
     def _is_logging(func: syntax.BaseExpression, path: str | None) -> bool:
@@ -374,24 +379,49 @@ class Ownership:
         return None
 
     def _may_be_abandoned(self, call: syntax.Call) -> bool:
-        """Tell whether a time limit around ``call`` may end it, but not what it waits for.
+        """Tell whether a time limit may end ``call``, but not what it waits for.
 
-        That is so in ``wait_for(call)`` and in an ``async with asyncio.timeout()``.
+        That is so in ``wait_for(call)`` and in an ``async with asyncio.timeout()``, and where a
+        local that ``call`` is bound to is awaited in one of these.
         """
-        outer = self.tree.parent[call]
+        return any(self._is_limited(node) for node in (call, *self._uses_of_local(call)))
+
+    def _uses_of_local(self, value: syntax.Node) -> Iterator[syntax.Name]:
+        """Yield the uses of the local that ``value`` is bound to in its own function."""
+        match self.tree.parent[value]:
+            case syntax.Assign(targets=[target]):
+                store = target.target
+            case syntax.AnnAssign(target=store) | syntax.NamedExpr(target=store):
+                pass
+            case _:
+                return
+        scope = self.tree.scope[store] if isinstance(store, syntax.Name) else None
+        if scope is None or scope.kind != "function" or not isinstance(store, syntax.Name):
+            return
+        if not scope.binds(store.value):
+            return
+        stores = scope.stores.get(store.value, [])
+        for use in self._uses_to_follow(store.value, scope, store, binding=True):
+            if not self._in_nested(use, scope) and self.flow.reaches(store, use, stores):
+                yield use
+
+    def _is_limited(self, node: syntax.Node) -> bool:
+        """Tell whether ``node`` is awaited in ``wait_for`` or in a block with a time limit."""
+        outer, canonical = self.tree.parent[node], self.names.canonical
         if isinstance(outer, syntax.Arg):
             waiter = self.tree.parent[outer]
-            return isinstance(waiter, syntax.Call) and (
-                self.names.canonical(self.tree, waiter.func) == "asyncio.wait_for"
+            return (
+                isinstance(waiter, syntax.Call)
+                and canonical(self.tree, waiter.func) == "asyncio.wait_for"
+                and not any(is_name(arg.value, "None") for arg in waiter.args[1:])
             )
         return isinstance(outer, syntax.Await) and any(
-            isinstance(at, syntax.With)
-            and any(
-                isinstance(item.item, syntax.Call)
-                and self.names.canonical(self.tree, item.item.func) in TIME_LIMITS
-                for item in at.items
-            )
+            isinstance(item.item, syntax.Call)
+            and canonical(self.tree, item.item.func) in TIME_LIMITS
+            and not any(is_name(arg.value, "None") for arg in item.item.args)
             for at in self._around_in_function(outer)
+            if isinstance(at, syntax.With)
+            for item in at.items
         )
 
     @staticmethod
@@ -417,18 +447,16 @@ class Ownership:
 
         ``wait_for(shield(work()), 5)`` leaves the task that ``shield`` makes of the coroutine.
         """
-        tree = self.tree
-        waiter = tree.parent[tree.parent[node]]
         if (
             not isinstance(node, syntax.Call)
-            or not isinstance(waiter, syntax.Call)
-            or self.names.canonical(tree, node.func) != "asyncio.shield"
-            or self.names.canonical(tree, waiter.func) != "asyncio.wait_for"
-            or any(is_name(arg.value, "None") for arg in waiter.args[1:])
+            or self.names.canonical(self.tree, node.func) != "asyncio.shield"
+            or not self._may_be_abandoned(node)
         ):
             return False
         given = node.args[0].value if node.args else None
-        found = find_coroutine(tree, given, self.parse) if isinstance(given, syntax.Call) else None
+        if not isinstance(given, syntax.Call):
+            return False
+        found = find_coroutine(self.tree, given, self.parse)
         return found is not None and found[1].asynchronous
 
     def _as_callback(self, node: syntax.Node, func: syntax.BaseExpression) -> list[Hold]:

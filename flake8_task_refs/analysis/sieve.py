@@ -41,8 +41,11 @@ _FROM_ASYNCIO_BYTES: Final = _FROM_ASYNCIO.encode()
 _WORD_BYTES: Final = frozenset(
     letter.encode() for letter in f"_{string.ascii_letters}{string.digits}"
 )
-# `await asyncio.gather(...)` is the usual and the right use; it need not be parsed.
+# `await asyncio.gather(...)` is the usual and the right use; it need not be parsed. Of these, only
+# a shield leaves a task behind, where a time limit ends the await.
 _AWAITED: Final = ("await ", "await asyncio.")
+_LEAVING: Final = "shield"
+_TIME_LIMITS: Final = ("timeout", "fail_after", "move_on_after")
 # What follows the module's name where it, or a part of it, gets another, or where one of its
 # functions is called or named.
 _AFTER_ASYNCIO: Final = re.compile(
@@ -63,6 +66,8 @@ _USE_OF_ASYNCIO: Final = re.compile(
     re.MULTILINE,
 )
 _AWAITED_BYTES: Final = tuple(text.encode() for text in _AWAITED)
+_LEAVING_BYTES: Final = _LEAVING.encode()
+_TIME_LIMIT_BYTES: Final = tuple(word.encode() for word in _TIME_LIMITS)
 _PART_ALIAS: Final = re.compile(r"\s+as\s+(\w+)")
 # `except asyncio.TimeoutError as error` gives the module no name; `aio = asyncio` does.
 _OTHER_AS: Final = re.compile(r"[ \t]*(?:except|case|with|async)\b")
@@ -134,7 +139,10 @@ def _may_use_asyncio(source: bytes) -> bool:
                     word in source for word in _AGGREGATE_BYTES
                 ):
                     return True
-            elif not source.endswith(_AWAITED_BYTES, 0, called):
+            elif not source.endswith(_AWAITED_BYTES, 0, called) or (
+                match["called"] == _LEAVING_BYTES
+                and any(word in source for word in _TIME_LIMIT_BYTES)
+            ):
                 return True
         at = source.find(b"asyncio", end)
     return _FROM_ASYNCIO_BYTES in source and any(word in source for word in _AGGREGATE_BYTES)
@@ -182,7 +190,7 @@ def mentions(source: str, settings: Settings) -> Mentions:
                 if _CALLED.match(source, end):
                     base = _base(source, at)
                     known = base in modules if base else _FROM_ASYNCIO in source
-                    if known and not source.endswith(_AWAITED, 0, at):
+                    if known and not _is_just_awaited(source, word, at):
                         found.append(at)
                 elif _RENAMED.match(source, end):
                     may_rename = True
@@ -198,8 +206,8 @@ def mentions(source: str, settings: Settings) -> Mentions:
 def _of_asyncio(source: str) -> tuple[set[str], list[int], bool]:
     """Return what ``source`` calls the module asyncio, and where it calls ``asyncio.gather(``...
 
-    What is awaited where it is called is left out. Last comes whether such a function may get
-    another name.
+    What is awaited where it is called, without a time limit, is left out. Last comes whether such
+    a function may get another name.
     """
     aliases: set[str] = set()
     called: list[int] = []
@@ -220,13 +228,20 @@ def _of_asyncio(source: str) -> tuple[set[str], list[int], bool]:
             may_rename = may_rename or _RENAMED.match(source, match.end()) is not None
         else:
             at = match.start("called")
-            if not source.endswith(_AWAITED, 0, at):
+            if not _is_just_awaited(source, match["called"], at):
                 called.append(at)
     if _FROM_ASYNCIO in source:
         ends = (at for part in _SUBMODULES for at in _ends_of(source, part))
         given_names = (_PART_ALIAS.match(source, at) for at in ends)
         aliases.update(match[1] for match in given_names if match)
     return aliases, called, may_rename
+
+
+def _is_just_awaited(source: str, word: str, at: int) -> bool:
+    """Tell whether the call of the aggregate ``word`` at ``at`` is awaited, without a limit."""
+    return source.endswith(_AWAITED, 0, at) and not (
+        word == _LEAVING and any(limit in source for limit in _TIME_LIMITS)
+    )
 
 
 def _ends_of(source: str, word: str) -> Iterator[int]:

@@ -29,6 +29,8 @@ AGGREGATES: Final = frozenset(
         "asyncio.wait_for",
     }
 )
+# Of these, what an await gives is what their first argument gives.
+_SAME_VALUE: Final = ("asyncio.wait_for", "asyncio.shield")
 _CREATOR_NAMES: Final = frozenset(path.rpartition(".")[2] for path in CREATORS)
 # A loop of another file, imported itself or with what it is an attribute of.
 _LOOP_OF_OTHERS: Final = re.compile(r"\.(?:\w*_)?loop\.create_task\Z")
@@ -68,12 +70,19 @@ class CreationSite:
     a scheduler makes the task later and drops it ("deferred"). ``coroutine`` is its name for
     messages, ``""`` if the source does not tell. ``path`` is the creator's canonical name; it is
     "wrapper" for a function of the file, "context" where the creator is handed to ``context.run``.
+    ``awaited`` is the ``await`` of ``call`` where only that gives what the function makes.
     """
 
     call: syntax.Call
     kind: str
     coroutine: str
     path: str
+    awaited: syntax.Await | None = None
+
+    @property
+    def handle(self) -> syntax.Call | syntax.Await:
+        """The expression whose value is the handle."""
+        return self.awaited or self.call
 
     @property
     def given(self) -> syntax.Arg | None:
@@ -85,11 +94,16 @@ class CreationSite:
 class Wrapper(NamedTuple):
     """What a function of the file makes and hands on: a task, or an aggregate, by its ``path``.
 
-    ``fresh`` tells that an aggregate holds coroutines or tasks of its own, whoever calls it.
+    ``fresh`` tells that an aggregate holds coroutines or tasks of its own, whoever calls it;
+    ``asynchronous`` that the call has to be awaited for it. ``switches`` are the parameters, by
+    name and by position, on which it depends whether that gives anything else: ``wait`` of
+    ``if wait: return await work()``.
     """
 
     path: str
     fresh: bool
+    asynchronous: bool
+    switches: frozenset[str | int]
 
 
 class Sites:
@@ -168,7 +182,34 @@ class Sites:
                 creator = self.creator(tree, arg.value)
                 if creator is not None:
                     return self._handed_over(tree, call, at, creator)
-        return None
+        return self._made_by_awaiting(tree, call)
+
+    def _made_by_awaiting(self, tree: Tree, call: syntax.Call) -> CreationSite | None:
+        """Return the site of ``await start()``, if ``async def start()`` hands on what it makes.
+
+        ``await wait_for(start(), 5)`` gives the same.
+        """
+        awaited, wrapper = tree.parent[call], self.wrapper(tree, call.func)
+        while wrapper is not None and isinstance(awaited, syntax.Arg):
+            waiter = tree.parent[awaited]
+            if not isinstance(waiter, syntax.Call) or waiter.args[0] is not awaited:
+                return None
+            if self.names.canonical(tree, waiter.func) not in _SAME_VALUE:
+                return None
+            awaited = tree.parent[waiter]
+        if wrapper is None or not wrapper.asynchronous or not isinstance(awaited, syntax.Await):
+            return None
+        given = {arg.keyword.value if arg.keyword else at for at, arg in enumerate(call.args)}
+        if wrapper.switches and (wrapper.switches & given or any(arg.star for arg in call.args)):
+            return None
+        spawners = self.names.settings.managed_spawners
+        if spawners and self.names.matches(tree, call.func, spawners):
+            return None
+        # What the wrapper makes of anything but a coroutine is not known here.
+        first = call.args[0] if call.args and isinstance(call.args[0].value, syntax.Call) else None
+        kind = "task" if wrapper.path == "wrapper" else "aggregate"
+        name = coroutine_name(first) if kind == "task" else ""
+        return CreationSite(call, kind, name, wrapper.path, awaited)
 
     def _handed_over(
         self, tree: Tree, call: syntax.Call, at: int, path: str
@@ -207,7 +248,8 @@ class Sites:
         if settings.task_factories and self._is_factory(tree, func, settings.task_factories):
             return "factory"
         wrapper = self.wrapper(tree, func)
-        return "wrapper" if wrapper is not None and wrapper.path == "wrapper" else None
+        is_one = wrapper is not None and wrapper.path == "wrapper" and not wrapper.asynchronous
+        return "wrapper" if is_one else None
 
     def aggregate(self, tree: Tree, func: syntax.Node) -> str | None:
         """Return the canonical name of the aggregate that ``func`` is or returns, or None."""
@@ -215,7 +257,9 @@ class Sites:
         if path in AGGREGATES:
             return path
         wrapper = self.wrapper(tree, func)
-        return wrapper.path if wrapper is not None and wrapper.path in AGGREGATES else None
+        if wrapper is None or wrapper.asynchronous or wrapper.path not in AGGREGATES:
+            return None
+        return wrapper.path
 
     def _inner_name(self, tree: Tree, call: syntax.Call) -> str:
         """Return how a message names what runs in an aggregate, which may be given a new task."""

@@ -99,6 +99,7 @@ class _Draft:
 
     tree: Tree
     call: syntax.Call
+    handle: syntax.Node  # the expression whose value the task is: the call, or the await of it
     kind: str
     line: int
     column: int
@@ -144,7 +145,8 @@ class _Surveyor:
         found = [
             self._drafted(judge(tree), site)
             for site in self.module.sites_in(tree)
-            if not (site.kind == "aggregate" and isinstance(tree.parent[site.call], syntax.Await))
+            if not (site.kind == "aggregate" and isinstance(tree.parent[site.handle], syntax.Await))
+            or judge(tree).ownership.is_left_behind(site.call)
         ]
         found += [self._in_group(judge(tree), call, at) for call, at in groups.started(tree)]
         spawners = self.module.settings.managed_spawners
@@ -188,7 +190,7 @@ class _Surveyor:
     ) -> _Draft:
         tree = judge.ownership.tree
         line, column = tree.position(call)
-        draft = _Draft(tree, call, kind, line, column, _coroutine(tree, coroutine))
+        draft = _Draft(tree, call, call, kind, line, column, _coroutine(tree, coroutine))
         draft.name = next(
             (_text(tree, arg.value) for arg in call.args if arg.keyword and _is_name(arg)), ""
         )
@@ -228,6 +230,7 @@ class _Surveyor:
         tree, args = judge.ownership.tree, site.call.args
         given = site.given if site.kind in ("task", "aggregate") else None
         draft = self._draft(judge, site.call, site.kind, given)
+        draft.handle = site.handle
         draft.coroutine = draft.coroutine or site.coroutine
         if site.path == "asyncio.gather":
             draft.coroutine = ", ".join(_coroutine(tree, arg) for arg in args if not arg.keyword)
@@ -250,7 +253,8 @@ class _Surveyor:
     def _follow(self, judge: Judge, draft: _Draft) -> None:
         """Note the holders of the handle, and what its function and its places do with it."""
         ownership = judge.ownership
-        holds = ownership.holds(draft.call)
+        left = draft.kind == "aggregate" and ownership.is_left_behind(draft.handle)
+        holds = ownership.holds(draft.handle) if not left else []
         draft.in_sight &= not _is_wrapped(draft)
         places: list[tuple[Tree, Place]] = []
         for hold in holds:
@@ -309,7 +313,7 @@ class _Surveyor:
         inside = _around(tree, node)
         if hold.how in _ENDING or hold.how is How.ALIVE:
             here = _around(draft.tree, draft.call)
-            draft.held_by[Holder("local", _bound(draft.tree, draft.call), here)] = None
+            draft.held_by[Holder("local", _bound(draft.tree, draft.handle), here)] = None
         if hold.how in _ENDING:
             return
         if hold.how is How.ALIVE:
@@ -505,7 +509,7 @@ def _is_name(arg: syntax.Arg) -> bool:
     return arg.keyword is not None and arg.keyword.value == "name"
 
 
-def _bound(tree: Tree, call: syntax.Call) -> str:
+def _bound(tree: Tree, call: syntax.Node) -> str:
     """Return the local that the creating statement puts the handle into, or binds it to."""
     statement = tree.statement_of(call)
     for outer in tree.ancestors(call):

@@ -69,7 +69,7 @@ class Judge:
         found: list[Verdict] = []
         for site in sites:
             self.ownership.was_bound = False
-            holds = self.ownership.holds(site.call) if site.kind != "deferred" else []
+            holds = self.ownership.holds(site.handle) if site.kind != "deferred" else []
             found += [
                 Verdict(code, tree, site.call, site.coroutine, site, holds)
                 for code in self._codes(site, holds)
@@ -117,14 +117,45 @@ class Judge:
             is_aggregate = site.path in _HANDED_ON
             if not (is_aggregate or site.kind == "task") or not _is_plain(function):
                 continue
-            holds = self.ownership.holds(site.call)
+            holds = self.ownership.holds(site.handle)
             if holds and all(self._returns_itself(site, hold) for hold in holds):
                 key = (defined_in(tree.scope[function]), function.name.value)
                 if not is_aggregate:
-                    found[key] = Wrapper("wrapper", fresh=True)
+                    found[key] = Wrapper("wrapper", True, *self._awaiting(site, function))
                 elif key not in found:
-                    found[key] = Wrapper(site.path, self._holds_fresh_tasks(site))
+                    fresh = self._holds_fresh_tasks(site)
+                    found[key] = Wrapper(site.path, fresh, *self._awaiting(site, function))
         return found
+
+    def _awaiting(
+        self, site: CreationSite, function: syntax.FunctionDef
+    ) -> tuple[bool, frozenset[str | int]]:
+        """Tell whether a wrapper has to be awaited, and what parameters choose what it gives."""
+        tree, names = self.ownership.tree, set()
+        if not function.asynchronous:
+            return False, frozenset()
+        ours = {hold.node for hold in self.ownership.holds(site.handle)}
+        for jump in tree.jumps(function.body):
+            if isinstance(jump, syntax.Return) and jump.value is not None and jump not in ours:
+                around = [
+                    *tree.ancestors(jump),
+                    *(at for one in ours for at in tree.ancestors(one)),
+                ]
+                names |= {
+                    name.value
+                    for outer in around
+                    if isinstance(outer, syntax.If)
+                    for name in tree.walk(outer.test)
+                    if isinstance(name, syntax.Name)
+                }
+        params = function.params
+        given = [
+            param.name.value
+            for param in (*params.posonly_params, *params.params)
+            if param.name.value not in ("self", "cls")
+        ]
+        named = {*given, *(param.name.value for param in params.kwonly_params)} & names
+        return True, frozenset({*named, *(at for at, name in enumerate(given) if name in named)})
 
     def _returns_itself(self, site: CreationSite, hold: Hold) -> bool:
         """Tell whether ``hold`` returns the handle of ``site``, not a container that it is in."""
@@ -134,8 +165,10 @@ class Judge:
         if isinstance(value, syntax.Name):
             scope = self.ownership.tree.scope[value]
             stores = scope.stores.get(value.value, [])
-            return any(assigned_value(self.ownership.tree, store) is site.call for store in stores)
-        return self.ownership.tree.holds(value, site.call) and not isinstance(
+            return any(
+                assigned_value(self.ownership.tree, store) is site.handle for store in stores
+            )
+        return self.ownership.tree.holds(value, site.handle) and not isinstance(
             value,
             (syntax.List, syntax.Tuple, syntax.Set, syntax.Dict, syntax.ListComp, syntax.SetComp),
         )
@@ -195,7 +228,7 @@ class Judge:
         The container may be a local, too, which something that lasts holds.
         """
         tree = self.ownership.tree
-        assign = tree.parent[site.call]
+        assign = tree.parent[site.handle]
         if not isinstance(assign, syntax.Assign) or len(assign.targets) != 1:
             return False
         name, added, discarded = dotted_text(assign.targets[0].target), set(), set()
@@ -309,12 +342,7 @@ def _stored(holds: list[Hold]) -> list[Hold]:
 
 
 def _is_plain(function: syntax.FunctionDef | syntax.Lambda | None) -> TypeGuard[syntax.FunctionDef]:
-    """Tell whether ``function`` returns what it says: synchronous, and not decorated anew."""
-    return (
-        isinstance(function, syntax.FunctionDef)
-        and not function.asynchronous
-        and all(
-            last_name(item.decorator) in ("staticmethod", "classmethod")
-            for item in function.decorators
-        )
+    """Tell whether ``function``, or the await of it, returns what it says: no decorators."""
+    return isinstance(function, syntax.FunctionDef) and all(
+        last_name(item.decorator) in ("staticmethod", "classmethod") for item in function.decorators
     )

@@ -39,6 +39,10 @@ AT_EXIT: Final = (
 OTHER_RESULT: Final = (
     "the helper that makes the task may return something else, or nothing: keep the task in there"
 )
+AWAITED: Final = (
+    "the task is what awaiting the helper gives, and others of its callers may keep it: keep what "
+    "this await gives as well"
+)
 TOO_EARLY: Final = (
     "the task is made among the module's imports, where what would keep it cannot be defined yet"
 )
@@ -109,6 +113,8 @@ def _refusal(context: Context, caller: Site, site: Site) -> str:
         return AT_EXIT
     if not gives_only_tasks(context, site):
         return OTHER_RESULT
+    if site.made is not None and site.made.awaited is not None:
+        return AWAITED
     if not context.additions.can_import("asyncio"):
         return NO_ASYNCIO
     return "" if context.additions.can_be_defined_before(site.call) else TOO_EARLY

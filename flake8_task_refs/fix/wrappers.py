@@ -65,7 +65,9 @@ def _site_in(
     """Return where ``wrapper`` makes its task: once, to return it at once or by its name."""
     tree, file = context.tree, context.file
     inside = [one for one in made if file.within(one.call, wrapper)]
-    if len(inside) != 1 or inside[0].path not in _CREATORS or wrapper.asynchronous:
+    if len(inside) != 1 or inside[0].path not in _CREATORS:
+        return None
+    if wrapper.asynchronous and (caller.made is None or caller.made.awaited is None):
         return None
     call = inside[0].call
     if tree.function_around(call) is not wrapper:

@@ -164,18 +164,21 @@ def test_a_worker_that_is_waited_for_is_cancelled_after_that_and_before_its_pool
 
 
 @pytest.mark.parametrize(
-    "send",
+    ("send", "more"),
     [
-        "await self.stopping.wait()\n        self.sent.set()\n        await asyncio.sleep(0.1)",
-        "await self.pool.work_with(self)",
+        (
+            "await self.stopping.wait()\n        self.sent.set()\n        await asyncio.sleep(0.1)",
+            "",
+        ),
+        ("await self.pool.work_with(self)", "\n    def done(self):\n        self.sent.set()\n"),
     ],
     ids=["it goes on", "another method gives the sign"],
 )
-def test_what_goes_on_after_its_sign_is_not_cut_short(send: str) -> None:
+def test_what_goes_on_after_its_sign_is_not_cut_short(send: str, more: str) -> None:
     own = "await self.stopping.wait()\n        self.sent.set()"
     source = GRACEFUL.replace("        asyncio.create_task(self.poll())\n", "")
-    source = source.replace(own, send) + "\n    def done(self):\n        self.sent.set()\n"
-    result = fix(source)
+    assert ".cancel()" in fix(source).text
+    result = fix(source.replace(own, send) + more)
     assert len(result.fixed) == 1
     assert ".cancel()" not in result.text
 

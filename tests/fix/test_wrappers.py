@@ -127,3 +127,34 @@ def test_an_application_ends_the_task_of_its_lifespan() -> None:
     result = fix(source)
     assert result.fixed
     assert ".cancel()" in result.text.partition("yield")[2]
+
+
+AWAITED = """\
+import asyncio
+
+
+async def start() -> asyncio.Task[None]:
+    await asyncio.sleep(0)
+    return asyncio.create_task(work())
+
+
+async def main() -> None:
+    await start()
+    {other}
+
+
+async def work() -> None:
+    await asyncio.sleep(1)
+"""
+
+
+def test_a_coroutine_function_keeps_what_all_who_await_it_drop() -> None:
+    result = fix(AWAITED.format(other="await start()"))
+    assert [finding.code for finding in result.fixed] == ["TSK001", "TSK001"]
+    made = '    return _track(asyncio.create_task(work(), name="work"))\n'
+    assert made in result.text
+    assert "    await start()\n    await start()\n" in result.text
+
+
+def test_a_coroutine_function_of_which_one_caller_keeps_the_task_is_left_alone() -> None:
+    check_declined(AWAITED.format(other="await (await start())"), "what awaiting the helper gives")

@@ -237,6 +237,8 @@ class Cancelled:
     ) -> bool:
         """Tell whether a timer can be among what is cancelled, for which nobody can wait."""
         held = dotted(receiver) if isinstance(loop, syntax.While) else _iterated(loop.iter)
+        if isinstance(loop, syntax.For) and not held:
+            held = _mapping(loop.iter)
         held = re.escape(held.removesuffix(".values()"))
         timers = rf"{held}\b[^\n]*\bcall_(?:later|at|soon)\w*\("
         return bool(held) and re.search(timers, self._context.tree.outline.code) is not None
@@ -276,6 +278,15 @@ def _iterated(node: syntax.BaseExpression) -> str:
         path = dotted(node.func)
         return f"{path}()" if path else ""
     return dotted(node)
+
+
+def _mapping(node: syntax.BaseExpression) -> str:
+    """Return the ``x`` of a loop over ``x.items()``, or a list of these; ``""`` of another."""
+    if isinstance(node, syntax.Call) and len(node.args) == 1:
+        return _mapping(node.args[0].value)
+    if isinstance(node, syntax.Call) and last_name(node.func) == "items":
+        return dotted(node.func).removesuffix(".items")
+    return ""
 
 
 def _cancels_all(loop: syntax.Node, statement: syntax.Node, task: str) -> bool:
