@@ -258,15 +258,22 @@ def _has_other_creator(outline: Outline) -> bool:
     return _OTHER_CREATOR.search(outline.source) is not None
 
 
+def may_be_named(file: SourceFile) -> bool:
+    """Tell whether tasks of ``file`` may get a name: nothing there makes or knows them otherwise.
+
+    A task factory with two arguments fails on a name.
+    """
+    code = file.tree.outline.code
+    return "set_task_factory" not in code and not _has_other_creator(file.tree.outline)
+
+
 def takes_name(file: SourceFile, names: Names, site: Site) -> bool:
     """Tell whether ``name=`` can be added to the creating call, and isn't there yet."""
-    if site.made is None or "set_task_factory" in file.tree.outline.code:
+    if site.made is None or not may_be_named(file):
         return False
     if site.coroutine is None or site.call.args[0].keyword or site.call.args[0].star:
         return False
     if any(not arg.keyword or arg.keyword.value == "name" for arg in site.call.args[1:]):
-        return False
-    if _has_other_creator(file.tree.outline):
         return False
     if site.made.path in _NAMED_CREATORS:
         return True
