@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from flake8_task_refs.fix.source import SourceFile
 
 
+# The first Python in which a task has a name.
+_NAMES: Final = (3, 8)
 # What is said beside "fixed" of a task that is kept from now on, and no more than that.
 NO_END_YET: Final = "but nothing ends the task yet"
 
@@ -47,6 +49,11 @@ class FixSettings:
     python: tuple[int, int] | None = None
     select: tuple[str, ...] = ()
     keep_imports: bool = False
+
+    @property
+    def names_tasks(self) -> bool:
+        """Whether tasks have names in every Python that is to run the file."""
+        return (self.python or _NAMES) >= _NAMES
 
     @property
     def registry_name(self) -> str:

@@ -42,8 +42,6 @@ READ_TOO_EARLY: Final = (
     "a function binds a name of its own that the repair would use above that: repair it by hand"
 )
 LOSES_COMMENT: Final = "the repair would lose a comment: repair it by hand"
-# The first Python in which `create_task` takes a name.
-_NAMES: Final = (3, 8)
 _WORD: Final = re.compile(r"[^\W\d]\w*")
 _ENDINGS: Final = frozenset({"TSK201", "TSK204"})
 _TRY_AGAIN: Final = (WORSE, BROKEN, OVERLAPS, LOSES_COMMENT)
@@ -224,7 +222,7 @@ class _Repair:
             file=file,
             names=names,
             locals=Locals(file),
-            writer=Writer(file, names, layout, (settings.python or _NAMES) >= _NAMES),
+            writer=Writer(file, names, layout, settings.names_tasks),
             additions=Additions(file, names, layout, settings),
             settings=settings,
         )

@@ -187,6 +187,7 @@ def _edits(
         percent=percent,
         timeout=context.settings.shutdown_timeout,
         taken=frozenset(context.locals.taken(function)),
+        named=context.settings.names_tasks,
     )
     return [*edits, *ending_edits(context, where, cancellation, edits)]
 

@@ -360,7 +360,7 @@ class Cancellation:
 
     ``tasks`` is the expression that copies the registry; ``logger`` the expression of a logger,
     which takes ``%``-style arguments if ``percent``. ``timeout`` is in seconds; ``None`` waits for
-    ever.
+    ever. ``named`` tells whether a task has a name.
     """
 
     tasks: str
@@ -370,6 +370,7 @@ class Cancellation:
     timeout: float | None
     taken: frozenset[str]
     annotation: str = ""
+    named: bool = True
 
     def lines(self, indent: str, layout: Layout) -> list[str]:
         """Return the lines, each with ``indent`` before it, without line ends."""
@@ -397,8 +398,9 @@ class Cancellation:
         return next(f"{name}_{n}" for n in range(2, 1000) if f"{name}_{n}" not in self.taken)
 
     def _complaint(self, task: str, layout: Layout) -> str:
+        shown = f"{task}.get_name()" if self.named else task
         if self.percent:
             text = layout.string("Background task %r ignored cancellation")
-            return f"{self.logger}.error({text}, {task}.get_name())"
-        text = layout.string(f"Background task {{{task}.get_name()!r}} ignored cancellation")
+            return f"{self.logger}.error({text}, {shown})"
+        text = layout.string(f"Background task {{{shown}!r}} ignored cancellation")
         return f"{self.logger}.error(f{text})"
