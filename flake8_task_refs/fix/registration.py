@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.fix.edits import Edit, Place, apply, in_order
 from flake8_task_refs.fix.layout import Unknown, silences_types
-from flake8_task_refs.fix.repair_sites import Site, may_be_named, named_callee, takes_name
+from flake8_task_refs.fix.repair_sites import (
+    Site,
+    is_returned,
+    may_be_named,
+    named_callee,
+    takes_name,
+)
 from flake8_task_refs.fix.source import SourceFile, Statement, last_part, statement_expression
 
 if TYPE_CHECKING:
@@ -51,12 +57,12 @@ class Writer:
     def register(
         self, site: Site, task: str, registry: Registry, log_failed: str = "", deeper: str = ""
     ) -> list[Edit]:
-        """Keep the task of a statement (not of an expression) in ``registry``.
+        """Keep the task of a statement, or one that is just returned, in ``registry``.
 
         ``task`` is the local that holds it; ``deeper`` the indentation that the statement gains.
         """
-        statement = site.statement
-        if statement is None or site.form == "expression":
+        statement, returned = site.statement, is_returned(self.file, site)
+        if statement is None or (site.form == "expression" and not returned):
             raise ValueError("only a statement can be followed by others")
         indent = self.file.indent(statement) + deeper
         lines = [
@@ -69,6 +75,8 @@ class Writer:
         edits, rest = self._bind(site, statement, task, indent)
         if rest:
             lines += self.layout.best(f"{task}{rest}", indent)
+        if returned:
+            lines.append(f"{indent}return {task}")
         return [*edits, self.insert_after(statement, lines)]
 
     def _bind(
@@ -78,7 +86,7 @@ class Writer:
         call = self.file.span(site.call)
         whole = self.file.span(statement)
         named = self.with_name(site)
-        rest = "" if site.form == "discard" else self.file.text[call.end : whole.end]
+        rest = self.file.text[call.end : whole.end] if site.form == "chain" else ""
         original = self.file.text[whole.start : whole.end]
         comment = self.comment_after(statement)
         anew = "\n" not in original or self._grows_too_long(

@@ -172,6 +172,16 @@ def has_handle(file: SourceFile, site: Site) -> bool:
     return len(given) == 1 and re.search(taken, outline.source) is None
 
 
+def is_returned(file: SourceFile, site: Site) -> bool:
+    """Tell whether the statement of ``site`` returns the task, and nothing else."""
+    small = statement_expression(site.statement) if site.statement is not None else None
+    return (
+        isinstance(small, syntax.Return)
+        and small.value is site.call
+        and not file.brackets(site.call)
+    )
+
+
 def is_declared_future(file: SourceFile, site: Site) -> bool:
     """Tell whether the function declares the handle of ``site`` to be a future, and no more.
 
