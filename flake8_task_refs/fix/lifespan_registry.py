@@ -11,6 +11,7 @@ from flake8_task_refs.fix.app_state import has_state, parameter_of
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit, Place
 from flake8_task_refs.fix.free_names import fresh
+from flake8_task_refs.fix.gathered import tasks_instead
 from flake8_task_refs.fix.lifespan_body import (
     EndingPlace,
     after_last_yield,
@@ -27,7 +28,7 @@ from flake8_task_refs.fix.lifespan_body import (
 )
 from flake8_task_refs.fix.lifespan_helper import helper_of
 from flake8_task_refs.fix.registration import Registry
-from flake8_task_refs.fix.repair_sites import by_statement
+from flake8_task_refs.fix.repair_sites import GATHERED, by_statement
 from flake8_task_refs.fix.shutdown import (
     CLOSE,
     CONFLICT,
@@ -55,7 +56,7 @@ def end_by_registry(context: Context, function: syntax.FunctionDef, sites: Seque
         found.decline(sites, CONFLICT)
     else:
         found.edits += _edits(context, function, where, sites)
-        found.fixed += [site.finding for site in sites]
+        found.fixed += list(dict.fromkeys(site.finding for site in sites))
     return found
 
 
@@ -167,6 +168,9 @@ def _edits(
     for group in by_statement(sites):
         line = file.line_of(file.span(group[0].call).start)
         deeper = step if first_line <= line <= last_line else ""
+        if group[0].form == GATHERED:
+            edits.append(tasks_instead(context, group, Registry(name), log_failed, deeper))
+            continue
         # A local would keep a failure from the loop, which is told of it where nothing logs it.
         if group[0].form == "expression" or (not log_failed and group[0].form != "assign"):
             keep = additions.keep(log_failed)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from flake8_task_refs.analysis.verdict import Verdict
 
 _ON_THE_TASK: Final = frozenset({"add_done_callback", "set_name"})
+GATHERED: Final = "gathered"
 _COMBINATORS: Final = frozenset({"asyncio.wait_for", "asyncio.shield"})
 # Methods by which a container takes a task.
 TAKING: Final = frozenset({"add", "append", "insert", "put_nowait", "setdefault"})
@@ -43,7 +44,9 @@ class Site:
     handle: ``discard`` (``create_task(...)`` or ``_ = create_task(...)`` alone on its line),
     ``chain`` (``create_task(...).set_name(...)``), ``assign`` (``name = create_task(...)``;
     ``target`` is the name; of a task that only wants an end, it may be an attribute or an item)
-    or ``expression``. ``made`` is the creation site, if the rule speaks of one.
+    or ``expression``. An argument of ``gather(...)`` is ``gathered``: a task for it is made only by
+    the repair, and ``call`` is the coroutine. ``made`` is the creation site, if the rule speaks of
+    one.
     """
 
     finding: Finding
@@ -67,6 +70,8 @@ class Site:
     @property
     def coroutine(self) -> syntax.BaseExpression | None:
         """The first argument: what runs as the task."""
+        if self.form == GATHERED:
+            return self.call
         return self.call.args[0].value if self.call.args else None
 
 

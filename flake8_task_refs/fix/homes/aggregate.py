@@ -8,6 +8,7 @@ from flake8_task_refs.analysis import syntax
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit
 from flake8_task_refs.fix.free_names import fresh
+from flake8_task_refs.fix.gathered import gathered
 from flake8_task_refs.fix.registration import Registry
 from flake8_task_refs.fix.source import statement_expression
 
@@ -34,8 +35,13 @@ class Aggregates:
         self._context = context
 
     def accepts(self, site: Site) -> bool:
-        """Take every aggregate: what is dropped, and the task that a shield makes and leaves."""
-        return site.code == "TSK003" or (site.code == "TSK002" and _shielded(site) is not None)
+        """Take every aggregate: what is dropped, and the task that a shield makes and leaves.
+
+        What a lifespan gathers can end with it.
+        """
+        return (site.code == "TSK003" and not gathered(self._context, site)) or (
+            site.code == "TSK002" and _shielded(site) is not None
+        )
 
     def plan(self, sites: Sequence[Site]) -> Plan:
         """Await or keep each future; what never runs unless it is awaited, is declined."""
