@@ -360,7 +360,8 @@ class Cancellation:
 
     ``tasks`` is the expression that copies the registry; ``logger`` the expression of a logger,
     which takes ``%``-style arguments if ``percent``. ``timeout`` is in seconds; ``None`` waits for
-    ever. ``named`` tells whether a task has a name.
+    ever. ``named`` tells whether a task has a name, ``told`` that all of them have just been told
+    to end, and get as long for it as for a cancellation.
     """
 
     tasks: str
@@ -371,6 +372,7 @@ class Cancellation:
     taken: frozenset[str]
     annotation: str = ""
     named: bool = True
+    told: bool = False
 
     def lines(self, indent: str, layout: Layout) -> list[str]:
         """Return the lines, each with ``indent`` before it, without line ends."""
@@ -382,7 +384,13 @@ class Cancellation:
         step = layout.step
         first = f"{pending}{self.annotation} = {self.tasks}"
         loop = f"for {task} in {pending}:"
-        lines = [*layout.best(first, indent), indent + loop, f"{indent}{step}{task}.cancel()"]
+        lines = layout.best(first, indent)
+        if self.told:
+            bound = "" if self.timeout is None else f", timeout={self.timeout:g}"
+            wait = f"await {self.asyncio}.wait({pending}{bound})"
+            lines += [f"{indent}if {pending}:", f"{indent}{step}# They have been told to end."]
+            lines += layout.best(wait, indent + step)
+        lines += [indent + loop, f"{indent}{step}{task}.cancel()"]
         if self.timeout is None:
             gather = f"await {self.asyncio}.gather(*{pending}, return_exceptions=True)"
             return lines + layout.best(gather, indent)

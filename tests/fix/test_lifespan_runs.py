@@ -556,7 +556,63 @@ def test_the_shutdown_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
     ]
 
 
+TOLD_LAST = {
+    "at the end": """
+        server = Server()
+        asyncio.create_task(server.serve())
+        yield
+        server.stopping.set()
+        """,
+    "in a finally": """
+        server = Server()
+        asyncio.create_task(server.serve())
+        try:
+            yield
+        finally:
+            server.stopping.set()
+            print("bye")
+        """,
+    "before something is closed": """
+        server = Server()
+        try:
+            asyncio.create_task(server.serve())
+            yield
+        finally:
+            server.stopping.set()
+            await pool.close()
+        """,
+}
+
+
+@pytest.mark.parametrize("timeout", [10, None])
+@pytest.mark.parametrize("shape", TOLD_LAST)
+def test_a_worker_that_is_told_to_end_at_last_gets_time_for_it(
+    shape: str, timeout: float | None
+) -> None:
+    happened = run(fix(lifespan(TOLD_LAST[shape]), shutdown_timeout=timeout).text)
+    assert happened[:2] == ["yields None", "said goodbye"]
+    assert happened[2:] == ["pool closed"] * (shape == "before something is closed")
+
+
+def test_one_that_hears_nothing_of_it_is_not_waited_for() -> None:
+    body = TOLD_LAST["at the end"].replace("yield", "asyncio.create_task(worker())\n        yield")
+    text = fix(lifespan(body)).text
+    assert text.count("asyncio.wait(") == 1
+    assert "worker ended" in run(text)
+
+
 CONFLICTS = {
+    "yielded twice, waited for in an else": """
+        server = Server()
+        asyncio.create_task(server.serve())
+        try:
+            yield
+        except ValueError:
+            yield
+        else:
+            await server.stop()
+            await pool.close()
+        """,
     "closed, then waited for": """
         consumer = Consumer()
         asyncio.create_task(consumer.consume())
