@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.helpers import find_helper
+from flake8_task_refs.fix.free_names import names_in
 from flake8_task_refs.fix.lifespan_body import lifespan_around
 from flake8_task_refs.fix.repair_sites import GATHERED
 from flake8_task_refs.fix.spawned import task_name
@@ -71,13 +72,15 @@ def _is_plain_loop(
     loop, file = made.for_in, context.file
     if loop.asynchronous or loop.ifs or loop.inner_for_in is not None or site.function is None:
         return False
-    bound = {node.value for node in file.inside(loop.target) if isinstance(node, syntax.Name)}
-    return not any(
-        isinstance(node, syntax.Name)
-        and node.value in bound - {"_"}
-        and not file.within(node, made)
-        for node in file.inside(site.function)
-    )
+    bound = names_in(file, loop.target)
+    if bound & names_in(file, loop.iter):
+        return False
+    for node in file.inside(site.function):
+        if isinstance(node, syntax.Name) and node.value in bound and not file.within(node, made):
+            is_called = isinstance(outer := file.parent(node), syntax.Call) and outer.func is node
+            if node.value != "_" or is_called:  # `_("text")` is no variable that nobody reads
+                return False
+    return True
 
 
 def _makes_task(context: Context, call: syntax.Call) -> bool:

@@ -436,6 +436,8 @@ def test_each_task_that_is_gathered_ends_and_a_failed_one_is_logged(
         "asyncio.gather(worker(), asyncio.create_task(worker()))",
         "asyncio.gather(*(worker() for other in range(2) if other))",
         "asyncio.gather(*(worker() for server in range(2)))\n        server = None",
+        "asyncio.gather(*(worker() for app in app.workers))",
+        "asyncio.gather(*(worker() for _ in range(2)))\n        print(_('started'))",
         "asyncio.gather(worker())  # the only one",
         "asyncio.shield(worker())",
     ],
