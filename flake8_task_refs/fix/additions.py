@@ -458,9 +458,10 @@ class Additions:
         """
         step, asyncio = self._layout.step, self.module("asyncio")
         logger, percent = self.logger()
-        text = f"f{self._layout.string('Background task {task.get_name()!r} failed')}"
+        shown = "task.get_name()" if self._settings.names_tasks else "task"
+        text = f"f{self._layout.string(f'Background task {{{shown}!r}} failed')}"
         if percent:
-            text = f"{self._layout.string('Background task %r failed')}, task.get_name()"
+            text = f"{self._layout.string('Background task %r failed')}, {shown}"
         call = {
             "logging": f"{logger}.error({text}, exc_info=error)",
             "structlog": f"{logger}.error({text}, exc_info=error)",

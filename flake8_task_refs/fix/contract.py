@@ -9,7 +9,7 @@ from flake8_task_refs.fix.project import ImportStyle
 from flake8_task_refs.options import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from flake8_task_refs.analysis.finding import Finding
     from flake8_task_refs.analysis.tree import Tree
@@ -22,8 +22,14 @@ if TYPE_CHECKING:
     from flake8_task_refs.fix.source import SourceFile
 
 
+# The first Python in which a task has a name.
+_NAMES: Final = (3, 8)
 # What is said beside "fixed" of a task that is kept from now on, and no more than that.
 NO_END_YET: Final = "but nothing ends the task yet"
+
+
+def _by_nobody(_name: str) -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +41,8 @@ class FixSettings:
     characters; ``quote`` is for a file that has no string yet; ``python`` is the oldest that is to
     run the file, None if that is not known. ``select`` holds codes or their beginnings; if empty,
     everything is repaired. ``keep_imports`` keeps those that a repair leaves without a use: other
-    files may want them. ``imports`` is how the project writes its own.
+    files may want them; ``is_taken`` tells of a name whether one does. ``imports`` is how the
+    project writes its own.
     """
 
     analysis: Settings = field(default_factory=Settings)
@@ -47,6 +54,12 @@ class FixSettings:
     python: tuple[int, int] | None = None
     select: tuple[str, ...] = ()
     keep_imports: bool = False
+    is_taken: Callable[[str], bool] = _by_nobody
+
+    @property
+    def names_tasks(self) -> bool:
+        """Whether tasks have names in every Python that is to run the file."""
+        return (self.python or _NAMES) >= _NAMES
 
     @property
     def registry_name(self) -> str:

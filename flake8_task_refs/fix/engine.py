@@ -27,7 +27,7 @@ from flake8_task_refs.fix.source import SourceFile
 from flake8_task_refs.fix.unused_imports import unused_import
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 __all__ = ["Declined", "FixResult", "FixSettings", "fix_source"]
 
@@ -42,8 +42,6 @@ READ_TOO_EARLY: Final = (
     "a function binds a name of its own that the repair would use above that: repair it by hand"
 )
 LOSES_COMMENT: Final = "the repair would lose a comment: repair it by hand"
-# The first Python in which `create_task` takes a name.
-_NAMES: Final = (3, 8)
 _WORD: Final = re.compile(r"[^\W\d]\w*")
 _ENDINGS: Final = frozenset({"TSK201", "TSK204"})
 _TRY_AGAIN: Final = (WORSE, BROKEN, OVERLAPS, LOSES_COMMENT)
@@ -128,19 +126,19 @@ def _fix_source(source: str, settings: FixSettings) -> FixResult:
                 fixed.add(now[finding])
         now = still
     return FixResult(
-        text if settings.keep_imports else _without_unused_imports(source, text),
+        text if settings.keep_imports else _without_unused_imports(source, text, settings.is_taken),
         tuple(sorted(fixed)),
         tuple(declined[finding] for finding in sorted(declined) if finding not in fixed),
         tuple(sorted(unended.items())),
     )
 
 
-def _without_unused_imports(source: str, text: str) -> str:
-    """Return ``text``, made of ``source``, without the imports that it does not use any more."""
+def _without_unused_imports(source: str, text: str, is_taken: Callable[[str], bool]) -> str:
+    """Return ``text``, made of ``source``, without the imports that nobody uses any more."""
     if text == source:
         return text
     before = normalise_newlines(source)
-    while (edit := unused_import(before, normalise_newlines(text))) is not None:
+    while (edit := unused_import(before, normalise_newlines(text), is_taken)) is not None:
         text = apply(text, in_line_ends_of(text, [edit]))
     return text
 
@@ -224,7 +222,7 @@ class _Repair:
             file=file,
             names=names,
             locals=Locals(file),
-            writer=Writer(file, names, layout, (settings.python or _NAMES) >= _NAMES),
+            writer=Writer(file, names, layout, settings.names_tasks),
             additions=Additions(file, names, layout, settings),
             settings=settings,
         )

@@ -8,6 +8,7 @@ there.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -93,6 +94,17 @@ class Layout:
             return self.statement(code, indent, comment)
         except Unknown:
             return [indent + code]
+
+    def condition(self, keyword: str, test: str, indent: str) -> list[str]:
+        """Return the lines of ``keyword test:``, which is too long for one, without line ends.
+
+        A call is broken at its bracket; all else gets parentheses.
+        """
+        node = cst.parse_expression(test)
+        if isinstance(node, cst.Call):
+            with contextlib.suppress(Unknown):
+                return self._lines(node, indent, f"{keyword} ", ":")
+        return [f"{indent}{keyword} (", f"{indent}{self.step}{test}", f"{indent}):"]
 
     def fits(self, line: str, reserved: int = 0) -> bool:
         """Tell whether ``line`` is short enough, with ``reserved`` characters more."""

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from libcst.codemod import CodemodCommand
 from flake8_task_refs.analysis.finding import SourceError
 from flake8_task_refs.fix.contract import NO_END_YET
 from flake8_task_refs.fix.engine import FixSettings, fix_source
+from flake8_task_refs.fix.other_files import is_taken
 
 if TYPE_CHECKING:
     import argparse
@@ -44,8 +46,12 @@ class FixTasks(CodemodCommand):
 
     def transform_module_impl(self, tree: cst.Module) -> cst.Module:
         """Return the repaired module; what is declined becomes a warning of libcst's tool."""
-        name = PurePath(self.context.filename or "").name
-        settings = replace(self.settings, keep_imports=name in ("", "__init__.py"))
+        file = self.context.filename or ""
+        settings = replace(
+            self.settings,
+            keep_imports=PurePath(file).name in ("", "__init__.py"),
+            is_taken=partial(is_taken, file),
+        )
         try:
             result = fix_source(tree.code, settings)
         except SourceError as error:

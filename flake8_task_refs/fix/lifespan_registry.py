@@ -11,6 +11,7 @@ from flake8_task_refs.fix.app_state import has_state, parameter_of
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit, Place
 from flake8_task_refs.fix.free_names import fresh
+from flake8_task_refs.fix.gathered import tasks_instead
 from flake8_task_refs.fix.lifespan_body import (
     EndingPlace,
     after_last_yield,
@@ -27,7 +28,7 @@ from flake8_task_refs.fix.lifespan_body import (
 )
 from flake8_task_refs.fix.lifespan_helper import helper_of
 from flake8_task_refs.fix.registration import Registry
-from flake8_task_refs.fix.repair_sites import by_statement
+from flake8_task_refs.fix.repair_sites import GATHERED, by_statement
 from flake8_task_refs.fix.shutdown import (
     CLOSE,
     CONFLICT,
@@ -35,11 +36,17 @@ from flake8_task_refs.fix.shutdown import (
     Cancellation,
     events,
     is_waited_for,
+    only_reports,
     place,
     steps,
 )
-from flake8_task_refs.fix.source import Statement, first_statement
-from flake8_task_refs.fix.spawned import task_name, used_names
+from flake8_task_refs.fix.source import (
+    Statement,
+    body_of,
+    first_statement,
+    statement_expression,
+)
+from flake8_task_refs.fix.spawned import task_name, used_names, worker_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +62,7 @@ def end_by_registry(context: Context, function: syntax.FunctionDef, sites: Seque
         found.decline(sites, CONFLICT)
     else:
         found.edits += _edits(context, function, where, sites)
-        found.fixed += [site.finding for site in sites]
+        found.fixed += list(dict.fromkeys(site.finding for site in sites))
     return found
 
 
@@ -89,7 +96,7 @@ def _place(
     if CLOSE in after_last_yield(context, used, last, yields) or any(
         leaves_with(context, last, node, starts) for node in yields
     ):
-        return _inside(context, used, last, yields, starts, unsafe=unsafe)
+        return _inside(context, function, used, last, starts)
     if graceful_later(context, function, block, used) and not unsafe:
         return None
     kinds = steps(file, used, tail)
@@ -117,15 +124,13 @@ def _reaches(
 
 def _inside(
     context: Context,
+    function: syntax.FunctionDef,
     used: frozenset[str],
     last: Statement,
-    yields: Sequence[syntax.Yield],
     starts: Sequence[syntax.Node],
-    *,
-    unsafe: bool,
 ) -> EndingPlace | None:
     """Find the place inside the statement ``last``, which yields and then closes something."""
-    file = context.file
+    file, yields, unsafe = context.file, yields_of(context, function), context.settings.unsafe_fixes
     block = innermost_block(context, last, list(yields))
     if not block:
         return None  # `yield; pool.close()`: there is no line between them
@@ -140,11 +145,14 @@ def _inside(
     if holder is not None and leads_straight(context, holder, used, yields):
         final = final_of(holder)
         number = place(steps(file, used, final))
-        if number is None and not unsafe:
+        waited = graceful_later(context, function, final, used)
+        if (number is None or waited) and not unsafe:
             return None
         return EndingPlace(None, final, number or 0)
     number = place(kinds)
-    if number is None and not unsafe:
+    # An `else` may wait for the worker, too.
+    waited = graceful_later(context, function, block, used)
+    if (number is None or waited) and not unsafe:
         return None
     return EndingPlace((block[stop], block[stop + (number or 0)]))
 
@@ -167,6 +175,9 @@ def _edits(
     for group in by_statement(sites):
         line = file.line_of(file.span(group[0].call).start)
         deeper = step if first_line <= line <= last_line else ""
+        if group[0].form == GATHERED:
+            edits.append(tasks_instead(context, group, Registry(name), log_failed, deeper))
+            continue
         # A local would keep a failure from the loop, which is told of it where nothing logs it.
         if group[0].form == "expression" or (not log_failed and group[0].form != "assign"):
             keep = additions.keep(log_failed)
@@ -187,8 +198,39 @@ def _edits(
         percent=percent,
         timeout=context.settings.shutdown_timeout,
         taken=frozenset(context.locals.taken(function)),
+        named=context.settings.names_tasks,
+        told=_are_told_last(context, where, sites),
     )
     return [*edits, *ending_edits(context, where, cancellation, edits)]
+
+
+def _are_told_last(context: Context, where: EndingPlace, sites: Sequence[Site]) -> bool:
+    """Tell whether an event is set right before ``where``, for which all tasks of ``sites`` wait.
+
+    They have had no turn since then.
+    """
+    before = [where.wrapped[1]] if where.wrapped else where.block[: where.number]
+    while True:
+        before = [statement for statement in before if not only_reports(context.file, statement)]
+        last = before[-1] if before else None
+        if not isinstance(last, (syntax.Try, syntax.With)):
+            break
+        before = final_of(last) if isinstance(last, syntax.Try) else body_of(last)
+    small = statement_expression(last) if last is not None else None
+    call = small.value if isinstance(small, syntax.Expr) else None
+    if not isinstance(call, syntax.Call) or not isinstance(call.func, syntax.Attribute):
+        return False
+    event = last_name(call.func.value)
+    return call.func.attr.value == "set" and all(
+        (worker := worker_of(context, site)) is not None
+        and any(
+            isinstance(node, syntax.Attribute)
+            and node.attr.value == "wait"
+            and last_name(node.value) == event
+            for node in context.file.inside(worker.body)
+        )
+        for site in sites
+    )
 
 
 def _registry_edit(

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.fix.edits import Edit, Place, apply, in_order
 from flake8_task_refs.fix.layout import Unknown, silences_types
-from flake8_task_refs.fix.repair_sites import Site, named_callee, takes_name
+from flake8_task_refs.fix.repair_sites import (
+    Site,
+    is_returned,
+    may_be_named,
+    named_callee,
+    takes_name,
+)
 from flake8_task_refs.fix.source import SourceFile, Statement, last_part, statement_expression
 
 if TYPE_CHECKING:
@@ -51,12 +57,12 @@ class Writer:
     def register(
         self, site: Site, task: str, registry: Registry, log_failed: str = "", deeper: str = ""
     ) -> list[Edit]:
-        """Keep the task of a statement (not of an expression) in ``registry``.
+        """Keep the task of a statement, or one that is just returned, in ``registry``.
 
         ``task`` is the local that holds it; ``deeper`` the indentation that the statement gains.
         """
-        statement = site.statement
-        if statement is None or site.form == "expression":
+        statement, returned = site.statement, is_returned(self.file, site)
+        if statement is None or (site.form == "expression" and not returned):
             raise ValueError("only a statement can be followed by others")
         indent = self.file.indent(statement) + deeper
         lines = [
@@ -69,6 +75,8 @@ class Writer:
         edits, rest = self._bind(site, statement, task, indent)
         if rest:
             lines += self.layout.best(f"{task}{rest}", indent)
+        if returned:
+            lines.append(f"{indent}return {task}")
         return [*edits, self.insert_after(statement, lines)]
 
     def _bind(
@@ -78,7 +86,7 @@ class Writer:
         call = self.file.span(site.call)
         whole = self.file.span(statement)
         named = self.with_name(site)
-        rest = "" if site.form == "discard" else self.file.text[call.end : whole.end]
+        rest = self.file.text[call.end : whole.end] if site.form == "chain" else ""
         original = self.file.text[whole.start : whole.end]
         comment = self.comment_after(statement)
         anew = "\n" not in original or self._grows_too_long(
@@ -134,16 +142,25 @@ class Writer:
             or not takes_name(self.file, self.names.analysis, site)
         ):
             return []
-        if any(
-            isinstance(outer, syntax.FormattedString) for outer in self.file.ancestors(site.call)
-        ):
-            return []  # its quotes could not be told from the string's before Python 3.12
+        if self._is_in_string(site.call):
+            return []
         if site.statement is not None and site.code != "TSK303":
             comment = self.comment_after(site.statement)
             if silences_types(comment) and not self._spans_lines(site):
                 return []  # the line cannot be broken, and is long already
         name = self.layout.string(callee)
         return self.added_argument(site.call, site.call.args[-1], f"name={name}")
+
+    def name_of_new(self, site: Site) -> str:
+        """Return ``name=...`` for the task that a repair makes of what ``site`` runs, or ``""``."""
+        callee = self._name_of(site)
+        if not callee or not self.names_tasks or not may_be_named(self.file):
+            return ""
+        return "" if self._is_in_string(site.call) else f"name={self.layout.string(callee)}"
+
+    def _is_in_string(self, call: syntax.Call) -> bool:
+        """Tell whether a name's quotes could not be told from a string's before Python 3.12."""
+        return any(isinstance(at, syntax.FormattedString) for at in self.file.ancestors(call))
 
     def _name_of(self, site: Site) -> str:
         """Return what to call the task: as much of the coroutine's path as fits on a line."""
@@ -217,7 +234,7 @@ class Writer:
                     for site, name in zip(sites, names, strict=True)
                     for edit in self._around(site, name, before, after)
                 ]
-            if not self._makes_too_long(found):
+            if not self.makes_too_long(found):
                 break
         return found
 
@@ -265,7 +282,7 @@ class Writer:
             lines.append(f"{inner}{after.removeprefix(', ')},")
         return lines if all(map(self.layout.fits, lines)) or not fit_before else []
 
-    def _makes_too_long(self, edits: Sequence[Edit]) -> bool:
+    def makes_too_long(self, edits: Sequence[Edit]) -> bool:
         """Tell whether a line with one of ``edits`` in it is too long after them."""
         first, last = (self.file.line_of(edits[at].start) for at in (0, -1))
         start = self.file.line_start(first)

@@ -6,11 +6,13 @@ import difflib
 import os
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis.finding import SourceError
 from flake8_task_refs.files import FileError, SourceText, decode, read_bytes, write
+from flake8_task_refs.fix.other_files import is_taken
 from flake8_task_refs.fix.project import (
     import_style_for,
     line_length_for,
@@ -127,6 +129,7 @@ def repair_text(
         python=oldest_python_for(name),
         select=codes,
         keep_imports=Path(name).name == "__init__.py",
+        is_taken=partial(is_taken, name),
     )
     try:
         result = fix_source(source.text, settings)

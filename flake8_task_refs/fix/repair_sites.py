@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from flake8_task_refs.analysis.verdict import Verdict
 
 _ON_THE_TASK: Final = frozenset({"add_done_callback", "set_name"})
+GATHERED: Final = "gathered"
 _COMBINATORS: Final = frozenset({"asyncio.wait_for", "asyncio.shield"})
 # Methods by which a container takes a task.
 TAKING: Final = frozenset({"add", "append", "insert", "put_nowait", "setdefault"})
@@ -43,7 +44,9 @@ class Site:
     handle: ``discard`` (``create_task(...)`` or ``_ = create_task(...)`` alone on its line),
     ``chain`` (``create_task(...).set_name(...)``), ``assign`` (``name = create_task(...)``;
     ``target`` is the name; of a task that only wants an end, it may be an attribute or an item)
-    or ``expression``. ``made`` is the creation site, if the rule speaks of one.
+    or ``expression``. An argument of ``gather(...)`` is ``gathered``: a task for it is made only by
+    the repair, and ``call`` is the coroutine. ``made`` is the creation site, if the rule speaks of
+    one.
     """
 
     finding: Finding
@@ -67,6 +70,8 @@ class Site:
     @property
     def coroutine(self) -> syntax.BaseExpression | None:
         """The first argument: what runs as the task."""
+        if self.form == GATHERED:
+            return self.call
         return self.call.args[0].value if self.call.args else None
 
 
@@ -172,6 +177,16 @@ def has_handle(file: SourceFile, site: Site) -> bool:
     return len(given) == 1 and re.search(taken, outline.source) is None
 
 
+def is_returned(file: SourceFile, site: Site) -> bool:
+    """Tell whether the statement of ``site`` returns the task, and nothing else."""
+    small = statement_expression(site.statement) if site.statement is not None else None
+    return (
+        isinstance(small, syntax.Return)
+        and small.value is site.call
+        and not file.brackets(site.call)
+    )
+
+
 def is_declared_future(file: SourceFile, site: Site) -> bool:
     """Tell whether the function declares the handle of ``site`` to be a future, and no more.
 
@@ -258,15 +273,22 @@ def _has_other_creator(outline: Outline) -> bool:
     return _OTHER_CREATOR.search(outline.source) is not None
 
 
+def may_be_named(file: SourceFile) -> bool:
+    """Tell whether tasks of ``file`` may get a name: nothing there makes or knows them otherwise.
+
+    A task factory with two arguments fails on a name.
+    """
+    code = file.tree.outline.code
+    return "set_task_factory" not in code and not _has_other_creator(file.tree.outline)
+
+
 def takes_name(file: SourceFile, names: Names, site: Site) -> bool:
     """Tell whether ``name=`` can be added to the creating call, and isn't there yet."""
-    if site.made is None or "set_task_factory" in file.tree.outline.code:
+    if site.made is None or not may_be_named(file):
         return False
     if site.coroutine is None or site.call.args[0].keyword or site.call.args[0].star:
         return False
     if any(not arg.keyword or arg.keyword.value == "name" for arg in site.call.args[1:]):
-        return False
-    if _has_other_creator(file.tree.outline):
         return False
     if site.made.path in _NAMED_CREATORS:
         return True

@@ -360,7 +360,8 @@ class Cancellation:
 
     ``tasks`` is the expression that copies the registry; ``logger`` the expression of a logger,
     which takes ``%``-style arguments if ``percent``. ``timeout`` is in seconds; ``None`` waits for
-    ever.
+    ever. ``named`` tells whether a task has a name, ``told`` that all of them have just been told
+    to end, and get as long for it as for a cancellation.
     """
 
     tasks: str
@@ -370,6 +371,8 @@ class Cancellation:
     timeout: float | None
     taken: frozenset[str]
     annotation: str = ""
+    named: bool = True
+    told: bool = False
 
     def lines(self, indent: str, layout: Layout) -> list[str]:
         """Return the lines, each with ``indent`` before it, without line ends."""
@@ -381,7 +384,13 @@ class Cancellation:
         step = layout.step
         first = f"{pending}{self.annotation} = {self.tasks}"
         loop = f"for {task} in {pending}:"
-        lines = [*layout.best(first, indent), indent + loop, f"{indent}{step}{task}.cancel()"]
+        lines = layout.best(first, indent)
+        if self.told:
+            bound = "" if self.timeout is None else f", timeout={self.timeout:g}"
+            wait = f"await {self.asyncio}.wait({pending}{bound})"
+            lines += [f"{indent}if {pending}:", f"{indent}{step}# They have been told to end."]
+            lines += layout.best(wait, indent + step)
+        lines += [indent + loop, f"{indent}{step}{task}.cancel()"]
         if self.timeout is None:
             gather = f"await {self.asyncio}.gather(*{pending}, return_exceptions=True)"
             return lines + layout.best(gather, indent)
@@ -397,8 +406,9 @@ class Cancellation:
         return next(f"{name}_{n}" for n in range(2, 1000) if f"{name}_{n}" not in self.taken)
 
     def _complaint(self, task: str, layout: Layout) -> str:
+        shown = f"{task}.get_name()" if self.named else task
         if self.percent:
             text = layout.string("Background task %r ignored cancellation")
-            return f"{self.logger}.error({text}, {task}.get_name())"
-        text = layout.string(f"Background task {{{task}.get_name()!r}} ignored cancellation")
+            return f"{self.logger}.error({text}, {shown})"
+        text = layout.string(f"Background task {{{shown}!r}} ignored cancellation")
         return f"{self.logger}.error(f{text})"

@@ -5,8 +5,9 @@ library that the file used before the repair. It stays where the file may mean i
 a comment or a ``noqa`` beside it, written as ``import x as x``, under an ``if`` or a ``try``, named
 in a string that may be code (``__all__``, an annotation), or where the file looks names up itself.
 
-Other files are not looked at. One could import the name from here, but a module that hands on what
-it imports for itself is rare, unless it is an ``__init__.py``: for those, ``keep_imports`` is set.
+Other files may take what a module imports for itself, too: tests that patch it, above all. Whoever
+calls knows them (``is_taken``). Of an ``__init__.py`` everything may be taken: for those,
+``keep_imports`` is set.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ import re
 import sys
 import warnings
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from flake8_task_refs.fix.edits import Edit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
 # Names and attributes by which a file may get at its own names without writing them.
 _LOOK_UPS: Final = frozenset({"globals", "locals", "vars", "dir", "eval", "exec", "import_module"})
@@ -31,31 +32,51 @@ _ALONE: Final = re.compile(r"(?<![\w.])[^\W\d]\w*")  # not an attribute
 _TYPE_COMMENT: Final = re.compile(r"#[ \t]*type:(.*)")
 _NOQA: Final = re.compile(r"#.*\bnoqa\b", re.IGNORECASE)
 _DOCTEST: Final = ">>>"
+_FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
+_Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def unused_import(before: str, after: str) -> Edit | None:
+def unused_import(before: str, after: str, is_taken: Callable[[str], bool]) -> Edit | None:
     r"""Return the edit of ``after`` that takes out one name whose last use was in ``before``.
 
     ``None`` if there is no such name, or none that may go. Both texts have ``\n`` for line ends.
+    ``is_taken`` tells whether another file takes a name from the module.
     """
     # Few repairs take any word out; the rest need not be parsed for it.
     rarer = Counter(_ALONE.findall(before)) - Counter(_ALONE.findall(after))
     new = _parsed(after) if rarer else None
     if new is None or _looks_names_up(new):
         return None
-    # A name that is imported twice may be wanted for what another import makes of it.
-    names = {name for name, count in _imported(new).items() if count == 1} & set(rarer)
-    old = _parsed(before) if names else None
+    imported = _imported(new)
+    once = {name for name, scopes in imported.items() if len(scopes) == 1} & rarer.keys()
+    # A name that is imported twice may be wanted for what another import makes of it, unless each
+    # stands in a function of its own.
+    often = {
+        name
+        for name in imported.keys() & rarer.keys()
+        if None not in imported[name] and len(imported[name]) == len(set(imported[name])) > 1
+    }
+    old = _parsed(before) if once or often else None
     if old is None:
         return None
-    gone = _used(old, before, names) - _used(new, after, names)
+    gone = _used(old, before, once) - _used(new, after, once)
+    of_module = {name for name in gone if imported[name] == [None]}
+    unused = [(new.body, {name for name in of_module if not is_taken(name)})]
+    unused += [(function.body, gone - of_module) for function in _functions(new).values()]
+    if often:
+        olds = _functions(old)
+        unused += [
+            (function.body, _used(olds[path], before, often) - _used(function, after, often))
+            for path, function in _functions(new).items()
+            if path in olds
+        ]
     lines = _Lines(after)
     edits = (
         _without(lines, body, statement, alias)
-        for body in _bodies(new)
+        for body, names in unused
         for statement in body
         for alias in _standard_names(statement)
-        if _bound(alias) in gone
+        if _bound(alias) in names
     )
     return next((edit for edit in edits if edit is not None), None)
 
@@ -69,22 +90,35 @@ def _parsed(text: str) -> ast.Module | None:
             return None
 
 
-def _bodies(module: ast.Module) -> Iterator[Sequence[ast.stmt]]:
-    """Yield the statements of the module, and of each function."""
-    yield module.body
-    for node in ast.walk(module):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            yield node.body
+def _functions(module: ast.Module) -> dict[tuple[str, int], _Function]:
+    """Return the functions by their dotted names; of those of one name, each has its number."""
+    found: dict[tuple[str, int], _Function] = {}
+    seen = Counter[str]()
+    todo: list[tuple[ast.AST, str]] = [(module, "")]
+    while todo:
+        node, path = todo.pop()
+        if isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
+            path = f"{path}.{node.name}"
+        if isinstance(node, _FUNCTIONS):
+            found[path, seen[path]] = node
+            seen[path] += 1
+        todo += [(child, path) for child in ast.iter_child_nodes(node)]
+    return found
 
 
-def _imported(module: ast.Module) -> Counter[str]:
-    """Return how often each name is imported."""
-    return Counter(
-        _bound(alias)
-        for node in ast.walk(module)
-        if isinstance(node, (ast.Import, ast.ImportFrom))
-        for alias in node.names
-    )
+def _imported(module: ast.Module) -> dict[str, list[_Function | None]]:
+    """Return in which function each name is imported, None for the module and for classes."""
+    found: dict[str, list[_Function | None]] = {}
+    todo: list[tuple[ast.AST, _Function | None]] = [(module, None)]
+    while todo:
+        node, scope = todo.pop()
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            for alias in node.names:
+                found.setdefault(_bound(alias), []).append(scope)
+        inner = node if isinstance(node, _FUNCTIONS) else scope
+        inner = None if isinstance(node, ast.ClassDef) else inner
+        todo += [(child, inner) for child in ast.iter_child_nodes(node)]
+    return found
 
 
 def _bound(alias: ast.alias) -> str:
@@ -136,8 +170,11 @@ def _is_computed_all(node: ast.AST) -> bool:
     )
 
 
-def _used(module: ast.Module, text: str, names: set[str]) -> set[str]:
-    """Return those of ``names`` that ``module`` reads, binds or deletes, imports aside."""
+def _used(module: ast.AST, text: str, names: set[str]) -> set[str]:
+    """Return those of ``names`` that ``module`` reads, binds or deletes, imports aside.
+
+    ``text`` is that of the file, whose comments may mean a type.
+    """
     found: set[str] = set()
     for comment in _TYPE_COMMENT.findall(text):
         found.update(_WORD.findall(comment))

@@ -393,6 +393,86 @@ def test_tasks_end_in_the_right_order(shape: str) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
+def test_what_is_gathered_ends_as_a_task_does(shape: str) -> None:
+    body, expected = SHAPES[shape]
+    result = fix(lifespan(body.replace("asyncio.create_task(", "asyncio.gather(")))
+    assert not result.declined
+    if not result.fixed:
+        pytest.skip("it has a name already")
+    assert run(result.text) == expected
+
+
+def test_each_task_that_is_gathered_ends_and_a_failed_one_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    source = lifespan(
+        """
+        async def connect(number):
+            raise OSError(f"no broker {number}")
+
+        task = "taken"
+        asyncio.create_task(worker())
+        asyncio.gather(*[connect(broker) for broker in range(2)], return_exceptions=False)
+        asyncio.gather(worker(), worker())
+        yield
+        await pool.close()
+        """
+    )
+    result = fix(source)
+    assert not result.declined
+    assert "for broker in range(2):\n" in result.text
+    with caplog.at_level(logging.ERROR):
+        assert run(result.text) == ["yields None", *["worker ended"] * 3, "pool closed"]
+    messages = [record.getMessage() for record in caplog.records]
+    assert messages == ["Background task 'connect' failed"] * 2
+    assert fix(result.text).text == result.text
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "asyncio.gather(worker(), *others)",
+        "asyncio.gather(worker(), other)",
+        "asyncio.gather(worker(), asyncio.create_task(worker()))",
+        "asyncio.gather(*(worker() for other in range(2) if other))",
+        "asyncio.gather(*(worker() for server in range(2)))\n        server = None",
+        "asyncio.gather(*(worker() for app in app.workers))",
+        "asyncio.gather(*(worker() for _ in range(2)))\n        print(_('started'))",
+        "asyncio.gather(worker())  # the only one",
+        "asyncio.shield(worker())",
+    ],
+)
+def test_what_is_gathered_in_another_way_is_only_kept(statement: str) -> None:
+    text = fix(lifespan(f"\n        {statement}\n        yield\n")).text
+    assert "_background_futures" in text
+    assert "cancel()" not in text
+
+
+def test_of_what_is_gathered_all_tasks_can_be_ended_or_none_is() -> None:
+    source = lifespan(
+        """
+        async def stubborn():
+            while True:
+                try:
+                    await asyncio.sleep(1)
+                except asyncio.CancelledError:
+                    pass
+
+        asyncio.gather(worker(), stubborn())
+        yield
+        """
+    )
+    check_declined(source, "let it re-raise first")
+
+
+def test_what_may_be_no_coroutine_is_taken_as_gather_takes_it() -> None:
+    source = lifespan("\n        asyncio.gather(worker(), app.serve(1))\n        yield\n")
+    text = fix(source).text
+    assert 'task = asyncio.create_task(worker(), name="worker")' in text
+    assert " = asyncio.ensure_future(app.serve(1))" in text
+
+
+@pytest.mark.parametrize("shape", SHAPES)
 def test_it_ends_as_well_when_waiting_for_ever(shape: str) -> None:
     body, expected = SHAPES[shape]
     result = fix(lifespan(body), shutdown_timeout=None)
@@ -478,7 +558,63 @@ def test_the_shutdown_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
     ]
 
 
+TOLD_LAST = {
+    "at the end": """
+        server = Server()
+        asyncio.create_task(server.serve())
+        yield
+        server.stopping.set()
+        """,
+    "in a finally": """
+        server = Server()
+        asyncio.create_task(server.serve())
+        try:
+            yield
+        finally:
+            server.stopping.set()
+            print("bye")
+        """,
+    "before something is closed": """
+        server = Server()
+        try:
+            asyncio.create_task(server.serve())
+            yield
+        finally:
+            server.stopping.set()
+            await pool.close()
+        """,
+}
+
+
+@pytest.mark.parametrize("timeout", [10, None])
+@pytest.mark.parametrize("shape", TOLD_LAST)
+def test_a_worker_that_is_told_to_end_at_last_gets_time_for_it(
+    shape: str, timeout: float | None
+) -> None:
+    happened = run(fix(lifespan(TOLD_LAST[shape]), shutdown_timeout=timeout).text)
+    assert happened[:2] == ["yields None", "said goodbye"]
+    assert happened[2:] == ["pool closed"] * (shape == "before something is closed")
+
+
+def test_one_that_hears_nothing_of_it_is_not_waited_for() -> None:
+    body = TOLD_LAST["at the end"].replace("yield", "asyncio.create_task(worker())\n        yield")
+    text = fix(lifespan(body)).text
+    assert text.count("asyncio.wait(") == 1
+    assert "worker ended" in run(text)
+
+
 CONFLICTS = {
+    "yielded twice, waited for in an else": """
+        server = Server()
+        asyncio.create_task(server.serve())
+        try:
+            yield
+        except ValueError:
+            yield
+        else:
+            await server.stop()
+            await pool.close()
+        """,
     "closed, then waited for": """
         consumer = Consumer()
         asyncio.create_task(consumer.consume())

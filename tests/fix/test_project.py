@@ -152,6 +152,64 @@ def test_an_old_python_evaluates_no_subscripts(python: tuple[int, int]) -> None:
     assert "_background_tasks: set[asyncio.Task[object]] = set()" in fix(later).text
 
 
+LIFESPAN = """\
+import asyncio
+from contextlib import asynccontextmanager
+{}
+
+@asynccontextmanager
+async def lifespan(app):
+    asyncio.create_task(poll())
+    yield
+
+
+async def poll():
+    while True:
+        await asyncio.sleep(1)
+"""
+SERVICE = """\
+import asyncio
+{}
+
+class Service:
+    def __init__(self):
+        self.is_open = True
+
+    async def start(self):
+        asyncio.create_task(self.poll())
+
+    async def close(self):
+        self.is_open = False
+
+    async def poll(self):
+        while True:
+            await asyncio.sleep(1)
+"""
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        APP.format(strings="", event='"startup"'),
+        LIFESPAN.format(""),
+        LIFESPAN.format("from loguru import logger\n"),
+        SERVICE.format(""),
+        SERVICE.format("from loguru import logger\n"),
+    ],
+)
+def test_a_task_is_asked_for_no_name_that_it_has_not(source: str) -> None:
+    text = fix(source, python=(3, 7)).text
+    assert "ignored cancellation" in text
+    assert "get_name" not in text
+    stuck = '"Background task %r ignored cancellation", background_task'
+    if "loguru" in source:
+        stuck = 'f"Background task {background_task!r} ignored cancellation"'
+    assert stuck in text
+    if "_log_failed_task" in text:
+        assert "Background task {task!r} failed" in text or '%r failed", task,' in text
+    assert "background_task.get_name()" in fix(source, python=(3, 8)).text
+
+
 @pytest.mark.parametrize(
     ("files", "quote", "style", "python"),
     [

@@ -141,6 +141,28 @@ def test_what_runs_for_failed_tasks_runs_for_cancelled_ones(before: str, after: 
 
 
 @pytest.mark.parametrize(
+    ("length", "before", "after"),
+    [
+        (86, "if task.exception() {}:", "elif task.exception() {}:"),
+        (87, "if task.exception() {}:", "elif (\n    task.exception() {}\n):"),
+        (88, "if repr(task.exception() {}):", "elif repr(\n    task.exception() {}\n):"),
+        (88, "if task.exception() {}:  # 1", "elif (\n    task.exception() {}\n):  # 1"),
+        (88, "if (task.exception() {}):", "elif (task.exception() {}):"),
+        (89, "if task.exception() {}:", "elif task.exception() {}:"),  # it was too long before
+    ],
+)
+def test_a_condition_gets_no_longer_than_a_line_may_be(
+    length: int, before: str, after: str
+) -> None:
+    head, tail = "def finished(task):\n", "\n    log(1)\nelse:\n    log(2)\ntasks.discard(task)"
+    name = f"and {'x' * (length - 8 - len(before.format('and ')))}"
+    look = "if task.cancelled():\n    pass\n"
+    old = indent(before.format(name) + tail, "    ")
+    new = indent(look + after.format(name) + tail, "    ")
+    check_fixed(module(head + old), module(head + new))
+
+
+@pytest.mark.parametrize(
     "body",
     [
         # What follows is for those that have succeeded,

@@ -1093,4 +1093,27 @@ def call(loop):
 """
     check_declined(source, "give it a name")
     text = fix(source.replace("def call", "async def call")).text
-    assert "asyncio.shield(_track(asyncio.create_task(send())))" in text
+    kept = 'asyncio.shield(_track(asyncio.create_task(send(), name="send")))'
+    assert kept in text.replace("\n            ", "").replace("\n        ", "")
+
+
+@pytest.mark.parametrize(
+    ("statement", "after", "without"),
+    [
+        ("await {}", "    await {}\n", ""),
+        # It is left out where it makes a line too long that nobody can break.
+        ("while await {}:\n        f()", "    while await {}:\n", ', name="send"'),
+    ],
+)
+def test_the_task_that_a_shield_gets_is_named(statement: str, after: str, without: str) -> None:
+    source = (
+        "import asyncio\n\n\nasync def send():\n    await f()\n\n\nasync def call():\n    "
+        + statement.format("asyncio.wait_for(asyncio.shield(send()), 5)")
+        + "\n"
+    )
+    named = 'asyncio.wait_for(asyncio.shield(_track(asyncio.create_task(send(), name="send"))), 5)'
+    text = fix(source, line_length=88 if without else 99).text
+    assert after.format(named.replace(without, "")) in text
+    every = Settings(enabled_codes=frozenset({"TSK303"}))
+    assert after.format(named) in fix(source, line_length=99, analysis=every).text
+    assert 'name="send"' in fix(source, analysis=every).text

@@ -12,6 +12,7 @@ from commands import fix as run_fixer
 from transform import fix
 
 from flake8_task_refs.fix.engine import FixSettings, fix_source
+from flake8_task_refs.fix.other_files import is_taken
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -212,3 +213,86 @@ def test_a_package_keeps_what_others_may_import_from_it(tmp_path: Path) -> None:
     assert "import create_task" in (tmp_path / "__init__.py").read_text()
     assert "import create_task" not in (tmp_path / "jobs.py").read_text()
     assert "import create_task" in fix_source(source, FixSettings(keep_imports=True)).text
+
+
+@pytest.mark.parametrize(
+    ("test", "stays"),
+    [
+        ("@patch('app.jobs.create_task')\ndef test_start(_): ...\n", True),
+        ("def test_start(mocker):\n    mocker.patch('app.jobs.create_task')\n", True),
+        ("from app import jobs\n\nmonkeypatch.setattr(jobs, 'create_task', None)\n", True),
+        ("MODULE = 'app.jobs'\npatch(f'{MODULE}.create_task')\n", True),
+        ("import app.jobs as tested\n\npatch.object(tested, 'create_task')\n", True),
+        ("from app.jobs import (\n    start,\n    create_task,\n)\n", True),
+        ("from .jobs import start, create_task\n", True),
+        ("from asyncio import create_task\nfrom app.jobs import start\n", False),
+        ("patch('app.other.create_task')\n", False),
+        ("patch('app.jobs.start')\n", False),
+    ],
+)
+def test_what_another_file_takes_from_the_module_stays(
+    tmp_path: Path, test: str, stays: bool
+) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "tests" / "unit").mkdir(parents=True)
+    (tmp_path / "setup.py").touch()
+    (tmp_path / "app" / "jobs.py").write_text(f"from asyncio import create_task\n{USE}")
+    (tmp_path / "tests" / "unit" / "test_jobs.py").write_text(test)
+    run_fixer("--isolated", "app/jobs.py", cwd=tmp_path)
+    text = (tmp_path / "app" / "jobs.py").read_text()
+    assert "_spawn, worker.run()" in text
+    assert ("import create_task" in text) is stays
+
+
+def test_where_no_project_begins_its_own_directory_is_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "test_jobs.py").write_text("patch('jobs.create_task')\n")
+    assert is_taken(str(tmp_path / "jobs.py"), "create_task")
+    assert not is_taken(str(tmp_path / "jobs.py"), "ensure_future")
+    assert not is_taken(str(tmp_path / "test_jobs.py"), "create_task")
+
+
+def test_an_import_goes_from_each_function() -> None:
+    source = """\
+def start(loop, worker):
+    from asyncio import create_task
+
+    loop.call_soon_threadsafe(create_task, worker.run())
+
+
+def start_again(loop, worker):
+    from asyncio import create_task
+
+    loop.call_soon_threadsafe(create_task, worker.run())
+
+
+async def keep(worker):
+    from asyncio import create_task
+
+    await create_task(worker.run())
+"""
+    text = fix(source).text
+    assert not unused(text)
+    assert text.count("import create_task") == 1
+    assert text.endswith(source.partition("async def")[2])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "    from asyncio import create_task\n    {}\n\ndef g():\n    {}\n",
+        "    if loop:\n        from asyncio import create_task\n    {}\n",
+        "    {}\n    print(create_task)\n",
+        "    {}\n    def h():\n        return create_task\n",
+    ],
+)
+def test_an_import_of_several_that_may_be_meant_stays(body: str) -> None:
+    start = "loop.call_soon_threadsafe(create_task, worker.run())"
+    source = "def f(loop, worker):\n    from asyncio import create_task\n" + body.replace(
+        "{}", start
+    )
+    if "def g" in body:
+        source = source.replace("    from asyncio import create_task\n", "", 1)
+        source = f"from asyncio import create_task\n\n\n{source}"
+    text = fix(source).text
+    assert "_spawn" in text
+    assert text.count("import create_task") == source.count("import create_task")

@@ -63,20 +63,42 @@ def test_the_wrapper_keeps_what_its_callers_drop(before: str, after: str) -> Non
     assert client(after).partition("class")[2] == result.text.partition("class")[2]
 
 
-def test_a_registry_of_its_class_takes_them() -> None:
+@pytest.mark.parametrize(
+    "body", [NAMED, "        return self._loop.create_task(coroutine)  # soon"]
+)
+@pytest.mark.parametrize(
+    "discard", ["self._own.discard", "lambda t: self._own.discard(t)", "self.forget"]
+)
+def test_a_registry_of_its_class_takes_them(body: str, discard: str) -> None:
     own = (
         "task = asyncio.create_task(self.send())\n        self._own.add(task)\n"
+        f"        task.add_done_callback({discard})\n\n"
+        "    def forget(self, task):\n        print(task)\n        self._own.discard(task)"
+    )
+    before = client(body, own).replace(
+        "self._loop = loop", "self._own = set()\n        self._loop = loop"
+    )
+    text = fix(before).text
+    spawn = text.partition("def spawn")[2].partition("    def submit")[0]
+    kept = "        self._own.add(task)\n        task.add_done_callback(self._own.discard)\n"
+    assert kept in spawn
+    assert "task = self._loop.create_task(coroutine)" in spawn
+    assert spawn.endswith("        return task\n\n")
+    assert ("# soon\n" in spawn) is ("# soon" in body)
+    assert "_background_tasks" not in text
+    assert "\n    def submit(self):\n        self.spawn(self.send())\n" in text
+
+
+def test_what_a_spawner_of_the_class_makes_is_a_task() -> None:
+    own = (
+        "task = self.spawn(self.send())\n        self._own.add(task)\n"
         "        task.add_done_callback(self._own.discard)"
     )
     before = client(NAMED, own).replace(
         "self._loop = loop", "self._own = set()\n        self._loop = loop"
     )
-    text = fix(before).text
-    assert (
-        "        self._own.add(task)\n        task.add_done_callback(self._own.discard)\n"
-        in (text.partition("def spawn")[2].partition("def submit")[0])
-    )
-    assert "_background_tasks" not in text
+    submit = fix(before).text.partition("def submit")[2].partition("def repeat")[0]
+    assert submit.count("self._own") == len(("add", "discard"))
 
 
 @pytest.mark.parametrize(

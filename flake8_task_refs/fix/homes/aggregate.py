@@ -8,6 +8,7 @@ from flake8_task_refs.analysis import syntax
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit
 from flake8_task_refs.fix.free_names import fresh
+from flake8_task_refs.fix.gathered import gathered
 from flake8_task_refs.fix.registration import Registry
 from flake8_task_refs.fix.source import statement_expression
 
@@ -34,8 +35,13 @@ class Aggregates:
         self._context = context
 
     def accepts(self, site: Site) -> bool:
-        """Take every aggregate: what is dropped, and the task that a shield makes and leaves."""
-        return site.code == "TSK003" or (site.code == "TSK002" and _shielded(site) is not None)
+        """Take every aggregate: what is dropped, and the task that a shield makes and leaves.
+
+        What a lifespan gathers can end with it.
+        """
+        return (site.code == "TSK003" and not gathered(self._context, site)) or (
+            site.code == "TSK002" and _shielded(site) is not None
+        )
 
     def plan(self, sites: Sequence[Site]) -> Plan:
         """Await or keep each future; what never runs unless it is awaited, is declined."""
@@ -48,12 +54,7 @@ class Aggregates:
                 found.decline([site], INSIDE)
                 continue
             if shielded is not None:
-                context.additions.defined_before(site.call)
-                start, end = context.file.span(shielded)
-                asyncio = context.additions.module("asyncio")
-                made = f"{context.additions.track()}({asyncio}.create_task("
-                edits = [Edit(start, start, made), Edit(end, end, "))")]
-                found.edits += context.writer.laid_out(site.statement, edits)
+                found.edits += self._makes_its_task(site, shielded)
             elif context.settings.unsafe_fixes and _can_await(site, origin):
                 start = context.file.span(site.call).start
                 found.edits.append(Edit(start, start, "await "))
@@ -77,6 +78,25 @@ class Aggregates:
                 future = site.target or context.locals.free("future", site.call)
                 found.edits += context.writer.register(site, future, registry)
             found.fixed.append(site.finding)
+        return found
+
+    def _makes_its_task(self, site: Site, coroutine: syntax.Call) -> list[Edit]:
+        """Let the shield of ``site`` get a task of ``coroutine`` that is kept.
+
+        It is named if the line stays short enough, or if all tasks are to have a name.
+        """
+        context = self._context
+        context.additions.defined_before(site.call)
+        start, end = context.file.span(coroutine)
+        asyncio = context.additions.module("asyncio")
+        made = f"{context.additions.track()}({asyncio}.create_task("
+        name = context.writer.name_of_new(site)
+        found: list[Edit] = []
+        for ending in (f", {name}))", "))") if name else ("))",):
+            edits = [Edit(start, start, made), Edit(end, end, ending)]
+            found = context.writer.laid_out(site.statement, edits)
+            if "TSK303" in context.judge.wanted or not context.writer.makes_too_long(found):
+                break
         return found
 
     def _is_the_modules_own(self, site: Site) -> bool:

@@ -495,6 +495,7 @@ def _cancellation(context: Context, close: syntax.FunctionDef, number: int, attr
         percent=percent,
         timeout=context.settings.shutdown_timeout,
         taken=frozenset(context.locals.taken(close)),
+        named=context.settings.names_tasks,
     )
     number = max(number, int(has_docstring(close)))
     lines = cancellation.lines(file.indent(body[0]), writer.layout)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.fix.contract import Context, Plan
+from flake8_task_refs.fix.gathered import gathered
 from flake8_task_refs.fix.lifespan_body import lifespan_around, starts_at, yields_of
 from flake8_task_refs.fix.lifespan_by_name import end_by_name
 from flake8_task_refs.fix.lifespan_helper import helper_of
@@ -47,7 +48,7 @@ class Lifespans:
 
     def accepts(self, site: Site) -> bool:
         """Take what is made in a lifespan, in a function nested in it, or in one that it calls."""
-        return (
+        return bool(gathered(self._context, site)) or (
             site.code in ENDED_WITH_APPLICATION
             and site.statement is not None
             and _lifespan_of(self._context, site) is not None
@@ -59,7 +60,7 @@ class Lifespans:
         for site in sites:
             function = _lifespan_of(self._context, site)
             if function is not None:
-                groups[function].append(site)
+                groups[function] += gathered(self._context, site) or [site]
         found = Plan()
         for function, group in groups.items():
             found.take(_plan(self._context, function, group))
@@ -81,6 +82,9 @@ def _lifespan_of(context: Context, site: Site) -> syntax.FunctionDef | None:
 def _plan(context: Context, function: syntax.FunctionDef, sites: Sequence[Site]) -> Plan:
     found = Plan()
     good = _decline(found, sites, lambda site: refusal(context, function, site))
+    # Of what one call gathers, all tasks end so or none.
+    refused = {declined.finding for declined in found.declined}
+    good = [site for site in good if site.finding not in refused]
     named = end_by_name(context, function, good) if good else None
     if named is not None:
         found.take(named)

@@ -188,7 +188,19 @@ class RaisingCallbacks:
             return edits
         indent, start = file.indent(statement), file.span(statement).start
         step = self._context.writer.layout.step
-        return [Edit(start, start, f"if {look}:\n{indent}{step}pass\n{indent}el")]
+        edit = Edit(start, start, f"if {look}:\n{indent}{step}pass\n{indent}el")
+        return [edit, *self._broken(test, indent)]
+
+    def _broken(self, test: syntax.BaseExpression, indent: str) -> list[Edit]:
+        """Return the edit that breaks ``test`` into lines if it is too long behind an ``elif``."""
+        file, layout = self._context.file, self._context.writer.layout
+        start, end = file.span(test)
+        line = file.line_text(file.line_of(start))
+        is_alone = file.line_of(start) == file.line_of(end) and not file.brackets(test)
+        if not is_alone or not layout.fits(line) or layout.fits(line, len("el")):
+            return []
+        lines = layout.condition("elif", file.text[start:end], indent)
+        return [Edit(start, end, "\n".join(lines).removeprefix(f"{indent}elif ").removesuffix(":"))]
 
     def _assignment(
         self,

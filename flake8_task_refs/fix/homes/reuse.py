@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.from_python import expression_of
-from flake8_task_refs.analysis.helpers import likely_function
+from flake8_task_refs.analysis.helpers import find_helper, likely_function
 from flake8_task_refs.analysis.sites import CREATORS
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.additions import LOG_FAILED
@@ -21,7 +21,7 @@ from flake8_task_refs.fix.homes.lifespan import refusal
 from flake8_task_refs.fix.homes.startup import is_started_by_application
 from flake8_task_refs.fix.lifespan_body import lifespan_around
 from flake8_task_refs.fix.registration import Registry
-from flake8_task_refs.fix.repair_sites import by_statement, is_declared_future
+from flake8_task_refs.fix.repair_sites import by_statement, is_declared_future, is_returned
 from flake8_task_refs.fix.source import dotted, last_part
 from flake8_task_refs.fix.spawned import task_name
 
@@ -90,7 +90,7 @@ class Reuse:
         return None if self._ends_with_application(site) else self._existing.helper(site)
 
     def _registry(self, site: Site) -> tuple[Registry, bool] | None:
-        if site.form == "expression":
+        if site.form == "expression" and not is_returned(self._context.file, site):
             return None
         if self._ends_with_application(site):
             return self._existing.registry_of_lifespan(site)
@@ -123,6 +123,7 @@ class Existing:
         """Look through the file of ``context``."""
         self._file = context.file
         self._names = context.names
+        self._judge = context.judge
         self._registrations = list(self._find())
         self._fates = Fates(context.file, context.judge)
         self._effects = HelperEffects(context.file, context.judge)
@@ -134,21 +135,53 @@ class Existing:
             function = self._file.function(node)
             if not node.args or not isinstance(function, syntax.FunctionDef):
                 continue
-            discard = node.args[0].value
-            if not isinstance(discard, syntax.Attribute) or not isinstance(
-                node.func, syntax.Attribute
-            ):
+            if not isinstance(node.func, syntax.Attribute):
                 continue
-            container, task = dotted(discard.value), dotted(node.func.value)
-            add = _PAIRS.get(discard.attr.value)
+            task = dotted(node.func.value)
+            for discard in self._discards(node.args[0].value, function):
+                container = dotted(discard.value)
+                add = _PAIRS.get(discard.attr.value)
+                if (
+                    add
+                    and container
+                    and self._calls(function, f"{container}.{add}", task)
+                    and self._is_task(function, task)
+                ):
+                    logs = self._calls(function, f"{task}.add_done_callback", LOG_FAILED)
+                    yield _Registration(node, function, container, discard.attr.value, task, logs)
+
+    def _discards(
+        self, callback: syntax.BaseExpression, function: syntax.FunctionDef
+    ) -> Iterator[syntax.Attribute]:
+        """Yield the methods that ``callback``, registered in ``function``, calls with its task.
+
+        That is itself, what a lambda calls, or what a method of the same object calls.
+        """
+        if isinstance(callback, syntax.Attribute) and callback.attr.value in _PAIRS:
+            yield callback
+            return
+        body: syntax.Node | None = None
+        params: list[syntax.Param] = []
+        if isinstance(callback, syntax.Lambda):
+            body, params = callback.body, list(callback.params.params)
+        elif isinstance(callback, syntax.Attribute) and dotted(callback.value) == "self":
+            found = find_helper(self._file.tree, callback, self._judge.ownership.parse)
+            owner = self._file.method_class(function)
+            if found is None or owner is None:
+                return
+            method = found.function
+            if found.tree is self._file.tree and self._file.method_class(method) is owner:
+                body, params = method.body, list(method.params.params)[1:]
+        if body is None or len(params) != 1:
+            return
+        for node in self._file.inside(body):
             if (
-                add
-                and container
-                and self._calls(function, f"{container}.{add}", task)
-                and self._is_task(function, task)
+                isinstance(node, syntax.Call)
+                and isinstance(node.func, syntax.Attribute)
+                and [dotted(arg.value) for arg in node.args] == [params[0].name.value]
+                and (isinstance(callback, syntax.Lambda) or dotted(node.func).startswith("self."))
             ):
-                logs = self._calls(function, f"{task}.add_done_callback", LOG_FAILED)
-                yield _Registration(node, function, container, discard.attr.value, task, logs)
+                yield node.func
 
     def _is_task(self, function: syntax.FunctionDef, name: str) -> bool:
         """Tell whether ``name`` is a task in ``function``: made, annotated or named like one."""
@@ -164,8 +197,18 @@ class Existing:
                 continue
             if isinstance(node.value, syntax.Call):
                 made = last_name(node.value.func)
-                return made in _CREATORS or made.endswith("task") or made == "Task"
+                return (
+                    made in _CREATORS
+                    or made.endswith("task")
+                    or made == "Task"
+                    or self._makes_task(node.value)
+                )
         return "task" in name.lower()
+
+    def _makes_task(self, call: syntax.Call) -> bool:
+        """Tell whether ``call`` is one of a function of the file that makes a task."""
+        made = self._judge.ownership.sites.creator(self._file.tree, call.func)
+        return made is not None
 
     def _calls(self, function: syntax.FunctionDef, callee: str, argument: str) -> bool:
         return any(

@@ -437,4 +437,5 @@ class _Startup:
             timeout=context.settings.shutdown_timeout,
             taken=frozenset(context.locals.taken(function)),
             annotation=f": list[{asyncio}.Task[object]]",
+            named=context.settings.names_tasks,
         )

@@ -1,0 +1,75 @@
+"""What other files of a project take from a module by its name: an import does, or a patch."""
+
+from __future__ import annotations
+
+import os
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+# Where a project begins.
+_ROOTS: Final = (".git", "pyproject.toml", "setup.py", "setup.cfg")
+_FOREIGN: Final = frozenset({"node_modules", "site-packages", "__pycache__", "build", "dist"})
+_ENVIRONMENT: Final = "pyvenv.cfg"
+# In a tree of more files nobody looks.
+_MAX_FILES: Final = 20_000
+
+
+def is_taken(file: str, name: str) -> bool:
+    """Tell whether another file of its project may take ``name`` from the module ``file``.
+
+    It may where it mentions both as in `from prog import name`, `patch("prog.name")` or
+    `patch.object(prog, "name")`; and in a tree that is too large to be looked through.
+    """
+    path = Path(file).absolute()
+    root = _root(path)
+    files = _files(root) if root is not None else list(map(str, path.parent.glob("*.py")))
+    if files is None:
+        return True
+    return any(
+        other != str(path) and _takes(_read(other), re.escape(path.stem), name) for other in files
+    )
+
+
+def _takes(text: bytes, module: str, name: str) -> bool:
+    """Tell whether ``text``, a file, may take ``name`` from ``module``."""
+    if name.encode() not in text or not re.search(rf"\b{module}\b".encode(), text):
+        return False
+    dotted = rf"\b{module}\.{name}\b"
+    imported = rf"\b{module}[ \t]+import[ \t]+(?:\([^)]*|[^\n]*)\b{name}\b"
+    # A string that begins with it, or one that is put together: f"{MODULE}.name".
+    quoted = rf"[\"'](?:[^\"'\n]*\}})?\.?{name}\b"
+    return re.search(f"{dotted}|{imported}|{quoted}".encode(), text) is not None
+
+
+def _read(file: str) -> bytes:
+    """Return the text of ``file``; one that cannot be read says nothing."""
+    try:
+        return Path(file).read_bytes()
+    except OSError:
+        return b""
+
+
+def _root(path: Path) -> Path | None:
+    """Return where the project of ``path`` begins: its repository, or what has a configuration."""
+    for mark in _ROOTS:
+        for directory in path.parents:
+            if (directory / mark).exists():
+                return directory
+    return None
+
+
+@lru_cache(maxsize=16)
+def _files(root: Path) -> list[str] | None:
+    """Return the Python files below ``root``, None if they are too many."""
+    found: list[str] = []
+    for directory, below, names in os.walk(root):
+        if _ENVIRONMENT in names:
+            below.clear()
+            continue
+        below[:] = [name for name in below if name not in _FOREIGN and not name.startswith(".")]
+        found += [str(Path(directory, name)) for name in names if name.endswith(".py")]
+        if len(found) > _MAX_FILES:
+            return None
+    return found
