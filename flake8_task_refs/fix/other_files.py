@@ -12,8 +12,9 @@ from typing import Final
 _ROOTS: Final = (".git", "pyproject.toml", "setup.py", "setup.cfg")
 _FOREIGN: Final = frozenset({"node_modules", "site-packages", "__pycache__", "build", "dist"})
 _ENVIRONMENT: Final = "pyvenv.cfg"
-# In a tree of more files nobody looks.
+# In a tree of more files, or of more directories, nobody looks.
 _MAX_FILES: Final = 20_000
+_MAX_DIRECTORIES: Final = 20_000
 
 
 def is_taken(file: str, name: str) -> bool:
@@ -62,14 +63,14 @@ def _root(path: Path) -> Path | None:
 
 @lru_cache(maxsize=16)
 def _files(root: Path) -> list[str] | None:
-    """Return the Python files below ``root``, None if they are too many."""
+    """Return the Python files below ``root``, None if it is too large a tree."""
     found: list[str] = []
-    for directory, below, names in os.walk(root):
+    for count, (directory, below, names) in enumerate(os.walk(root)):
         if _ENVIRONMENT in names:
             below.clear()
             continue
         below[:] = [name for name in below if name not in _FOREIGN and not name.startswith(".")]
         found += [str(Path(directory, name)) for name in names if name.endswith(".py")]
-        if len(found) > _MAX_FILES:
+        if len(found) > _MAX_FILES or count > _MAX_DIRECTORIES:
             return None
     return found
