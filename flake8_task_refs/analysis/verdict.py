@@ -117,6 +117,8 @@ class Judge:
             is_aggregate = site.path in _HANDED_ON
             if not (is_aggregate or site.kind == "task") or not _is_plain(function):
                 continue
+            if not self._may_return(site):
+                continue  # so it is for most, and takes less than to follow them
             holds = self.ownership.holds(site.handle)
             if holds and all(self._returns_itself(site, hold) for hold in holds):
                 key = (defined_in(tree.scope[function]), function.name.value)
@@ -126,6 +128,18 @@ class Judge:
                     fresh = self._holds_fresh_tasks(site)
                     found[key] = Wrapper(site.path, fresh, *self._awaiting(site, function))
         return found
+
+    def _may_return(self, site: CreationSite) -> bool:
+        """Tell whether the handle of ``site`` stands in a ``return``, or a name for it does."""
+        tree, outer = self.ownership.tree, self.ownership.tree.parent[site.handle]
+        if isinstance(outer, (syntax.Assign, syntax.AnnAssign)):
+            targets = outer.targets if isinstance(outer, syntax.Assign) else [outer]
+            names = "|".join({last_name(target.target) for target in targets} - {""})
+            text = tree.outline.source[tree.region.start : tree.region.end]
+            return re.search(rf"\breturn\b[\s(\\]*(?:{names})\b", text) is not None
+        while not isinstance(outer, (syntax.BaseSmallStatement, syntax.BaseCompoundStatement)):
+            outer = tree.parent[outer]
+        return isinstance(outer, syntax.Return)
 
     def _awaiting(
         self, site: CreationSite, function: syntax.FunctionDef
