@@ -148,7 +148,10 @@ async def poll() -> None:
     while True:
         await asyncio.sleep(1)
 """,
-        fix_safety="Safe: the fixer adds the task to a registry and keeps its name.",
+        fix_safety=(
+            "Safe: the fixer adds the task to a registry and keeps its name. What loses a race "
+            "(`asyncio.wait` for the first that completes) is cancelled instead."
+        ),
         references=(f"{_ASYNCIO_DOCS}#asyncio.create_task",),
         precision=1.0,
         sites=19,
@@ -193,8 +196,9 @@ async def load(table: str) -> None:
     await asyncio.sleep(len(table))
 """,
         fix_safety=(
-            "Safe: the fixer keeps the aggregate in a registry. Awaiting it instead changes when "
-            "the code after it runs, and is done with `--unsafe-fixes` only."
+            "Safe: the fixer keeps the aggregate in a registry; what a lifespan gathers becomes "
+            "tasks that end with it. Awaiting it instead changes when the code after it runs, and "
+            "is done with `--unsafe-fixes` only."
         ),
         references=(f"{_ASYNCIO_DOCS}#asyncio.gather",),
         precision=1.0,
