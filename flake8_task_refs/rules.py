@@ -149,8 +149,9 @@ async def poll() -> None:
         await asyncio.sleep(1)
 """,
         fix_safety=(
-            "Safe: the fixer adds the task to a registry and keeps its name. What loses a race "
-            "(`asyncio.wait` for the first that completes) is cancelled instead."
+            "Safe: the fixer adds the task to a registry and keeps its name. What only waits, and "
+            "loses a race (`asyncio.wait` for the first that completes), is cancelled instead; "
+            "work that does, with `--unsafe-fixes` only."
         ),
         references=(f"{_ASYNCIO_DOCS}#asyncio.create_task",),
         precision=1.0,

@@ -55,7 +55,7 @@ _DISCORD: Final = ("discord", "disnake", "nextcord")
 _OTHER_NAMES: Final = frozenset(path.rpartition(".")[2] for path in _OTHER_SCHEDULERS)
 _CONTEXTS: Final = ("contextvars.copy_context", "contextvars.Context")
 _CONTEXT_NAME: Final = re.compile(r"(?:\w*_)?(?:ctx|context)\d*\Z", re.IGNORECASE)
-_MAKES_FUTURE: Final = frozenset({"run_in_executor", "create_future", "wrap_future", "create_task"})
+MAKES_FUTURE: Final = frozenset({"run_in_executor", "create_future", "wrap_future", "create_task"})
 _FUTURE_NAME: Final = re.compile(
     r"(?:\w*_)?(?:fut|futs|future|futures|task|tasks)\d*\Z", re.IGNORECASE
 )
@@ -399,7 +399,7 @@ class Sites:
         return isinstance(value, syntax.Call) and self._makes_future(tree, value)
 
     def _makes_future(self, tree: Tree, call: syntax.Call) -> bool:
-        if isinstance(call.func, syntax.Attribute) and call.func.attr.value in _MAKES_FUTURE:
+        if isinstance(call.func, syntax.Attribute) and call.func.attr.value in MAKES_FUTURE:
             return True
         if isinstance(call.func, syntax.Attribute) and self._is_tornado(tree, call.func.value):
             return True

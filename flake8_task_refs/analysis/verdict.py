@@ -120,56 +120,83 @@ class Judge:
             if not self._may_return(site):
                 continue  # so it is for most, and takes less than to follow them
             holds = self.ownership.holds(site.handle)
-            if holds and all(self._returns_itself(site, hold) for hold in holds):
-                key = (defined_in(tree.scope[function]), function.name.value)
-                if not is_aggregate:
-                    found[key] = Wrapper("wrapper", True, *self._awaiting(site, function))
-                elif key not in found:
-                    fresh = self._holds_fresh_tasks(site)
-                    found[key] = Wrapper(site.path, fresh, *self._awaiting(site, function))
+            if not holds or not all(self._returns_itself(site, hold) for hold in holds):
+                continue
+            key = (defined_in(tree.scope[function]), function.name.value)
+            awaiting = self._awaiting(site, function, holds)
+            if awaiting is None:
+                continue
+            if not is_aggregate:
+                found[key] = Wrapper("wrapper", True, *awaiting)
+            elif key not in found:
+                found[key] = Wrapper(site.path, self._holds_fresh_tasks(site), *awaiting)
         return found
 
     def _may_return(self, site: CreationSite) -> bool:
         """Tell whether the handle of ``site`` stands in a ``return``, or a name for it does."""
         tree, outer = self.ownership.tree, self.ownership.tree.parent[site.handle]
-        if isinstance(outer, (syntax.Assign, syntax.AnnAssign)):
+        if isinstance(outer, (syntax.Assign, syntax.AnnAssign, syntax.NamedExpr)):
             targets = outer.targets if isinstance(outer, syntax.Assign) else [outer]
             names = "|".join({last_name(target.target) for target in targets} - {""})
             text = tree.outline.source[tree.region.start : tree.region.end]
-            return re.search(rf"\breturn\b[\s(\\]*(?:{names})\b", text) is not None
+            if re.search(rf"\breturn\b(?:[\s(\\]|#[^\n]*)*(?:{names})\b", text) is not None:
+                return True
         while not isinstance(outer, (syntax.BaseSmallStatement, syntax.BaseCompoundStatement)):
             outer = tree.parent[outer]
         return isinstance(outer, syntax.Return)
 
     def _awaiting(
-        self, site: CreationSite, function: syntax.FunctionDef
-    ) -> tuple[bool, frozenset[str | int]]:
-        """Tell whether a wrapper has to be awaited, and what parameters choose what it gives."""
-        tree, names = self.ownership.tree, set()
+        self, site: CreationSite, function: syntax.FunctionDef, holds: list[Hold]
+    ) -> tuple[bool, frozenset[str | int]] | None:
+        """Tell whether a wrapper has to be awaited, and what parameters choose what it gives.
+
+        None of one that has to be, and may await the work itself in a way that no call shows.
+        """
         if not function.asynchronous:
             return False, frozenset()
-        ours = {hold.node for hold in self.ownership.holds(site.handle)}
+        tree, ours = self.ownership.tree, {hold.node for hold in holds}
+        name = function.name.value
+        if sum(definition.name == name for definition in tree.outline.definitions) != 1:
+            return None  # one may override another
+        switches: set[str] = set()
         for jump in tree.jumps(function.body):
-            if isinstance(jump, syntax.Return) and jump.value is not None and jump not in ours:
-                around = [
-                    *tree.ancestors(jump),
-                    *(at for one in ours for at in tree.ancestors(one)),
-                ]
-                names |= {
-                    name.value
-                    for outer in around
-                    if isinstance(outer, syntax.If)
-                    for name in tree.walk(outer.test)
-                    if isinstance(name, syntax.Name)
-                }
+            if isinstance(jump, syntax.Yield):
+                return None
+            if not isinstance(jump, syntax.Return) or jump.value is None:
+                continue
+            if jump in ours:
+                if jump.value is not site.handle and not isinstance(jump.value, syntax.Name):
+                    return None
+                if not self._is_unconditional(jump, function):
+                    return None
+            elif (switch := self._switch_of(jump, function)) is not None:
+                switches.add(switch)
+            else:
+                return None
+        params = (*function.params.posonly_params, *function.params.params)
+        given = [param.name.value for param in params if param.name.value not in ("self", "cls")]
+        at = (number for number, name in enumerate(given) if name in switches)
+        return True, frozenset({*switches, *at})
+
+    def _is_unconditional(self, jump: syntax.Return, function: syntax.FunctionDef) -> bool:
+        """Tell whether ``function`` comes to ``jump`` unless it has ended before."""
+        inner = (syntax.SimpleStatementLine, syntax.IndentedBlock, syntax.With)
+        outer = next(at for at in self.ownership.tree.ancestors(jump) if not isinstance(at, inner))
+        return outer is function
+
+    def _switch_of(self, jump: syntax.Return, function: syntax.FunctionDef) -> str | None:
+        """Return the parameter without which nobody comes to ``jump``: ``wait`` of ``if wait:``."""
+        tree = self.ownership.tree
+        test = next((at for at in tree.ancestors(jump) if isinstance(at, syntax.If)), None)
+        if test is None or not isinstance(test.test, syntax.Name):
+            return None
         params = function.params
-        given = [
-            param.name.value
-            for param in (*params.posonly_params, *params.params)
-            if param.name.value not in ("self", "cls")
-        ]
-        named = {*given, *(param.name.value for param in params.kwonly_params)} & names
-        return True, frozenset({*named, *(at for at, name in enumerate(given) if name in named)})
+        for param in (*params.posonly_params, *params.params, *params.kwonly_params):
+            if param.name.value == test.test.value and tree.holds(test.body, jump):
+                default = param.default
+                is_off = isinstance(default, syntax.Name) and default.value in ("False", "None")
+                return param.name.value if is_off else None
+        return None
 
     def _returns_itself(self, site: CreationSite, hold: Hold) -> bool:
         """Tell whether ``hold`` returns the handle of ``site``, not a container that it is in."""

@@ -55,6 +55,14 @@ def runs_for_ever(tree: Tree, function: syntax.FunctionDef) -> bool:
     )
 
 
+def cannot_leave(tree: Tree, function: syntax.FunctionDef) -> bool:
+    """Tell whether ``function`` has a ``while True`` that its own code does not leave."""
+    return any(
+        isinstance(node, syntax.While) and is_endless(node) and not _is_left(tree, node, set())
+        for node in tree.walk(function.body)
+    )
+
+
 class Worker:
     """What is known of the coroutine ``call``, which a task of ``ownership``'s region runs."""
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.helpers import find_helper
+from flake8_task_refs.analysis.sites import MAKES_FUTURE
+from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.free_names import names_in
 from flake8_task_refs.fix.lifespan_body import lifespan_around
 from flake8_task_refs.fix.repair_sites import GATHERED
@@ -59,7 +61,7 @@ def gathered(context: Context, site: Site) -> list[Site]:
             if not _is_plain_loop(context, site, coroutine):
                 return []
             coroutine = coroutine.elt
-        if not isinstance(coroutine, syntax.Call) or _makes_task(context, coroutine):
+        if not isinstance(coroutine, syntax.Call) or _makes_future(context, coroutine):
             return []
         found.append(replace(site, call=coroutine, form=GATHERED))
     return found
@@ -83,8 +85,14 @@ def _is_plain_loop(
     return True
 
 
-def _makes_task(context: Context, call: syntax.Call) -> bool:
-    return context.judge.ownership.sites.creator(context.tree, call.func) is not None
+def _makes_future(context: Context, call: syntax.Call) -> bool:
+    """Tell whether ``call`` makes a task, or a future, which has no name."""
+    sites = context.judge.ownership.sites
+    return (
+        sites.creator(context.tree, call.func) is not None
+        or sites.aggregate(context.tree, call.func) is not None
+        or last_name(call.func) in MAKES_FUTURE
+    )
 
 
 def tasks_instead(

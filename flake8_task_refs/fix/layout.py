@@ -100,9 +100,10 @@ class Layout:
 
         A call is broken at its bracket; all else gets parentheses.
         """
-        node = cst.parse_expression(test)
-        if isinstance(node, cst.Call):
-            with contextlib.suppress(Unknown):
+        # A walrus alone is no expression.
+        with contextlib.suppress(Unknown, cst.ParserSyntaxError):
+            node = cst.parse_expression(test)
+            if isinstance(node, cst.Call):
                 return self._lines(node, indent, f"{keyword} ", ":")
         return [f"{indent}{keyword} (", f"{indent}{self.step}{test}", f"{indent}):"]
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from transform import check_declined, check_fixed, fix
 
-from flake8_task_refs.fix.homes.raced import RACE
+from flake8_task_refs.fix.homes.raced import RACE, WORK
 
-TWO = "[asyncio.create_task(work()), asyncio.create_task(stop.wait())]"
+TWO = "[asyncio.create_task(work.get()), asyncio.create_task(stop.wait())]"
+MIXED = TWO.replace("work.get()", "work()")
 FIRST = "return_when=asyncio.FIRST_COMPLETED"
 CANCELS = "for task in pending:\n        task.cancel()"
 
@@ -33,22 +34,22 @@ def module(*lines: str) -> str:
         ),
         # Its own names stay, and ours are free.
         (
-            ["task = 1", f"done, left = await asyncio.wait({TWO}, timeout=3, {FIRST})"],
+            ["task = 1", f"done, left = await asyncio.wait({TWO}, {FIRST})"],
             [
                 "task = 1",
-                f"done, left = await asyncio.wait({TWO}, timeout=3, {FIRST})",
+                f"done, left = await asyncio.wait({TWO}, {FIRST})",
                 "for task_2 in left:\n        task_2.cancel()",
             ],
         ),
         (
             [
-                "one = asyncio.create_task(work())",
+                "one = asyncio.create_task(work.get())",
                 "end = asyncio.create_task(stop.wait())",
                 f"done, pending = await asyncio.wait([one, end], {FIRST})",
                 "return one.result() if one in done else None",
             ],
             [
-                "one = asyncio.create_task(work())",
+                "one = asyncio.create_task(work.get())",
                 "end = asyncio.create_task(stop.wait())",
                 f"done, pending = await asyncio.wait([one, end], {FIRST})",
                 CANCELS,
@@ -77,7 +78,7 @@ def test_the_losers_are_cancelled(before: list[str], after: list[str]) -> None:
     [
         # One more runs than this function made; somebody looks at the losers.
         [
-            "one = asyncio.create_task(work())",
+            "one = asyncio.create_task(work.get())",
             f"done, pending = await asyncio.wait([one, other], {FIRST})",
         ],
         [f"done, pending = await asyncio.wait({TWO}, {FIRST})", "print(len(pending))"],
@@ -87,9 +88,24 @@ def test_the_losers_are_cancelled(before: list[str], after: list[str]) -> None:
             "while stop:",
             f"    done, pending = await asyncio.wait(tasks, {FIRST})",
         ],
-        # A cancelled task must not be awaited.
+        # There is no race.
+        [f"await asyncio.wait([asyncio.create_task(work.get())], {FIRST})"],
+        # A cancelled task must not be awaited, nor asked for its result.
         [
-            "one = asyncio.create_task(work())",
+            "one = asyncio.create_task(work.get())",
+            "end = asyncio.create_task(stop.wait())",
+            f"done, pending = await asyncio.wait([one, end], {FIRST})",
+            "return one.result() if one.done() else None",
+        ],
+        # It races again, whenever the inner function is called.
+        [
+            f"tasks = {TWO}",
+            "async def step():",
+            f"    await asyncio.wait(tasks, {FIRST})",
+            "await step()",
+        ],
+        [
+            "one = asyncio.create_task(work.get())",
             "end = asyncio.create_task(stop.wait())",
             f"done, pending = await asyncio.wait([one, end], {FIRST})",
             "if other:",
@@ -101,14 +117,31 @@ def test_what_is_not_clear_is_left_alone(lines: list[str]) -> None:
     check_declined(module(*lines), RACE)
 
 
-def test_what_only_takes_too_long_is_kept() -> None:
-    assert "_background_tasks" in fix(module(f"await asyncio.wait({TWO}, timeout=3)")).text
+@pytest.mark.parametrize("more", ["", f", {FIRST}"])
+def test_what_only_takes_too_long_is_kept(more: str) -> None:
+    assert "_background_tasks" in fix(module(f"await asyncio.wait({TWO}, timeout=3{more})")).text
+
+
+def test_work_is_cut_short_only_if_that_is_asked_for() -> None:
+    source = module(f"done, pending = await asyncio.wait({MIXED}, {FIRST})")
+    check_declined(source, WORK)
+    after = module(f"done, pending = await asyncio.wait({MIXED}, {FIRST})", CANCELS)
+    check_fixed(source, after, unsafe_fixes=True)
+    work = MIXED.replace("stop.wait()", "other()")
+    assert "_background_tasks" in fix(module(f"await asyncio.wait({work}, {FIRST})")).text
+
+
+def test_an_underscore_that_means_something_stays() -> None:
+    source = "from gettext import gettext as _\n" + module(
+        f"await asyncio.wait({TWO}, {FIRST})", "print(_('over'))"
+    )
+    assert "    _done, pending = await asyncio.wait(" in fix(source, line_length=200).text
 
 
 def test_no_task_is_left_over_after_many_races() -> None:
     source = module(
         "done, _ = await asyncio.wait(",
-        "    [asyncio.create_task(work()), asyncio.create_task(stop.wait())],",
+        "    [asyncio.create_task(work.get()), asyncio.create_task(stop.wait())],",
         f"    {FIRST},",
         ")",
         "return len(done)",
@@ -117,12 +150,11 @@ def test_no_task_is_left_over_after_many_races() -> None:
     namespace: dict[str, Any] = {}
     exec(result.text, namespace)  # noqa: S102
 
-    async def work() -> None:
-        await asyncio.sleep(0)
-
     async def races() -> int:
+        queue = asyncio.Queue[int]()
         for _ in range(100):
-            assert await namespace["main"](work, asyncio.Event(), None) == 1
+            queue.put_nowait(1)
+            assert await namespace["main"](queue, asyncio.Event(), None) == 1
         await asyncio.sleep(0)
         return len(asyncio.all_tasks()) - 1
 

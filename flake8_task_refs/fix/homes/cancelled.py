@@ -137,7 +137,18 @@ class Cancelled:
         return {place.name for place in places if place is not None}
 
     def _is_locked(self, site: Site) -> bool:
-        """Tell whether ``site`` stands in a ``with`` of a lock."""
+        """Tell whether ``site`` stands in a ``with`` of a lock, or between its methods."""
+        file, held = self._context.file, 0
+        for call in self._context.tree.calls:
+            if (
+                isinstance(call.func, syntax.Attribute)
+                and file.function(call) is site.function
+                and file.span(call).start < file.span(site.call).start
+                and _LOCK.search(dotted(call.func.value))
+            ):
+                held += {"acquire": 1, "release": -1}.get(call.func.attr.value, 0)
+        if held > 0:
+            return True
         for outer in self._context.tree.ancestors(site.call):
             if isinstance(outer, (syntax.FunctionDef, syntax.Lambda)):
                 return False
@@ -240,8 +251,12 @@ class Cancelled:
         if isinstance(loop, syntax.For) and not held:
             held = _mapping(loop.iter)
         held = re.escape(held.removesuffix(".values()"))
-        timers = rf"{held}\b[^\n]*\bcall_(?:later|at|soon)\w*\("
-        return bool(held) and re.search(timers, self._context.tree.outline.code) is not None
+        code = self._context.tree.outline.code
+        made = r"\bcall_(?:later|at|soon)\w*\("
+        # Made there and then, or put in under a name.
+        named = "|".join(["(?!)", *re.findall(rf"\b(\w+)[ \t]*=[^\n=]*{made}", code)])
+        timers = rf"{held}\b[^\n]*(?:{made}|[=(,][ \t]*(?:{named})\b)"
+        return bool(held) and re.search(timers, code) is not None
 
     def _is_called_here(self, site: Site) -> bool:
         """Tell whether code of this file, and so perhaps a task, runs what cancels it."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.syntax import last_name
-from flake8_task_refs.analysis.workers import runs_for_ever
+from flake8_task_refs.analysis.workers import cannot_leave, runs_for_ever
 from flake8_task_refs.fix.children import calls_hook
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit, Place
@@ -226,7 +226,6 @@ def _is_ended(context: Context, owner: syntax.ClassDef, site: Site) -> bool:
     if (
         _ends_less(context, owner, close, site)
         or _is_only_told(context, close, site, worker)
-        or _goes_on_after_its_sign(context, owner, close, worker)
         or _has_other_loops(context, owner)
         or calls_hook(context, owner, worker)
     ):
@@ -237,7 +236,18 @@ def _is_ended(context: Context, owner: syntax.ClassDef, site: Site) -> bool:
     ):
         return False
     finishes = any(GRACEFUL in found for found in kinds)
-    return place(settled(kinds)) is not None and (finishes or runs_for_ever(context.tree, worker))
+    if place(settled(kinds)) is None:
+        return False
+    if not finishes:
+        return runs_for_ever(context.tree, worker)
+    if cannot_leave(context.tree, worker):
+        return True
+    ends = _ends_with_its_sign(context, owner, close, worker)
+    if ends is not None:
+        return ends
+    # Another task may give the sign: what waits for messages is not ended by it.
+    loops = (node for node in context.file.inside(worker.body) if isinstance(node, syntax.For))
+    return any(loop.asynchronous for loop in loops)
 
 
 def _has_other_loops(context: Context, owner: syntax.ClassDef) -> bool:
@@ -349,19 +359,17 @@ def _is_only_told(
     return told
 
 
-def _goes_on_after_its_sign(
+def _ends_with_its_sign(
     context: Context,
     owner: syntax.ClassDef,
     close: syntax.FunctionDef,
     worker: syntax.FunctionDef,
-) -> bool:
-    """Tell whether ``worker`` may wait for more after the sign that ``close`` waits for.
+) -> bool | None:
+    """Tell whether ``worker`` waits for nothing more after the sign that ``close`` waits for.
 
-    A cancellation after the sign would cut that short. A method that the worker has called by way
-    of another object may give the sign, too.
+    A cancellation after the sign would cut short what does. The sign is an event of the object
+    that only the worker sets; None if there is none.
     """
-    if runs_for_ever(context.tree, worker):
-        return False
     file = context.file
     waited = {
         dotted(node.expression.func.value)
@@ -370,21 +378,23 @@ def _goes_on_after_its_sign(
         and isinstance(node.expression, syntax.Call)
         and isinstance(node.expression.func, syntax.Attribute)
         and node.expression.func.attr.value == "wait"
-    } - {""}
+    }
     signs = [
         node
         for node in file.inside(owner)
         if isinstance(node, syntax.Call)
         and isinstance(node.func, syntax.Attribute)
         and node.func.attr.value == "set"
-        and dotted(node.func.value) in waited
+        and dotted(node.func.value) in waited - {""}
     ]
-    if not all(file.within(sign, worker) for sign in signs):
-        return True
-    last = max((file.span(sign).end for sign in signs), default=None)
-    return last is not None and any(
-        isinstance(node, syntax.Await) and file.span(node).start > last
+    if not signs or not all(file.within(sign, worker) for sign in signs):
+        return None
+    last = max(file.span(sign).end for sign in signs)
+    return not any(
+        file.span(node).start > last
         for node in file.inside(worker.body)
+        if isinstance(node, syntax.Await)
+        or (isinstance(node, (syntax.For, syntax.With, syntax.CompFor)) and node.asynchronous)
     )
 
 

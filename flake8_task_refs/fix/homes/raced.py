@@ -1,16 +1,19 @@
-"""Tasks that race in ``asyncio.wait(..., return_when=FIRST_COMPLETED)``: what loses is cancelled.
+"""Tasks that race in ``asyncio.wait(..., return_when=FIRST_COMPLETED)``, and may never end.
 
-A registry would keep the losers for as long as they go on, which may be for ever: one that waits
-for an event that never comes, one a call.
+A registry would keep what waits for an event that never comes, one a call. So what loses is
+cancelled, if all of them do no more than to wait; work that a cancellation would cut short is kept
+as any other.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.names import assigned_value
 from flake8_task_refs.analysis.ownership import waits_for_first
+from flake8_task_refs.analysis.syntax import is_name, last_name
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit
 from flake8_task_refs.fix.source import dotted, statement_expression
@@ -23,6 +26,11 @@ if TYPE_CHECKING:
 RACE: Final = (
     "what loses the race of asyncio.wait() may go on for ever: cancel what is still pending there"
 )
+WORK: Final = f"{RACE}, if it is no work that must not be cut short (--unsafe-fixes)"
+# Coroutines that wait for others, and do nothing.
+_WAITS: Final = re.compile(
+    r"(?:wait|get|recv|receive|read|readline|accept|join|acquire|sleep|listen|next)(?:_\w+)?\Z"
+)
 _COLLECTIONS: Final = (
     syntax.Element,
     syntax.List,
@@ -32,20 +40,8 @@ _COLLECTIONS: Final = (
     syntax.SetComp,
     syntax.GeneratorExp,
 )
-# What asks a task that is over, however it ended, or does not mind.
-_ASKS: Final = frozenset(
-    {
-        "add_done_callback",
-        "cancel",
-        "cancelled",
-        "done",
-        "exception",
-        "get_name",
-        "remove_done_callback",
-        "result",
-        "set_name",
-    }
-)
+# What may be asked of a task that was cancelled, too.
+_ASKS: Final = frozenset({"cancel", "cancelled", "done", "get_name", "set_name"})
 
 
 class Raced:
@@ -57,7 +53,8 @@ class Raced:
 
     def accepts(self, site: Site) -> bool:
         """Take the tasks of a race that nobody keeps afterwards."""
-        return site.code == "TSK002" and self._race(site) is not None
+        race = self._race(site) if site.code == "TSK002" else None
+        return race is not None and any(map(_only_waits, self._runners(race)))
 
     def plan(self, sites: Sequence[Site]) -> Plan:
         """Cancel the losers of each race."""
@@ -67,14 +64,24 @@ class Raced:
             race = self._race(site)
             if race is not None:
                 races.setdefault(race, []).append(site)
-        for race, runners in races.items():
-            edits = self._edits(race) if self._are_all(race, runners) else []
-            if edits:
+        for race, sites_of_race in races.items():
+            edits = self._edits(race) if self._are_all(race, sites_of_race) else []
+            is_safe = all(map(_only_waits, self._runners(race)))
+            if edits and (is_safe or self._context.settings.unsafe_fixes):
                 found.edits += edits
-                found.fixed += [site.finding for site in runners]
+                found.fixed += [site.finding for site in sites_of_race]
             else:
-                found.decline(runners, RACE)
+                found.decline(sites_of_race, WORK if edits else RACE)
         return found
+
+    def _runners(self, race: syntax.Call) -> list[syntax.BaseExpression]:
+        """Return what makes the tasks of ``race``, as far as that is clear, or the tasks."""
+        given: syntax.BaseExpression = race.args[0].value
+        if isinstance(given, syntax.Name):
+            given = self._made_once(given) or given
+        items = _items(given)
+        made = (self._made_once(item) if isinstance(item, syntax.Name) else None for item in items)
+        return [task or item for task, item in zip(made, items, strict=True)]
 
     def _race(self, site: Site) -> syntax.Call | None:
         """Return the call of ``asyncio.wait`` that waits for the first of ``site`` and others."""
@@ -106,7 +113,11 @@ class Raced:
         is_race = self._context.judge.ownership.names.canonical(
             tree, call.func
         ) == "asyncio.wait" and any(waits_for_first(other.value) for other in call.args[1:])
-        return call if is_race else None
+        if not is_race or any(
+            other.keyword is not None and other.keyword.value == "timeout" for other in call.args
+        ):
+            return None  # after a time limit, all may be meant to go on
+        return call
 
     def _uses(self, name: syntax.Node) -> Iterator[syntax.Name]:
         """Yield where the local ``name`` is used."""
@@ -127,9 +138,11 @@ class Raced:
             if len(uses) != 1 or made_once is None or not self._is_as_often(made_once, race):
                 return False
             given = made_once
-        return given is not None and all(
-            item in made or self._is_alone(item, made, race) for item in _items(given)
-        )
+        if given is None:
+            return False
+        items = _items(given)
+        is_race = len(items) > 1 or not isinstance(given, (syntax.List, syntax.Tuple, syntax.Set))
+        return is_race and all(item in made or self._is_alone(item, made, race) for item in items)
 
     def _is_alone(
         self, item: syntax.BaseExpression, made: set[syntax.Call], race: syntax.Call
@@ -149,8 +162,11 @@ class Raced:
         return assigned_value(self._context.tree, stores[0]) if len(stores) == 1 else None
 
     def _is_as_often(self, made: syntax.Node, race: syntax.Call) -> bool:
-        """Tell whether no loop around ``race`` waits for what was ``made`` before it."""
-        return self._loop(made) is self._loop(race)
+        """Tell whether no loop or function around ``race`` waits for what was ``made`` before."""
+        tree = self._context.tree
+        return tree.function_around(made) is tree.function_around(race) and (
+            self._loop(made) is self._loop(race)
+        )
 
     def _loop(self, node: syntax.Node) -> syntax.Node | None:
         for outer in self._context.tree.ancestors(node):
@@ -161,11 +177,19 @@ class Raced:
         return None
 
     def _only_asks(self, use: syntax.Name) -> bool:
-        """Tell whether ``use`` asks whether a task is over, or how it ended."""
-        outer = self._context.tree.parent[use]
-        if isinstance(outer, syntax.Attribute):
-            return outer.attr.value in _ASKS
-        return isinstance(outer, syntax.Comparison) and outer.left is use
+        """Tell whether ``use`` asks whether a task is over, or is for one that surely is."""
+        tree = self._context.tree
+        outer = tree.parent[use]
+        if isinstance(outer, syntax.Attribute) and outer.attr.value in _ASKS:
+            return True
+        if isinstance(outer, syntax.Comparison) and outer.left is use:
+            return True
+        return any(
+            isinstance(around, (syntax.If, syntax.IfExp))
+            and tree.holds(around.body, use)
+            and _is_in(around.test, use.value)
+            for around in tree.ancestors(use)
+        )
 
     # -- the edits --------------------------------------------------------------------------
 
@@ -181,9 +205,13 @@ class Raced:
             return []
         edits: list[Edit] = []
         if isinstance(small, syntax.Expr):
+            if file.brackets(waits):
+                return []
             pending = context.locals.free("pending", race)
+            is_free = "_" not in context.locals.taken(race)
+            done = "_" if is_free else context.locals.free("_done", race)
             start = file.span(waits).start
-            edits.append(Edit(start, start, f"_, {pending} = "))
+            edits.append(Edit(start, start, f"{done}, {pending} = "))
         else:
             target = _second(small)
             if target is None or any(True for _ in self._uses(target)):
@@ -200,6 +228,23 @@ class Raced:
             f"{indent}{writer.layout.step}{task}.cancel()",
         ]
         return [*edits, writer.insert_after(statement, lines)]
+
+
+def _only_waits(task: syntax.BaseExpression) -> bool:
+    """Tell whether ``task``, the call that makes it, runs a coroutine that waits for others."""
+    given = task.args[0].value if isinstance(task, syntax.Call) and task.args else None
+    return isinstance(given, syntax.Call) and _WAITS.match(last_name(given.func)) is not None
+
+
+def _is_in(test: syntax.BaseExpression, name: str) -> bool:
+    """Tell whether ``test`` is true only if ``name`` is in something: ``name in done``."""
+    if isinstance(test, syntax.BooleanOperation) and test.operator == "and":
+        return _is_in(test.left, name) or _is_in(test.right, name)
+    return (
+        isinstance(test, syntax.Comparison)
+        and is_name(test.left, name)
+        and [target.operator for target in test.comparisons] == ["in"]
+    )
 
 
 def _items(given: syntax.BaseExpression) -> list[syntax.BaseExpression]:
