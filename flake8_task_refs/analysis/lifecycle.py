@@ -211,9 +211,20 @@ class Lifecycle:
                 continue
             names = self.cancelled_names(func.value)
             if names and not (
-                self._awaited_after(function, call, names) or self._awaited_elsewhere(names)
+                self._awaited_after(function, call, names)
+                or self._awaited_elsewhere(names)
+                or self._gives_back(function, {*names, last_name(func.value)})
             ):
                 yield call
+
+    def _gives_back(self, function: syntax.FunctionDef, names: set[str]) -> bool:
+        """Tell whether the caller of ``function`` gets one of ``names``, and may await it."""
+        return any(
+            isinstance(jump, (syntax.Return, syntax.Yield))
+            and isinstance(jump.value, (syntax.Name, syntax.Attribute))
+            and last_name(jump.value) in names
+            for jump in self.tree.jumps(function.body)
+        )
 
     def _is_ending(self, function: syntax.FunctionDef, call: syntax.Call) -> bool:
         if function.name.value in CLOSERS or stops_application(self.tree, function):

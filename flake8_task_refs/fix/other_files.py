@@ -38,10 +38,14 @@ def _takes(text: bytes, module: str, name: str) -> bool:
     if name.encode() not in text or not re.search(rf"\b{module}\b".encode(), text):
         return False
     dotted = rf"\b{module}\.{name}\b"
-    imported = rf"\b{module}[ \t]+import[ \t]+(?:\([^)]*|[^\n]*)\b{name}\b"
-    # A string that begins with it, or one that is put together: f"{MODULE}.name".
-    quoted = rf"[\"'](?:[^\"'\n]*\}})?\.?{name}\b"
-    return re.search(f"{dotted}|{imported}|{quoted}".encode(), text) is not None
+    # All of it, or a list in brackets, which may have comments, or on continued lines.
+    listed = rf"\((?:[^)#]|#[^\n]*)*\b{name}\b"
+    imported = rf"\b{module}[ \t]+import[ \t]+(?:\*|{listed}|(?:[^\n\\]|\\\n)*\b{name}\b)"
+    # The module may go by another name here.
+    renamed = rf"\b(?!asyncio\b|\w*loop\b)\w+\.{name}\b"
+    # A string that begins with it, or one that is put together; an argument of patch.multiple().
+    quoted = rf"[\"'](?:[^\"'\n]*(?:\}}|%s))?\.?{name}\b|\b{name}[ \t]*="
+    return re.search(f"{dotted}|{imported}|{renamed}|{quoted}".encode(), text) is not None
 
 
 def _read(file: str) -> bytes:

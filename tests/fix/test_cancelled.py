@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from transform import check_declined, check_unchanged, fix
 
-from flake8_task_refs.fix.homes.cancelled import NOT_ALONE
+from flake8_task_refs.fix.homes.cancelled import LOCKED, NOT_ALONE
 from flake8_task_refs.options import Settings
 
 if TYPE_CHECKING:
@@ -405,3 +405,49 @@ def test_something_for_each_of_them_is_not_a_task() -> None:
         await asyncio.gather(*left)
     """
     assert fix(pool(close), analysis=ASKED).fixed
+
+
+JOBS = """\
+import asyncio
+
+
+class Jobs:
+    def __init__(self):
+        self.jobs = {{}}
+        self.lock = asyncio.Lock()
+
+    def start(self, loop, work):
+        self.jobs[1] = asyncio.create_task(work())
+        {more}
+
+    async def close(self):
+        {before}
+        for _, job in list(self.jobs.items()):
+            job.cancel()
+        {after}
+"""
+
+
+@pytest.mark.parametrize(
+    ("bodies", "reason"),
+    [
+        ({"more": "timer = loop.call_later(3, print)\n        self.jobs[2] = timer"}, NOT_ALONE),
+        ({"before": "await self.lock.acquire()", "after": "self.lock.release()"}, LOCKED),
+    ],
+    ids=["a timer under a name", "a lock that is held"],
+)
+def test_what_may_be_a_timer_or_need_a_lock_is_not_waited_for(
+    bodies: dict[str, str], reason: str
+) -> None:
+    empty = dict.fromkeys(("more", "before", "after"), "pass")
+    source = JOBS.format(**{**empty, **bodies})
+    check_declined(source, reason, analysis=ASKED)
+    assert fix(JOBS.format(**empty), analysis=ASKED).fixed
+
+
+@pytest.mark.parametrize("gives", ["return job", "yield job"])
+def test_what_the_caller_gets_is_the_callers_to_await(gives: str) -> None:
+    source = JOBS.format(more="pass", before="job = self.jobs[1]", after=gives)
+    source = source.replace("for _, job in list(self.jobs.items()):\n            ", "")
+    check_unchanged(source, analysis=ASKED)
+    assert fix(source.replace(gives, "pass"), analysis=ASKED).fixed

@@ -433,6 +433,8 @@ def test_each_task_that_is_gathered_ends_and_a_failed_one_is_logged(
     [
         "asyncio.gather(worker(), *others)",
         "asyncio.gather(worker(), other)",
+        "asyncio.gather(worker(), asyncio.gather(worker()))",
+        "asyncio.gather(worker(), loop.run_in_executor(None, print))",
         "asyncio.gather(worker(), asyncio.create_task(worker()))",
         "asyncio.gather(*(worker() for other in range(2) if other))",
         "asyncio.gather(*(worker() for server in range(2)))\n        server = None",
@@ -594,6 +596,31 @@ def test_a_worker_that_is_told_to_end_at_last_gets_time_for_it(
     happened = run(fix(lifespan(TOLD_LAST[shape]), shutdown_timeout=timeout).text)
     assert happened[:2] == ["yields None", "said goodbye"]
     assert happened[2:] == ["pool closed"] * (shape == "before something is closed")
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        "while True:\n            await wake.wait()\n            wake.clear()",
+        "await wake.wait()\n        while True:\n            await asyncio.sleep(0.001)",
+        "await other.wake.wait()",
+    ],
+    ids=["wakes up time and again", "starts then", "another event"],
+)
+def test_what_an_event_does_not_end_is_not_waited_for(run: str) -> None:
+    source = lifespan(
+        f"""
+    wake = asyncio.Event()
+
+    async def flusher(other=None):
+        {run}
+
+    asyncio.create_task(flusher())
+    yield
+    wake.set()
+    """
+    )
+    assert fix(source).text.count("asyncio.wait(") == 1
 
 
 def test_one_that_hears_nothing_of_it_is_not_waited_for() -> None:

@@ -171,8 +171,22 @@ def test_a_worker_that_is_waited_for_is_cancelled_after_that_and_before_its_pool
             "",
         ),
         ("await self.pool.work_with(self)", "\n    def done(self):\n        self.sent.set()\n"),
+        (
+            (
+                "while not self.stopping.is_set():\n            await asyncio.sleep(0.1)\n"
+                "        self.sent.set()\n        await self.pool.save()"
+            ),
+            "",
+        ),
+        (
+            (
+                "await self.stopping.wait()\n        self.sent.set()\n"
+                "        async for row in self.pool:\n            print(row)"
+            ),
+            "",
+        ),
     ],
-    ids=["it goes on", "another method gives the sign"],
+    ids=["it goes on", "another method gives the sign", "after its loop", "with messages"],
 )
 def test_what_goes_on_after_its_sign_is_not_cut_short(send: str, more: str) -> None:
     own = "await self.stopping.wait()\n        self.sent.set()"

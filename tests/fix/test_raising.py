@@ -148,6 +148,7 @@ def test_what_runs_for_failed_tasks_runs_for_cancelled_ones(before: str, after: 
         (88, "if repr(task.exception() {}):", "elif repr(\n    task.exception() {}\n):"),
         (88, "if task.exception() {}:  # 1", "elif (\n    task.exception() {}\n):  # 1"),
         (88, "if (task.exception() {}):", "elif (task.exception() {}):"),
+        (88, "if e := task.exception() {}:", "elif (\n    e := task.exception() {}\n):"),
         (89, "if task.exception() {}:", "elif task.exception() {}:"),  # it was too long before
     ],
 )
