@@ -501,6 +501,25 @@ def test_a_repair_asks_for_no_position_of_what_it_leaves_alone(
     assert counts[0] == counts[1]
 
 
+def test_a_comment_behind_a_return_costs_no_more_than_its_length() -> None:
+    # With a pattern that can read it in many ways, this takes for ever.
+    source = f"""\
+import asyncio
+
+
+def start(work):
+    task = asyncio.create_task(work())
+    if work:
+        return  # {"# " * 1000}
+    return task
+
+
+def begin(work):
+    start(work)
+"""
+    assert [finding.code for finding in check_source(source)] == ["TSK001"]
+
+
 def test_what_a_check_makes_goes_with_it() -> None:
     settings = Settings(enabled_codes=frozenset(rule.code for rule in RULES))
     paths = [*REAL_FILES, *sorted(FIXTURES.glob("rules/**/*.py"))]

@@ -139,7 +139,7 @@ class Judge:
             targets = outer.targets if isinstance(outer, syntax.Assign) else [outer]
             names = "|".join({last_name(target.target) for target in targets} - {""})
             text = tree.outline.source[tree.region.start : tree.region.end]
-            if re.search(rf"\breturn\b(?:[\s(\\]|#[^\n]*)*(?:{names})\b", text) is not None:
+            if re.search(rf"\breturn\b(?:[\s(\\]|#[^\n]*\n)*(?:{names})\b", text) is not None:
                 return True
         while not isinstance(outer, (syntax.BaseSmallStatement, syntax.BaseCompoundStatement)):
             outer = tree.parent[outer]

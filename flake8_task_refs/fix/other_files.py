@@ -39,7 +39,7 @@ def _takes(text: bytes, module: str, name: str) -> bool:
         return False
     dotted = rf"\b{module}\.{name}\b"
     # All of it, or a list in brackets, which may have comments, or on continued lines.
-    listed = rf"\((?:[^)#]|#[^\n]*)*\b{name}\b"
+    listed = rf"\((?:[^)#]|#[^\n]*\n)*\b{name}\b"
     imported = rf"\b{module}[ \t]+import[ \t]+(?:\*|{listed}|(?:[^\n\\]|\\\n)*\b{name}\b)"
     # The module may go by another name here.
     renamed = rf"\b(?!asyncio\b|\w*loop\b)\w+\.{name}\b"

@@ -227,6 +227,7 @@ def test_a_package_keeps_what_others_may_import_from_it(tmp_path: Path) -> None:
         ("from .jobs import start, create_task\n", True),
         ("from .jobs import start, \\\n    create_task\n", True),
         ("from app.jobs import (\n    start,  # (a)\n    create_task,\n)\n", True),
+        (f"from app.jobs import (\n    start,  {'# ' * 1000}\n)\n# create_task\n", False),
         ("from app.jobs import *\n\ncreate_task(start())\n", True),
         ("import app.jobs as tested\n\ntested.create_task\n", True),
         ("patch.multiple('app.jobs', create_task=None)\n", True),
