@@ -5,6 +5,7 @@ One walk over the nodes fills everything.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -197,6 +198,7 @@ class Scope:
 
 
 _Node = TypeVar("_Node")
+_RETURNED: Final = re.compile(r"\breturn\b(?:[\s(\\]|#[^\n]*\n)*(\w+)")
 
 
 class _Asked(dict[str, list[_Node]]):
@@ -352,6 +354,12 @@ class Tree:
     def order(self) -> dict[syntax.Node, int]:
         """Each node's place in source order."""
         return {node: at for at, node in enumerate(self.scope)}
+
+    @cached_property
+    def returned(self) -> frozenset[str]:
+        """The names that a ``return`` in the region begins with, brackets passed over."""
+        source = self.outline.source
+        return frozenset(_RETURNED.findall(source, self.region.start, self.region.end))
 
     def release(self) -> None:
         """Undo the cycles, so that the tree is freed with the last reference to it.

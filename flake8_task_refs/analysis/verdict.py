@@ -137,9 +137,7 @@ class Judge:
         tree, outer = self.ownership.tree, self.ownership.tree.parent[site.handle]
         if isinstance(outer, (syntax.Assign, syntax.AnnAssign, syntax.NamedExpr)):
             targets = outer.targets if isinstance(outer, syntax.Assign) else [outer]
-            names = "|".join({last_name(target.target) for target in targets} - {""})
-            text = tree.outline.source[tree.region.start : tree.region.end]
-            if re.search(rf"\breturn\b(?:[\s(\\]|#[^\n]*\n)*(?:{names})\b", text) is not None:
+            if not tree.returned.isdisjoint(last_name(target.target) for target in targets):
                 return True
         while not isinstance(outer, (syntax.BaseSmallStatement, syntax.BaseCompoundStatement)):
             outer = tree.parent[outer]
