@@ -45,7 +45,8 @@ _WORD_BYTES: Final = frozenset(
 # a shield leaves a task behind, where a time limit ends the await.
 _AWAITED: Final = ("await ", "await asyncio.")
 _LEAVING: Final = "shield"
-_TIME_LIMITS: Final = ("timeout", "fail_after", "move_on_after")
+# Called, as in `async with asyncio.timeout(5)`: `timeout=5` is in every other file.
+_TIME_LIMITS: Final = ("timeout(", "timeout_at(", "fail_after(", "move_on_after(")
 # What follows the module's name where it, or a part of it, gets another, or where one of its
 # functions is called or named.
 _AFTER_ASYNCIO: Final = re.compile(

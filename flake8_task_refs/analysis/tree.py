@@ -198,7 +198,7 @@ class Scope:
 
 
 _Node = TypeVar("_Node")
-_RETURNED: Final = re.compile(r"\breturn\b(?:[\s(\\]|#[^\n]*\n)*(\w+)")
+_RETURNED: Final = re.compile(r"\breturn\b(?=(?:[\s(\\]|#[^\n]*\n)*(\w+))")
 
 
 class _Asked(dict[str, list[_Node]]):
