@@ -385,7 +385,7 @@ class Excerpt:
         return self._kept[index] and (nearest < 0 or at >= self._cuts[nearest][1])
 
     def shows_annotation(self, name: str) -> None:
-        """Raise ``Unseen`` if the annotation of the parameter ``name`` may be left out."""
+        """Raise ``Unseen`` if the annotation or default of a parameter may be left out."""
         if name in self._unannotated:
             raise Unseen(self.region, Detail(bound=frozenset((name,))))
 

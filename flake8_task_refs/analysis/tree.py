@@ -587,6 +587,12 @@ class Tree:
             return None
         return holder.annotation.annotation if holder.annotation is not None else None
 
+    def default(self, param: syntax.Param) -> syntax.BaseExpression | None:
+        """Return the default of a parameter."""
+        if self.excerpt is not None:
+            self.excerpt.shows_annotation(param.name.value)
+        return param.default
+
     def jumps(self, node: syntax.Node) -> list[syntax.Node]:
         """Return what in ``node`` leaves its place: returns, raises, breaks, continues, yields."""
         self.steering()

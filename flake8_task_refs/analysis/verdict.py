@@ -191,7 +191,7 @@ class Judge:
         params = function.params
         for param in (*params.posonly_params, *params.params, *params.kwonly_params):
             if param.name.value == test.test.value and tree.holds(test.body, jump):
-                default = param.default
+                default = tree.default(param)
                 is_off = isinstance(default, syntax.Name) and default.value in ("False", "None")
                 return param.name.value if is_off else None
         return None
