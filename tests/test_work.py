@@ -19,6 +19,7 @@ from test_nodes import REAL_FILES
 
 from flake8_task_refs.analysis import check
 from flake8_task_refs.analysis.check import check_regions, check_source
+from flake8_task_refs.analysis.effects import TIME_LIMITS
 from flake8_task_refs.analysis.excerpt import Detail, Excerpt, RegionLines, Unseen
 from flake8_task_refs.analysis.outline import Outline, normalise_newlines, skim
 from flake8_task_refs.analysis.sieve import may_create_tasks, mentions
@@ -499,6 +500,26 @@ def test_a_repair_asks_for_no_position_of_what_it_leaves_alone(
         assert len(fix_source(lost + 'print("a name")\n' * statements).fixed) == 1
         counts.append(len(asked))
     assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize("limit", sorted(TIME_LIMITS))
+def test_the_sieve_knows_every_time_limit(limit: str) -> None:
+    module, _, name = limit.rpartition(".")
+    source = f"""\
+import asyncio
+import {module}
+
+
+async def main():
+    async with {module}.{name}(5):
+        await asyncio.shield(work())
+
+
+async def work():
+    await asyncio.sleep(1)
+"""
+    assert may_create_tasks(source)
+    assert [finding.code for finding in check_source(source)] == ["TSK002"]
 
 
 def test_a_comment_behind_a_return_costs_no_more_than_its_length() -> None:

@@ -243,7 +243,7 @@ class _Surveyor:
             draft.held_by[self.keeper] = None
         elif runs_in_workflow(self.module.names, tree, site):
             draft.held_by[Holder("loop", "Temporal", "")] = None
-        elif judge.is_over_at_once(site) and not judge.ownership.holds(site.call):
+        elif judge.is_over_at_once(site) and not judge.ownership.holds(site.handle):
             draft.held_by[Holder("loop", "asyncio", "")] = None
         if site.kind != "deferred":
             self._follow(judge, draft)
