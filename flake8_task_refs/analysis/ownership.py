@@ -10,12 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.assertions import (
-    holds_while_empty,
     is_asserted,
     is_asserted_empty,
 )
@@ -29,23 +27,29 @@ from flake8_task_refs.analysis.effects import (
     LOGGER,
     OBSERVERS,
     PASS_ON,
-    TIME_LIMITS,
     WEAK,
     WEAK_CONTAINERS,
     WEAK_FOR_KEYS,
     WEAK_FOR_VALUES,
 )
-from flake8_task_refs.analysis.flow import Flow, is_endless
+from flake8_task_refs.analysis.flow import Flow
 from flake8_task_refs.analysis.helpers import find_coroutine, find_helper, parameter_of
 from flake8_task_refs.analysis.lifetime import locals_outlive
 from flake8_task_refs.analysis.names import Names, assigned_value
 from flake8_task_refs.analysis.outline import ANNOTATION
 from flake8_task_refs.analysis.sites import Sites, is_done_callback
-from flake8_task_refs.analysis.syntax import dotted_text, is_name, last_name
-from flake8_task_refs.analysis.tree import Scope, Tree, last_small
+from flake8_task_refs.analysis.syntax import last_name
+from flake8_task_refs.analysis.waits import (
+    Waits,
+    around_in_function,
+    is_partial,
+    waits_for_first,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from flake8_task_refs.analysis.tree import Scope, Tree
 
 
 class How(Enum):
@@ -71,12 +75,6 @@ class Hold:
 
 
 _MAX_DEPTH: Final = 3  # of helpers within helpers
-# How one waits for an event, a queue, a lock, a condition, a stream.
-_WAITS: Final = (
-    "wait", "wait_for", "wait_until", "join", "get", "acquire", "receive", "recv", "read",
-)  # fmt: skip
-# What a condition is made of.
-_OF_CONDITIONS: Final = (syntax.UnaryOperation, syntax.Comparison, syntax.BooleanOperation)
 _ENOUGH_HOLD: Final = 30  # uses of one name: more of them tell nothing new
 # What is done with a container now says nothing of tasks that are added later.
 _AT_THE_TIME: Final = (How.AWAITED, How.CANCELLED)
@@ -93,6 +91,7 @@ class Ownership:
         self.names = names
         self.sites = sites
         self.flow = Flow(tree)
+        self.waits = Waits(tree, names, self.flow)
         self.parse = parse
         self.was_bound = False  # to a name, or weakly, since the caller last cleared it
         # What the followed handles met that holds none of them: methods that look at a task and
@@ -103,7 +102,6 @@ class Ownership:
         self._turned_back = 0  # how often a name was met that is being followed already
         # What `holds` said of a use of a name, what it observed there, and whether it bound a name.
         self._held: dict[syntax.Node, tuple[list[Hold], list[tuple[Tree, syntax.Call]], bool]] = {}
-        self._told: dict[tuple[str, Scope], bool] = {}  # what `_tells_the_function` said
         self.depth = 0
 
     def of(self, tree: Tree) -> Ownership:
@@ -158,7 +156,7 @@ class Ownership:
             case syntax.BinaryOperation():
                 return self.holds(parent)
             case syntax.UnaryOperation():
-                return [Hold(How.AWAITED, parent)] if self._ends_a_loop(parent) else []
+                return [Hold(How.AWAITED, parent)] if self.waits.ends_a_loop(parent) else []
             case syntax.Comparison() | syntax.ComparisonTarget():
                 return []
             case syntax.FormattedStringExpression() | syntax.TemplatedStringExpression():
@@ -178,34 +176,6 @@ class Ownership:
                 return self._result_of(parent) if parent.body is node else self._unknown(node)
             case _:
                 return self._unknown(node)
-
-    def _ends_a_loop(self, part: syntax.Node) -> bool:
-        """Tell whether a condition that looks at a container says how long a loop goes on.
-
-        ``while len(tasks) > 0:``, and ``if not tasks: break`` in a ``while``.
-        """
-        tree, at, while_empty = self.tree, part, False
-        while True:
-            if isinstance(at, syntax.UnaryOperation):
-                while_empty ^= at.operator == "not"
-            elif isinstance(at, syntax.Comparison):
-                if_empty = holds_while_empty(at)
-                if if_empty is None:
-                    return False
-                while_empty ^= if_empty
-            outer = tree.parent[at]
-            if not isinstance(outer, _OF_CONDITIONS):
-                break
-            at = outer
-        if isinstance(outer, syntax.While):
-            return outer.test is at and not while_empty
-        return (
-            isinstance(outer, syntax.If)
-            and outer.test is at
-            and while_empty
-            and any(isinstance(loop, syntax.While) for loop in self.flow.loops(outer)[:1])
-            and isinstance(last_small(outer.body), (syntax.Break, syntax.Return))
-        )
 
     def _short_lived(self) -> list[Hold]:
         """Return no hold: something does refer to the handle, but not for long enough."""
@@ -262,7 +232,7 @@ class Ownership:
             return self._unknown(node)
         func = call.func
         path = self.names.canonical(self.tree, func)
-        if path in ("builtins.len", "builtins.bool") and self._ends_a_loop(call):
+        if path in ("builtins.len", "builtins.bool") and self.waits.ends_a_loop(call):
             return [Hold(How.AWAITED, call)]
         if self.keeps_nothing(func):
             return []
@@ -307,10 +277,10 @@ class Ownership:
         """``asyncio.wait`` with a timeout or FIRST_* keeps only what is done with ``pending``."""
         kept = [Hold(How.AWAITED, call)]
         outer = self.tree.parent[call]
-        if not self._is_partial(call) and not self._may_be_abandoned(call):
+        if not is_partial(call) and not self.waits.may_be_abandoned(call):
             return kept
         self.observed.append((self.tree, call))
-        if not self._is_partial(call):
+        if not is_partial(call):
             return self._short_lived()
         if not isinstance(outer, syntax.Await):
             return kept
@@ -318,7 +288,7 @@ class Ownership:
         if isinstance(statement, syntax.Expr):
             return self._short_lived()
         if isinstance(statement, syntax.Assign) and len(statement.targets) == 1:
-            if self._is_polled(call, self._part(statement.targets[0].target, 0, 2)):
+            if self.waits.is_polled(call, self._part(statement.targets[0].target, 0, 2)):
                 return kept
             pending = self._part(statement.targets[0].target, 1, 2)
             if pending is not None:
@@ -327,43 +297,6 @@ class Ownership:
                 self.was_bound = True
                 return self._assigned(outer, [pending])
         return kept
-
-    def _is_polled(self, call: syntax.Call, done: syntax.Node | None) -> bool:
-        """Tell whether a loop waits for one task, again and again, until it is among the ``done``.
-
-        ``done, _ = await asyncio.wait([task], timeout=1)``, then ``if task in done: break``.
-        """
-        tree, waited = self.tree, call.args[0].value
-        loops = self.flow.loops(call)
-        if (
-            not isinstance(done, syntax.Name)
-            or not isinstance(waited, (syntax.List, syntax.Tuple, syntax.Set))
-            or len(waited.elements) != 1
-            or not loops
-            or not isinstance(loops[0], syntax.While)
-        ):
-            return False
-        loop = loops[0]
-        if not is_endless(loop):
-            return _is_empty(loop.test, done.value)
-        exits = [
-            jump
-            for jump in tree.jumps(loop.body)
-            if isinstance(jump, syntax.Return)
-            or (isinstance(jump, syntax.Break) and self.flow.loops(jump)[:1] == [loop])
-        ]
-        return bool(exits) and all(self._leaves_if_done(jump, done.value) for jump in exits)
-
-    def _leaves_if_done(self, jump: syntax.Node, done: str) -> bool:
-        """Tell whether ``jump`` is reached only where something is in the set ``done``."""
-        inner = jump
-        for at in self._around_in_function(jump):
-            if isinstance(at, syntax.If) and at.body is inner and _is_there(at.test, done):
-                return True
-            if isinstance(at, syntax.If) and at.orelse is inner and _is_empty(at.test, done):
-                return True
-            inner = at
-        return False
 
     def done_of(self, call: syntax.Call) -> list[Hold] | None:
         """Return what holds the tasks that an awaited ``asyncio.wait`` returns as done.
@@ -378,69 +311,13 @@ class Ownership:
                 return self._assigned(outer, [done])
         return None
 
-    def _may_be_abandoned(self, call: syntax.Call) -> bool:
-        """Tell whether a time limit may end ``call``, but not what it waits for.
-
-        That is so in ``wait_for(call)`` and in an ``async with asyncio.timeout()``, and where a
-        local that ``call`` is bound to is awaited in one of these.
-        """
-        return any(self._is_limited(node) for node in (call, *self._uses_of_local(call)))
-
-    def _uses_of_local(self, value: syntax.Node) -> Iterator[syntax.Name]:
-        """Yield the uses of the local that ``value`` is bound to in its own function."""
-        match self.tree.parent[value]:
-            case syntax.Assign(targets=[target]):
-                store = target.target
-            case syntax.AnnAssign(target=store) | syntax.NamedExpr(target=store):
-                pass
-            case _:
-                return
-        scope = self.tree.scope[store] if isinstance(store, syntax.Name) else None
-        if scope is None or scope.kind != "function" or not isinstance(store, syntax.Name):
-            return
-        if not scope.binds(store.value):
-            return
-        stores = scope.stores.get(store.value, [])
-        for use in self._uses_to_follow(store.value, scope, store, binding=True):
-            if not self._in_nested(use, scope) and self.flow.reaches(store, use, stores):
-                yield use
-
-    def _is_limited(self, node: syntax.Node) -> bool:
-        """Tell whether ``node`` is awaited in ``wait_for`` or in a block with a time limit."""
-        outer, canonical = self.tree.parent[node], self.names.canonical
-        if isinstance(outer, syntax.Arg):
-            waiter = self.tree.parent[outer]
-            return (
-                isinstance(waiter, syntax.Call)
-                and canonical(self.tree, waiter.func) == "asyncio.wait_for"
-                and not any(is_name(arg.value, "None") for arg in waiter.args[1:])
-            )
-        return isinstance(outer, syntax.Await) and any(
-            isinstance(item.item, syntax.Call)
-            and canonical(self.tree, item.item.func) in TIME_LIMITS
-            and not any(is_name(arg.value, "None") for arg in item.item.args)
-            for at in self._around_in_function(outer)
-            if isinstance(at, syntax.With)
-            for item in at.items
-        )
-
-    @staticmethod
-    def _is_partial(call: syntax.Call) -> bool:
-        """Tell whether a wait may return with tasks still running."""
-        for arg in call.args:
-            keyword = arg.keyword.value if arg.keyword else ""
-            none = isinstance(arg.value, syntax.Name) and arg.value.value == "None"
-            if keyword == "timeout" and not none:
-                return True
-            if keyword == "return_when" and waits_for_first(arg.value):
-                return True
-        return False
-
     def _shielded(self, call: syntax.Call, node: syntax.Node) -> list[Hold]:
         """Judge a shield: one that may be abandoned (``wait_for``, ``timeout``) keeps nothing."""
         if isinstance(node, syntax.Call) and self.sites.creator(self.tree, node.func) is None:
             return [Hold(How.AWAITED, call)]
-        return self._short_lived() if self._may_be_abandoned(call) else [Hold(How.AWAITED, call)]
+        if self.waits.may_be_abandoned(call):
+            return self._short_lived()
+        return [Hold(How.AWAITED, call)]
 
     def is_left_behind(self, node: syntax.Node) -> bool:
         """Tell whether a time limit around ``node`` leaves a task that only ``shield`` knows.
@@ -450,7 +327,7 @@ class Ownership:
         if (
             not isinstance(node, syntax.Call)
             or self.names.canonical(self.tree, node.func) != "asyncio.shield"
-            or not self._may_be_abandoned(node)
+            or not self.waits.may_be_abandoned(node)
         ):
             return False
         given = node.args[0].value if node.args else None
@@ -535,7 +412,7 @@ class Ownership:
         if name in ("done", "cancelled"):
             # `while not task.done(): await sleep(1)` waits for it; `assert task.done()` has waited.
             waits = name == "done" and any(
-                isinstance(at, syntax.While) for at in self._around_in_function(call)
+                isinstance(at, syntax.While) for at in around_in_function(self.tree, call)
             )
             return [Hold(How.AWAITED, call)] if waits or is_asserted(self.tree, call) else []
         if name in ("result", "exception"):
@@ -543,31 +420,9 @@ class Ownership:
                 self.sites.aggregate(self.tree, node.func) == "asyncio.run_coroutine_threadsafe"
             )
             # Whoever asks for the result knows that it is there, unless a wait may have given up.
-            if threadsafe or (isinstance(node, syntax.Name) and not self._gives_up(call)):
+            if threadsafe or (isinstance(node, syntax.Name) and not self.waits.gives_up(call)):
                 return [Hold(How.AWAITED, call)]
         return []
-
-    def _gives_up(self, node: syntax.Node) -> bool:
-        """Tell whether the function around ``node`` waits for only some of its tasks."""
-        return self.tree.function_around(node) in self._giving_up
-
-    @cached_property
-    def _giving_up(self) -> set[syntax.FunctionDef | syntax.Lambda | None]:
-        """The functions of the region that wait for only some of their tasks."""
-        return {
-            self.tree.function_around(call)
-            for call in self.tree.waiting_calls()
-            if self._is_partial(call)
-            and self.names.canonical(self.tree, call.func) == "asyncio.wait"
-        }
-
-    def _around_in_function(self, node: syntax.Node) -> list[syntax.Node]:
-        around: list[syntax.Node] = []
-        for at in self.tree.ancestors(node):
-            if isinstance(at, (syntax.FunctionDef, syntax.Lambda, syntax.ClassDef)):
-                break
-            around.append(at)
-        return around
 
     # -- stores -----------------------------------------------------------------------------
 
@@ -732,7 +587,7 @@ class Ownership:
             return [Hold(How.ALIVE, start)]
         if isinstance(start, syntax.Name) and binding and self.flow.starts_if_gone(start):
             return [Hold(How.ALIVE, start)]
-        if self._is_told_of(name, scope):
+        if self.waits.tells_the_function(name, scope):
             return [Hold(How.ALIVE, start)]
         if locals_outlive(self.flow, scope, start, name) and not (
             binding and name != "_" and self._is_surely_overwritten(start, scope)
@@ -780,13 +635,6 @@ class Ownership:
                 return True
         return False
 
-    def _is_told_of(self, name: str, scope: Scope) -> bool:
-        """Ask ``_tells_the_function`` once for each variable, however often it is bound."""
-        known = self._told.get((name, scope))
-        if known is None:
-            known = self._told[name, scope] = self._tells_the_function(name, scope)
-        return known
-
     def _uses_to_follow(
         self, name: str, scope: Scope, start: syntax.Node, *, binding: bool
     ) -> Iterator[syntax.Name]:
@@ -797,51 +645,6 @@ class Ownership:
         else:
             yield from loads
         yield from scope.inner_uses(name)
-
-    def _tells_the_function(self, name: str, scope: Scope) -> bool:
-        """Tell whether the function waits for what a done-callback of its task ``name`` tells it.
-
-        ``task.add_done_callback(lambda _: done.set())``, then ``await done.wait()``: until then its
-        frame holds the task.
-        """
-        tree = self.tree
-        for use in scope.uses(name):
-            call = tree.parent[tree.parent[use]]
-            if (
-                not isinstance(call, syntax.Call)
-                or not is_done_callback(call.func)
-                or not call.args
-            ):
-                continue
-            callback: syntax.Node | None = call.args[0].value
-            if isinstance(callback, syntax.Name):
-                made = scope.stores.get(callback.value, [])
-                callback = tree.parent[made[0]] if len(made) == 1 else None
-            if not isinstance(callback, (syntax.Lambda, syntax.FunctionDef)):
-                continue
-            given = {param.name.value for param in callback.params.params}
-            paths = {dotted_text(node) or "" for node in tree.walk(callback.body)}
-            told = {
-                path
-                for path in paths - {"", "self", "cls", *given}
-                if path.startswith(("self.", "cls.")) or scope.binds(path.partition(".")[0])
-            }
-            function = tree.function_around(call)
-            if not isinstance(function, syntax.FunctionDef):
-                continue
-            if any(
-                dotted_text(node) in told and self._is_waited_for(node)
-                for waits in tree.walk(function.body)
-                if isinstance(waits, syntax.Await) and tree.order[waits] > tree.order[call]
-                for node in tree.walk(waits)
-            ):
-                return True
-        return False
-
-    def _is_waited_for(self, node: syntax.Node) -> bool:
-        """Tell whether an await with ``node`` in it waits for this, not for what it does else."""
-        holder = self.tree.parent[node]
-        return not isinstance(holder, syntax.Attribute) or holder.attr.value in _WAITS
 
     def _held_by(self, use: syntax.Name) -> list[Hold]:
         """Return what ``holds`` says of a use of a name; many bindings may come to it."""
@@ -963,31 +766,6 @@ class Ownership:
             if start is None or not tree.holds(tree.statement_of(start), call):
                 return True
         return False
-
-
-def _is_there(test: syntax.BaseExpression, name: str) -> bool:
-    """Tell whether ``test`` is true only where something is in the set ``name``."""
-    if isinstance(test, syntax.BooleanOperation) and test.operator == "and":
-        return _is_there(test.left, name) or _is_there(test.right, name)
-    if isinstance(test, syntax.Comparison) and len(test.comparisons) == 1:
-        [target] = test.comparisons
-        return target.operator == "in" and is_name(target.comparator, name)
-    return is_name(test, name)
-
-
-def _is_empty(test: syntax.BaseExpression, name: str) -> bool:
-    """Tell whether ``test`` is ``not name``."""
-    return (
-        isinstance(test, syntax.UnaryOperation)
-        and test.operator == "not"
-        and is_name(test.expression, name)
-    )
-
-
-def waits_for_first(value: syntax.BaseExpression) -> bool:
-    """Tell whether ``value`` is asyncio.FIRST_COMPLETED or FIRST_EXCEPTION, or their text."""
-    text = value.value.strip("\"'") if isinstance(value, syntax.SimpleString) else last_name(value)
-    return text.startswith("FIRST_")
 
 
 def _same_name(one: syntax.Node, other: syntax.Node) -> bool:

@@ -37,6 +37,11 @@ class EndingPlace:
     block: Sequence[Statement] = ()
     number: int = 0
 
+    @property
+    def before(self) -> Sequence[Statement]:
+        """The statements right before those lines."""
+        return [self.wrapped[1]] if self.wrapped else self.block[: self.number]
+
 
 def lifespan_around(context: Context, site: Site) -> syntax.FunctionDef | None:
     """Return the lifespan that ``site`` stands in, directly or in a nested function."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flake8_task_refs.analysis import syntax
-from flake8_task_refs.analysis.syntax import is_name, last_name
+from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.app_key import AIOHTTP, app_key
 from flake8_task_refs.fix.app_state import has_state, parameter_of
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit, Place
-from flake8_task_refs.fix.free_names import fresh, names_in
+from flake8_task_refs.fix.free_names import fresh
 from flake8_task_refs.fix.gathered import tasks_instead
 from flake8_task_refs.fix.lifespan_body import (
     EndingPlace,
@@ -36,18 +36,15 @@ from flake8_task_refs.fix.shutdown import (
     Cancellation,
     events,
     is_waited_for,
-    only_reports,
     place,
     steps,
 )
+from flake8_task_refs.fix.signs import are_told_last
 from flake8_task_refs.fix.source import (
     Statement,
-    body_of,
-    dotted,
     first_statement,
-    statement_expression,
 )
-from flake8_task_refs.fix.spawned import task_name, used_names, worker_of
+from flake8_task_refs.fix.spawned import task_name, used_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -200,64 +197,9 @@ def _edits(
         timeout=context.settings.shutdown_timeout,
         taken=frozenset(context.locals.taken(function)),
         named=context.settings.names_tasks,
-        told=_are_told_last(context, where, sites),
+        told=are_told_last(context, where.before, sites),
     )
     return [*edits, *ending_edits(context, where, cancellation, edits)]
-
-
-def _are_told_last(context: Context, where: EndingPlace, sites: Sequence[Site]) -> bool:
-    """Tell whether an event is set right before ``where``, for which all tasks of ``sites`` wait.
-
-    They have had no turn since then.
-    """
-    before = [where.wrapped[1]] if where.wrapped else where.block[: where.number]
-    while True:
-        before = [statement for statement in before if not only_reports(context.file, statement)]
-        last = before[-1] if before else None
-        if not isinstance(last, (syntax.Try, syntax.With)):
-            break
-        before = final_of(last) if isinstance(last, syntax.Try) else body_of(last)
-    small = statement_expression(last) if last is not None else None
-    call = small.value if isinstance(small, syntax.Expr) else None
-    if not isinstance(call, syntax.Call) or not isinstance(call.func, syntax.Attribute):
-        return False
-    event = call.func.value
-    return call.func.attr.value == "set" and all(_ends_with(context, site, event) for site in sites)
-
-
-def _ends_with(context: Context, site: Site, event: syntax.BaseExpression) -> bool:
-    """Tell whether the task of ``site`` waits for ``event``, and has no loop that goes on then."""
-    worker, tree, file = worker_of(context, site), context.tree, context.file
-    if worker is None or not isinstance(site.coroutine, syntax.Call):
-        return False
-    inside = list(file.inside(worker.body))
-    waited = [
-        node.value
-        for node in inside
-        if isinstance(node, syntax.Attribute) and node.attr.value == "wait"
-    ]
-    name = last_name(event)
-    if isinstance(event, syntax.Name):
-        # As it is known to both, or handed over under the same name.
-        home = tree.scope[event].owner(name)
-        is_given = any(is_name(arg.value, name) for arg in site.coroutine.args)
-        waits = [
-            node
-            for node in waited
-            if is_name(node, name) and (is_given or tree.scope[node].owner(name) is home)
-        ]
-    else:
-        owner, _, _ = dotted(event).rpartition(".")
-        is_its = bool(owner) and dotted(site.coroutine.func).rpartition(".")[0] == owner
-        waits = [node for node in waited if is_its and dotted(node) == f"self.{name}"]
-    return bool(waits) and not any(
-        node.asynchronous
-        if isinstance(node, syntax.For)
-        else isinstance(node, syntax.While)
-        and name not in names_in(file, node.test)
-        and not any(isinstance(at, (syntax.Break, syntax.Return)) for at in tree.jumps(node.body))
-        for node in inside
-    )
 
 
 def _registry_edit(

@@ -26,6 +26,7 @@ from flake8_task_refs.fix.shutdown import (
     place,
     settled,
 )
+from flake8_task_refs.fix.signs import ends_with_its_sign, is_only_told, leaves_queue
 from flake8_task_refs.fix.source import (
     Statement,
     body_of,
@@ -61,8 +62,6 @@ _CLOSES: Final = (
 )
 # These may also end something smaller: the current track, one connection of many.
 _SMALLER: Final = ("stop", "disconnect")
-_WAITS: Final = frozenset({"join", "wait", "wait_for", "gather", "drain"})
-_TOLD_BY: Final = frozenset({"set", "clear", "put", "put_nowait", "send", "send_nowait", "stop"})
 # A class with these may have tasks in another loop than that of its close method.
 _OTHER_LOOPS: Final = frozenset(
     {
@@ -225,13 +224,13 @@ def _is_ended(context: Context, owner: syntax.ClassDef, site: Site) -> bool:
         return False
     if (
         _ends_less(context, owner, close, site)
-        or _is_only_told(context, close, site, worker)
+        or is_only_told(context, close, site, worker)
         or _has_other_loops(context, owner)
         or calls_hook(context, owner, worker)
     ):
         return False
     kinds = _events(context, close, [site])
-    if not any(set(found) - {TELLS, PAUSES} for found in kinds) and _leaves_queue(
+    if not any(set(found) - {TELLS, PAUSES} for found in kinds) and leaves_queue(
         context, close, worker
     ):
         return False
@@ -242,7 +241,7 @@ def _is_ended(context: Context, owner: syntax.ClassDef, site: Site) -> bool:
         return runs_for_ever(context.tree, worker)
     if cannot_leave(context.tree, worker):
         return True
-    ends = _ends_with_its_sign(context, owner, close, worker)
+    ends = ends_with_its_sign(context, owner, close, worker)
     if ends is not None:
         return ends
     # Another task may give the sign: what waits for messages is not ended by it.
@@ -259,23 +258,6 @@ def _has_other_loops(context: Context, owner: syntax.ClassDef) -> bool:
     return bool(names & _OTHER_LOOPS) or any(
         last_name(call.func) == "new_event_loop" for call in context.tree.calls
     )
-
-
-def _leaves_queue(context: Context, close: syntax.FunctionDef, worker: syntax.FunctionDef) -> bool:
-    """Tell whether ``worker`` works off a queue of its object that ``close`` says nothing of.
-
-    What is in there would be lost.
-    """
-    queues = {
-        last_name(node.expression.func.value)
-        for node in context.file.inside(worker.body)
-        if isinstance(node, syntax.Await)
-        and isinstance(node.expression, syntax.Call)
-        and isinstance(node.expression.func, syntax.Attribute)
-        and node.expression.func.attr.value == "get"
-        and dotted(node.expression.func.value).startswith("self.")
-    }
-    return bool(queues - names_in(context.file, close.body))
 
 
 def _place(context: Context, close: syntax.FunctionDef, sites: Sequence[Site]) -> int | None:
@@ -330,71 +312,6 @@ def _ends_less(
         for method in methods(owner)
         if method.name.value not in {*_CLOSES, "__del__"}
         for node in context.file.inside(method.body)
-    )
-
-
-def _is_only_told(
-    context: Context, close: syntax.FunctionDef, site: Site, worker: syntax.FunctionDef
-) -> bool:
-    """Tell whether ``close`` lets the worker finish, but does not wait until it has.
-
-    A cancellation right after would cut short what it still has to do.
-    """
-    used = used_names(context, site)
-    asked = frozenset().union(
-        *(
-            names_in(context.file, node.test)
-            for node in context.file.inside(worker.body)
-            if isinstance(node, (syntax.While, syntax.If, syntax.IfExp))
-        )
-    )
-    told = False
-    for node in context.file.inside(close.body):
-        if isinstance(node, syntax.Call) and isinstance(node.func, syntax.Attribute):
-            if last_name(node.func) in _WAITS:
-                return False
-            told |= last_name(node.func) in _TOLD_BY and last_name(node.func.value) in used
-        elif isinstance(node, syntax.Assign) and dotted(node.value) in {"True", "False"}:
-            told |= any(last_name(target.target) in asked for target in node.targets)
-    return told
-
-
-def _ends_with_its_sign(
-    context: Context,
-    owner: syntax.ClassDef,
-    close: syntax.FunctionDef,
-    worker: syntax.FunctionDef,
-) -> bool | None:
-    """Tell whether ``worker`` waits for nothing more after the sign that ``close`` waits for.
-
-    A cancellation after the sign would cut short what does. The sign is an event of the object
-    that only the worker sets; None if there is none.
-    """
-    file = context.file
-    waited = {
-        dotted(node.expression.func.value)
-        for node in file.inside(close.body)
-        if isinstance(node, syntax.Await)
-        and isinstance(node.expression, syntax.Call)
-        and isinstance(node.expression.func, syntax.Attribute)
-        and node.expression.func.attr.value == "wait"
-    }
-    signs = [
-        node
-        for node in file.inside(owner)
-        if isinstance(node, syntax.Call)
-        and isinstance(node.func, syntax.Attribute)
-        and node.func.attr.value == "set"
-        and dotted(node.func.value) in waited - {""}
-    ]
-    if not signs or not all(file.within(sign, worker) for sign in signs):
-        return None
-    last = max(file.span(sign).end for sign in signs)
-    return not any(
-        file.span(node).start > last
-        for node in file.inside(worker.body)
-        if isinstance(node, syntax.Await)
-        or (isinstance(node, (syntax.For, syntax.With, syntax.CompFor)) and node.asynchronous)
     )
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.names import assigned_value
-from flake8_task_refs.analysis.ownership import waits_for_first
 from flake8_task_refs.analysis.syntax import is_name, last_name
+from flake8_task_refs.analysis.waits import waits_for_first
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit
 from flake8_task_refs.fix.source import dotted, statement_expression

@@ -1,0 +1,268 @@
+"""What a function waits for, and for how long: what the waits of one parsed region tell.
+
+A frame holds its locals as long as it waits for them. A wait that may give up (a time limit,
+``FIRST_COMPLETED``) leaves behind what it waited for.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+from flake8_task_refs.analysis import syntax
+from flake8_task_refs.analysis.assertions import holds_while_empty
+from flake8_task_refs.analysis.effects import TIME_LIMITS
+from flake8_task_refs.analysis.flow import is_endless
+from flake8_task_refs.analysis.sites import is_done_callback
+from flake8_task_refs.analysis.syntax import dotted_text, is_name, last_name
+from flake8_task_refs.analysis.tree import last_small
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from flake8_task_refs.analysis.flow import Flow
+    from flake8_task_refs.analysis.names import Names
+    from flake8_task_refs.analysis.tree import Scope, Tree
+
+# How one waits for an event, a queue, a lock, a condition, a stream.
+_WAITS: Final = (
+    "wait", "wait_for", "wait_until", "join", "get", "acquire", "receive", "recv", "read",
+)  # fmt: skip
+# What a condition is made of.
+_OF_CONDITIONS: Final = (syntax.UnaryOperation, syntax.Comparison, syntax.BooleanOperation)
+
+
+class Waits:
+    """Answers for the waits of one parsed region."""
+
+    def __init__(self, tree: Tree, names: Names, flow: Flow) -> None:
+        """``flow`` is that of ``tree``."""
+        self._tree = tree
+        self._names = names
+        self._flow = flow
+        self._told: dict[tuple[str, Scope], bool] = {}  # what `_tells_the_function` said
+
+    def ends_a_loop(self, part: syntax.Node) -> bool:
+        """Tell whether a condition that looks at a container says how long a loop goes on.
+
+        ``while len(tasks) > 0:``, and ``if not tasks: break`` in a ``while``.
+        """
+        tree, at, while_empty = self._tree, part, False
+        while True:
+            if isinstance(at, syntax.UnaryOperation):
+                while_empty ^= at.operator == "not"
+            elif isinstance(at, syntax.Comparison):
+                if_empty = holds_while_empty(at)
+                if if_empty is None:
+                    return False
+                while_empty ^= if_empty
+            outer = tree.parent[at]
+            if not isinstance(outer, _OF_CONDITIONS):
+                break
+            at = outer
+        if isinstance(outer, syntax.While):
+            return outer.test is at and not while_empty
+        return (
+            isinstance(outer, syntax.If)
+            and outer.test is at
+            and while_empty
+            and any(isinstance(loop, syntax.While) for loop in self._flow.loops(outer)[:1])
+            and isinstance(last_small(outer.body), (syntax.Break, syntax.Return))
+        )
+
+    def is_polled(self, call: syntax.Call, done: syntax.Node | None) -> bool:
+        """Tell whether a loop waits for one task, again and again, until it is among the ``done``.
+
+        ``done, _ = await asyncio.wait([task], timeout=1)``, then ``if task in done: break``.
+        """
+        tree, waited = self._tree, call.args[0].value
+        loops = self._flow.loops(call)
+        if (
+            not isinstance(done, syntax.Name)
+            or not isinstance(waited, (syntax.List, syntax.Tuple, syntax.Set))
+            or len(waited.elements) != 1
+            or not loops
+            or not isinstance(loops[0], syntax.While)
+        ):
+            return False
+        loop = loops[0]
+        if not is_endless(loop):
+            return _is_empty(loop.test, done.value)
+        exits = [
+            jump
+            for jump in tree.jumps(loop.body)
+            if isinstance(jump, syntax.Return)
+            or (isinstance(jump, syntax.Break) and self._flow.loops(jump)[:1] == [loop])
+        ]
+        return bool(exits) and all(self._leaves_if_done(jump, done.value) for jump in exits)
+
+    def _leaves_if_done(self, jump: syntax.Node, done: str) -> bool:
+        """Tell whether ``jump`` is reached only where something is in the set ``done``."""
+        inner = jump
+        for at in around_in_function(self._tree, jump):
+            if isinstance(at, syntax.If) and at.body is inner and _is_there(at.test, done):
+                return True
+            if isinstance(at, syntax.If) and at.orelse is inner and _is_empty(at.test, done):
+                return True
+            inner = at
+        return False
+
+    def may_be_abandoned(self, call: syntax.Call) -> bool:
+        """Tell whether a time limit may end ``call``, but not what it waits for.
+
+        That is so in ``wait_for(call)`` and in an ``async with asyncio.timeout()``, and where a
+        local that ``call`` is bound to is awaited in one of these.
+        """
+        return any(self._is_limited(node) for node in (call, *self._uses_of_local(call)))
+
+    def _uses_of_local(self, value: syntax.Node) -> Iterator[syntax.Name]:
+        """Yield the uses of the local that ``value`` is bound to in its own function."""
+        match self._tree.parent[value]:
+            case syntax.Assign(targets=[target]):
+                store = target.target
+            case syntax.AnnAssign(target=store) | syntax.NamedExpr(target=store):
+                pass
+            case _:
+                return
+        scope = self._tree.scope[store] if isinstance(store, syntax.Name) else None
+        if scope is None or scope.kind != "function" or not isinstance(store, syntax.Name):
+            return
+        if not scope.binds(store.value):
+            return
+        name, stores = store.value, scope.stores.get(store.value, [])
+        seen = self._flow.may_reach(store, scope.loads.get(name, []), stores)
+        for use in (*seen, *scope.inner_uses(name)):
+            is_here = self._tree.scope[use].function is scope.function
+            if is_here and self._flow.reaches(store, use, stores):
+                yield use
+
+    def _is_limited(self, node: syntax.Node) -> bool:
+        """Tell whether ``node`` is awaited in ``wait_for`` or in a block with a time limit."""
+        outer, canonical = self._tree.parent[node], self._names.canonical
+        if isinstance(outer, syntax.Arg):
+            waiter = self._tree.parent[outer]
+            return (
+                isinstance(waiter, syntax.Call)
+                and canonical(self._tree, waiter.func) == "asyncio.wait_for"
+                and not any(is_name(arg.value, "None") for arg in waiter.args[1:])
+            )
+        return isinstance(outer, syntax.Await) and any(
+            isinstance(item.item, syntax.Call)
+            and canonical(self._tree, item.item.func) in TIME_LIMITS
+            and not any(is_name(arg.value, "None") for arg in item.item.args)
+            for at in around_in_function(self._tree, outer)
+            if isinstance(at, syntax.With)
+            for item in at.items
+        )
+
+    def gives_up(self, node: syntax.Node) -> bool:
+        """Tell whether the function around ``node`` waits for only some of its tasks."""
+        return self._tree.function_around(node) in self._giving_up
+
+    @cached_property
+    def _giving_up(self) -> set[syntax.FunctionDef | syntax.Lambda | None]:
+        """The functions of the region that wait for only some of their tasks."""
+        return {
+            self._tree.function_around(call)
+            for call in self._tree.waiting_calls()
+            if is_partial(call) and self._names.canonical(self._tree, call.func) == "asyncio.wait"
+        }
+
+    def tells_the_function(self, name: str, scope: Scope) -> bool:
+        """Tell whether the function waits for what a done-callback of its task ``name`` tells it.
+
+        ``task.add_done_callback(lambda _: done.set())``, then ``await done.wait()``: until then its
+        frame holds the task.
+        """
+        # Asked once for each variable, however often it is bound.
+        known = self._told.get((name, scope))
+        if known is None:
+            known = self._told[name, scope] = self._tells_the_function(name, scope)
+        return known
+
+    def _tells_the_function(self, name: str, scope: Scope) -> bool:
+        tree = self._tree
+        for use in scope.uses(name):
+            call = tree.parent[tree.parent[use]]
+            if (
+                not isinstance(call, syntax.Call)
+                or not is_done_callback(call.func)
+                or not call.args
+            ):
+                continue
+            callback: syntax.Node | None = call.args[0].value
+            if isinstance(callback, syntax.Name):
+                made = scope.stores.get(callback.value, [])
+                callback = tree.parent[made[0]] if len(made) == 1 else None
+            if not isinstance(callback, (syntax.Lambda, syntax.FunctionDef)):
+                continue
+            given = {param.name.value for param in callback.params.params}
+            paths = {dotted_text(node) or "" for node in tree.walk(callback.body)}
+            told = {
+                path
+                for path in paths - {"", "self", "cls", *given}
+                if path.startswith(("self.", "cls.")) or scope.binds(path.partition(".")[0])
+            }
+            function = tree.function_around(call)
+            if not isinstance(function, syntax.FunctionDef):
+                continue
+            if any(
+                dotted_text(node) in told and self._is_waited_for(node)
+                for waits in tree.walk(function.body)
+                if isinstance(waits, syntax.Await) and tree.order[waits] > tree.order[call]
+                for node in tree.walk(waits)
+            ):
+                return True
+        return False
+
+    def _is_waited_for(self, node: syntax.Node) -> bool:
+        """Tell whether an await with ``node`` in it waits for this, not for what it does else."""
+        holder = self._tree.parent[node]
+        return not isinstance(holder, syntax.Attribute) or holder.attr.value in _WAITS
+
+
+def _is_there(test: syntax.BaseExpression, name: str) -> bool:
+    """Tell whether ``test`` is true only where something is in the set ``name``."""
+    if isinstance(test, syntax.BooleanOperation) and test.operator == "and":
+        return _is_there(test.left, name) or _is_there(test.right, name)
+    if isinstance(test, syntax.Comparison) and len(test.comparisons) == 1:
+        [target] = test.comparisons
+        return target.operator == "in" and is_name(target.comparator, name)
+    return is_name(test, name)
+
+
+def _is_empty(test: syntax.BaseExpression, name: str) -> bool:
+    """Tell whether ``test`` is ``not name``."""
+    return (
+        isinstance(test, syntax.UnaryOperation)
+        and test.operator == "not"
+        and is_name(test.expression, name)
+    )
+
+
+def is_partial(call: syntax.Call) -> bool:
+    """Tell whether a wait may return with tasks still running."""
+    for arg in call.args:
+        keyword = arg.keyword.value if arg.keyword else ""
+        none = isinstance(arg.value, syntax.Name) and arg.value.value == "None"
+        if keyword == "timeout" and not none:
+            return True
+        if keyword == "return_when" and waits_for_first(arg.value):
+            return True
+    return False
+
+
+def waits_for_first(value: syntax.BaseExpression) -> bool:
+    """Tell whether ``value`` is asyncio.FIRST_COMPLETED or FIRST_EXCEPTION, or their text."""
+    text = value.value.strip("\"'") if isinstance(value, syntax.SimpleString) else last_name(value)
+    return text.startswith("FIRST_")
+
+
+def around_in_function(tree: Tree, node: syntax.Node) -> list[syntax.Node]:
+    """Return the nodes around ``node`` in its own function, the innermost first."""
+    around: list[syntax.Node] = []
+    for at in tree.ancestors(node):
+        if isinstance(at, (syntax.FunctionDef, syntax.Lambda, syntax.ClassDef)):
+            break
+        around.append(at)
+    return around
