@@ -27,9 +27,8 @@ if TYPE_CHECKING:
     from flake8_task_refs.analysis.finding import Finding, SourceError
     from flake8_task_refs.fix.engine import Declined, FixResult, FixSettings, fix_source
     from flake8_task_refs.map.inventory import TaskMap, task_map
-    from flake8_task_refs.options import Settings
+    from flake8_task_refs.options import ConfigError, Settings
     from flake8_task_refs.scanning import Scanned, scan
-    from flake8_task_refs.worklist import ConfigError
 
 __all__ = [
     "ConfigError",
@@ -49,11 +48,11 @@ __all__ = [
 ]
 
 _DEFINED_IN = {
-    "ConfigError": "flake8_task_refs.worklist",
+    "ConfigError": "flake8_task_refs.options",
     "Declined": "flake8_task_refs.fix.engine",
     "Finding": "flake8_task_refs.analysis.finding",
     "FixResult": "flake8_task_refs.fix.engine",
-    "FixSettings": "flake8_task_refs.fix.engine",
+    "FixSettings": "flake8_task_refs.fix.fix_settings",
     "Scanned": "flake8_task_refs.scanning",
     "Settings": "flake8_task_refs.options",
     "SourceError": "flake8_task_refs.analysis.finding",

@@ -26,9 +26,8 @@ from flake8.plugins import finder
 from flake8.style_guide import Decision, StyleGuide, StyleGuideManager
 
 from flake8_task_refs.discovery import STDIN, find_files
-from flake8_task_refs.options import settings_of
+from flake8_task_refs.options import ConfigError, LintConfig, settings_of
 from flake8_task_refs.rules import RULES
-from flake8_task_refs.worklist import ConfigError, LintConfig
 
 if TYPE_CHECKING:
     import argparse

@@ -1,5 +1,7 @@
 """The settings, declared once: flake8 and the fixer both read this table.
 
+``LintConfig`` is what the configuration of a run says.
+
 Every option carries the prefix ``--tsk-``: two flake8 plugins with one option name stop flake8.
 """
 
@@ -33,6 +35,26 @@ class Settings:
     registry_name: str = "background_tasks"
     enabled_codes: frozenset[str] = frozenset()
     disable_noqa: bool = False
+
+
+class ConfigError(ValueError):
+    """The options or a configuration file cannot be used. The text is one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class LintConfig:
+    """What flake8's configuration says about a run.
+
+    ``jobs`` is the number of processes allowed, at least one; ``color`` is ``auto``, ``always`` or
+    ``never``; ``line_length`` is the ``max-line-length`` in characters, None if none was set;
+    ``stdin_name`` is what to call standard input.
+    """
+
+    settings: Settings
+    jobs: int
+    color: str
+    line_length: int | None
+    stdin_name: str
 
 
 @dataclass(frozen=True, slots=True)

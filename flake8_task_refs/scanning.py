@@ -62,7 +62,7 @@ def scan(
     ``options`` are flake8's, as strings; its configuration files are read as well. ``jobs`` is
     the number of processes, flake8's setting if ``None``. With an ``executor``, files are read
     here and checked by its workers, which get the source and need not see the files; a worker
-    that is lost raises what the executor raises. Raises ``worklist.ConfigError``.
+    that is lost raises what the executor raises. Raises ``options.ConfigError``.
     """
     worklist = Worklist(options, paths)
     settings = worklist.config.settings

@@ -7,7 +7,6 @@ one has time for something else; it then never imports flake8 at all.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from flake8_task_refs.processes import Elsewhere, can_work_elsewhere
@@ -15,30 +14,10 @@ from flake8_task_refs.processes import Elsewhere, can_work_elsewhere
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
 
-    from flake8_task_refs.options import Settings
+    from flake8_task_refs.options import LintConfig
 
 # A file's name, and the codes that may speak of it.
 Item: TypeAlias = tuple[str, tuple[str, ...]]
-
-
-class ConfigError(ValueError):
-    """The options or a configuration file cannot be used. The text is one line."""
-
-
-@dataclass(frozen=True, slots=True)
-class LintConfig:
-    """What flake8's configuration says about a run.
-
-    ``jobs`` is the number of processes allowed, at least one; ``color`` is ``auto``, ``always`` or
-    ``never``; ``line_length`` is the ``max-line-length`` in characters, None if none was set;
-    ``stdin_name`` is what to call standard input.
-    """
-
-    settings: Settings
-    jobs: int
-    color: str
-    line_length: int | None
-    stdin_name: str
 
 
 class _Told(NamedTuple):

@@ -23,11 +23,12 @@ from flake8_task_refs.command_line import (
     refuse_unknown_codes,
 )
 from flake8_task_refs.discovery import STDIN
+from flake8_task_refs.options import ConfigError
 from flake8_task_refs.processes import WorkerLostError
 from flake8_task_refs.reports.formats import FORMATS
 from flake8_task_refs.reports.terminal import Terminal
 from flake8_task_refs.rules import RULES, explain
-from flake8_task_refs.worklist import ConfigError, Worklist
+from flake8_task_refs.worklist import Worklist
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -17,7 +17,7 @@ from flake8_task_refs.fix.imports import (
 from flake8_task_refs.fix.source import dotted, statement_expression
 
 if TYPE_CHECKING:
-    from flake8_task_refs.fix.contract import FixSettings
+    from flake8_task_refs.fix.fix_settings import FixSettings
     from flake8_task_refs.fix.layout import Layout
     from flake8_task_refs.fix.source import SourceFile, Statement
 

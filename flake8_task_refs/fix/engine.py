@@ -16,9 +16,10 @@ from flake8_task_refs.analysis.check import Judged, check_source, judge_source
 from flake8_task_refs.analysis.finding import TOO_COMPLEX, Finding, SourceError
 from flake8_task_refs.analysis.outline import Outline, normalise_newlines, skim
 from flake8_task_refs.fix.additions import Additions
-from flake8_task_refs.fix.contract import Context, Declined, FixSettings, Plan
+from flake8_task_refs.fix.contract import Context, Declined, Plan
 from flake8_task_refs.fix.early_reads import read_too_early
 from flake8_task_refs.fix.edits import Edit, Moves, OverlapError, apply, in_line_ends_of, in_order
+from flake8_task_refs.fix.fix_settings import FixSettings
 from flake8_task_refs.fix.free_names import FileNames, Locals
 from flake8_task_refs.fix.layout import Layout
 from flake8_task_refs.fix.planner import plan

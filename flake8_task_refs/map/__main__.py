@@ -39,10 +39,11 @@ from flake8_task_refs.map.inventory import (
     schema,
     unmapped,
 )
+from flake8_task_refs.options import ConfigError
 from flake8_task_refs.processes import Crew
 from flake8_task_refs.reports.terminal import Terminal
 from flake8_task_refs.scanning import prepare
-from flake8_task_refs.worklist import ConfigError, Worklist
+from flake8_task_refs.worklist import Worklist
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -141,7 +141,7 @@ def task_map(
 
     ``options`` are flake8's, as strings; its configuration files are read as well, and decide
     which findings are told. ``jobs`` is the number of processes, flake8's setting if ``None``.
-    Raises ``worklist.ConfigError``.
+    Raises ``options.ConfigError``.
     """
     worklist = Worklist(options, paths)
     items = without_stdin(worklist.items())

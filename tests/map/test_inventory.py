@@ -17,7 +17,7 @@ from flake8_task_refs.analysis.finding import Finding
 from flake8_task_refs.analysis.task import End, Holder, Listener, Task
 from flake8_task_refs.map import wording
 from flake8_task_refs.map.inventory import schema, state
-from flake8_task_refs.worklist import ConfigError
+from flake8_task_refs.options import ConfigError
 
 SHOP = ROOT / "fixtures" / "map" / "shop"
 SCHEMA: dict[str, Any] = json.loads(schema())
