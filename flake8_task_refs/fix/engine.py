@@ -107,7 +107,10 @@ def _fix_source(source: str, settings: FixSettings) -> FixResult:
             origin = now[refusal.finding]
             declined[origin] = Declined(origin, refusal.reason)
         fixed |= {now[finding] for finding in done.plan.fixed}
-        unended |= {now[finding]: code for finding, code in done.unended(settings.select)}
+        for finding in done.plan.fixed:
+            unended.pop(now[finding], None)
+        kept = done.unended(settings.select)
+        unended |= {now[finding]: told.code for finding, told in kept}
         if not done.plan.fixed:
             break
         text = apply(text, in_line_ends_of(text, done.edits))
@@ -115,11 +118,14 @@ def _fix_source(source: str, settings: FixSettings) -> FixResult:
         refused = {o for o, r in declined.items() if not r.reason.startswith(_TRY_AGAIN)}
         gone = set(done.plan.fixed)
         left = [f for f in now if f not in gone and now[f] not in refused]
-        if not left:
+        if not left and not kept:
             break
         judged = judge_source(done.text, settings.analysis)
         found = {_place(finding): finding for finding in (judged.verdicts if judged else ())}
-        still: dict[Finding, Finding] = {}
+        # A task that is kept now, and told to have no end, is given one in the next pass.
+        still = {
+            found[_place(told)]: now[finding] for finding, told in kept if _place(told) in found
+        }
         for finding, there in zip(left, done.moved(left), strict=True):
             if _place(there) in found:
                 still[found[_place(there)]] = now[finding]
@@ -154,16 +160,19 @@ class _Done:
     text: str
     left: Sequence[Finding] = ()
 
-    def unended(self, select: tuple[str, ...]) -> list[tuple[Finding, str]]:
-        """Return what was repaired, and is now told, by a code of ``select``, to have no end."""
+    def unended(self, select: tuple[str, ...]) -> list[tuple[Finding, Finding]]:
+        """Return what was repaired, and is now told, by a code of ``select``, to have no end.
+
+        Each comes with the finding of the new text that tells it.
+        """
         told = {
-            (finding.line, finding.column): finding.code
+            (finding.line, finding.column): finding
             for finding in self.left
             if finding.code in _ENDINGS and (not select or finding.code.startswith(select))
         }
         places = ((finding.line, finding.column) for finding in self.moved(self.plan.fixed))
         found = zip(self.plan.fixed, map(told.get, places), strict=True)
-        return [(finding, code) for finding, code in found if code]
+        return [(finding, there) for finding, there in found if there is not None]
 
     def moved(self, findings: Iterable[Finding]) -> list[Finding]:
         """Return ``findings`` at their places in the new text."""

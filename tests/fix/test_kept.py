@@ -282,3 +282,27 @@ def test_a_startup_handlers_task_ends_in_the_shutdown_handler() -> None:
     assert result.text.index(".cancel()") < result.text.index("pool.close()")
     asks = source.replace("    await app.state.pool.close()\n", "    app.state.poller.result()\n")
     check_declined(asks, "the shutdown asks for the task itself")
+
+
+def test_what_a_repair_keeps_is_ended_in_the_same_run() -> None:
+    source = """\
+import asyncio
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from workers import poll
+
+_pollers = set()
+
+
+@asynccontextmanager
+async def polled(app: FastAPI):
+    task = asyncio.create_task(poll())
+    _pollers.add(task)
+    yield
+"""
+    assert [finding.code for finding in check_source(source)] == ["TSK101"]
+    result = fix(source)
+    assert "        task.cancel()\n" in result.text
+    assert not result.unended
+    assert fix(result.text).text == result.text
