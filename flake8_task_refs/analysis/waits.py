@@ -13,6 +13,7 @@ from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.assertions import holds_while_empty
 from flake8_task_refs.analysis.effects import TIME_LIMITS
 from flake8_task_refs.analysis.flow import is_endless
+from flake8_task_refs.analysis.names import assigned_value
 from flake8_task_refs.analysis.sites import is_done_callback
 from flake8_task_refs.analysis.syntax import dotted_text, is_name, last_name
 from flake8_task_refs.analysis.tree import last_small
@@ -40,7 +41,7 @@ class Waits:
         self._tree = tree
         self._names = names
         self._flow = flow
-        self._told: dict[tuple[str, Scope], bool] = {}  # what `_tells_the_function` said
+        self._told: dict[tuple[str, Scope], bool] = {}  # what `tells_the_function` said
 
     def ends_a_loop(self, part: syntax.Node) -> bool:
         """Tell whether a condition that looks at a container says how long a loop goes on.
@@ -169,18 +170,23 @@ class Waits:
         }
 
     def tells_the_function(self, name: str, scope: Scope) -> bool:
-        """Tell whether the function waits for what a done-callback of its task ``name`` tells it.
+        """Tell whether the function waits for what the end of its task ``name`` tells it.
 
-        ``task.add_done_callback(lambda _: done.set())``, then ``await done.wait()``: until then its
-        frame holds the task.
+        ``task.add_done_callback(lambda _: done.set())``, or ``done.set()`` at the end of what the
+        task runs, and then ``await done.wait()``: until then its frame holds the task.
         """
         # Asked once for each variable, however often it is bound.
         known = self._told.get((name, scope))
         if known is None:
-            known = self._told[name, scope] = self._tells_the_function(name, scope)
+            known = self._told[name, scope] = any(
+                self._is_waited_for(told, made)
+                for signs in (self._told_by_callbacks, self._told_at_its_end)
+                for made, told in signs(name, scope)
+            )
         return known
 
-    def _tells_the_function(self, name: str, scope: Scope) -> bool:
+    def _told_by_callbacks(self, name: str, scope: Scope) -> Iterator[tuple[syntax.Node, set[str]]]:
+        """Yield what gives the task ``name`` a callback, and what that tells."""
         tree = self._tree
         for use in scope.uses(name):
             call = tree.parent[tree.parent[use]]
@@ -192,30 +198,68 @@ class Waits:
                 continue
             callback: syntax.Node | None = call.args[0].value
             if isinstance(callback, syntax.Name):
-                made = scope.stores.get(callback.value, [])
-                callback = tree.parent[made[0]] if len(made) == 1 else None
+                callback = self._function(callback)
             if not isinstance(callback, (syntax.Lambda, syntax.FunctionDef)):
                 continue
             given = {param.name.value for param in callback.params.params}
             paths = {dotted_text(node) or "" for node in tree.walk(callback.body)}
-            told = {
-                path
-                for path in paths - {"", "self", "cls", *given}
-                if path.startswith(("self.", "cls.")) or scope.binds(path.partition(".")[0])
-            }
-            function = tree.function_around(call)
-            if not isinstance(function, syntax.FunctionDef):
-                continue
-            if any(
-                dotted_text(node) in told and self._is_waited_for(node)
-                for waits in tree.walk(function.body)
-                if isinstance(waits, syntax.Await) and tree.order[waits] > tree.order[call]
-                for node in tree.walk(waits)
-            ):
-                return True
-        return False
+            yield (
+                call,
+                {
+                    path
+                    for path in paths - {"", "self", "cls", *given}
+                    if path.startswith(("self.", "cls.")) or scope.binds(path.partition(".")[0])
+                },
+            )
 
-    def _is_waited_for(self, node: syntax.Node) -> bool:
+    def _told_at_its_end(self, name: str, scope: Scope) -> Iterator[tuple[syntax.Node, set[str]]]:
+        """Yield what makes the task ``name``, and what the last statement that it runs tells.
+
+        It runs a function that stands in the same one, and shares its variables.
+        """
+        stores = scope.stores.get(name, [])
+        made = assigned_value(self._tree, stores[0]) if len(stores) == 1 else None
+        given = made.args[0].value if isinstance(made, syntax.Call) and made.args else None
+        if (
+            not isinstance(given, syntax.Call)
+            or not isinstance(given.func, syntax.Name)
+            or self._flow.loops(given)
+        ):
+            return
+        function = self._function(given.func)
+        if not isinstance(function, syntax.FunctionDef) or not function.asynchronous:
+            return
+        self._tree.whole()
+        last = last_small(function.body)
+        while isinstance(last, syntax.Try) and last.finalbody is not None:
+            last = last_small(last.finalbody.body)
+        call = last.value if isinstance(last, syntax.Expr) else None
+        if (
+            isinstance(call, syntax.Call)
+            and isinstance(call.func, syntax.Attribute)
+            and call.func.attr.value in ("set", "set_result")
+        ):
+            path = dotted_text(call.func.value) or ""
+            if scope.binds(path.partition(".")[0]):
+                yield given, {path}
+
+    def _function(self, name: syntax.Name) -> syntax.Node | None:
+        """Return what binds ``name``, if nothing else does: the function of that name."""
+        scope = self._tree.scope[name].owner(name.value)
+        stores = scope.stores.get(name.value, []) if scope is not None else []
+        return self._tree.parent[stores[0]] if len(stores) == 1 else None
+
+    def _is_waited_for(self, told: set[str], call: syntax.Node) -> bool:
+        """Tell whether the function around ``call`` awaits one of ``told`` after it."""
+        tree, function = self._tree, self._tree.function_around(call)
+        return isinstance(function, syntax.FunctionDef) and any(
+            dotted_text(node) in told and self._is_for(node)
+            for waits in tree.walk(function.body)
+            if isinstance(waits, syntax.Await) and tree.order[waits] > tree.order[call]
+            for node in tree.walk(waits)
+        )
+
+    def _is_for(self, node: syntax.Node) -> bool:
         """Tell whether an await with ``node`` in it waits for this, not for what it does else."""
         holder = self._tree.parent[node]
         return not isinstance(holder, syntax.Attribute) or holder.attr.value in _WAITS
