@@ -68,24 +68,20 @@ def _is_last_try(body: syntax.BaseSuite) -> bool:
 
 def is_wide(handler: syntax.ExceptHandler) -> bool:
     """Tell whether ``handler`` catches every error."""
-    kind = handler.type
-    if kind is None:
-        return True
-    kinds = (
-        [element.value for element in kind.elements] if isinstance(kind, syntax.Tuple) else [kind]
-    )
-    return any(last_name(item) in ("Exception", "BaseException") for item in kinds)
+    return _names_one_of(handler.type, "Exception", "BaseException")
 
 
 def _catches(handler: syntax.ExceptHandler | syntax.ExceptStarHandler) -> bool:
     """Tell whether ``handler`` catches a CancelledError."""
-    kind = handler.type
+    return _names_one_of(handler.type, "CancelledError", "BaseException")
+
+
+def _names_one_of(kind: syntax.BaseExpression | None, *errors: str) -> bool:
+    """Tell whether a handler of the type ``kind`` is for one of ``errors``, or for all."""
     if kind is None:
         return True
-    kinds = (
-        [element.value for element in kind.elements] if isinstance(kind, syntax.Tuple) else [kind]
-    )
-    return any(last_name(item) in ("CancelledError", "BaseException") for item in kinds)
+    kinds = [item.value for item in kind.elements] if isinstance(kind, syntax.Tuple) else [kind]
+    return any(last_name(item) in errors for item in kinds)
 
 
 def _may_hold_any(tree: Tree, errors: syntax.Node | None) -> bool:

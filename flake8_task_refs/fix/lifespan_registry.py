@@ -188,17 +188,8 @@ def _edits(
     first = first_statement(function)
     opens = bool(where.wrapped and where.wrapped[0] is first)
     edits.append(_registry_edit(context, function, first, (name, asyncio), opens=opens))
-    logger, percent = additions.logger()
-    cancellation = Cancellation(
-        tasks=f"list({name})",
-        asyncio=asyncio,
-        logger=logger,
-        percent=percent,
-        timeout=context.settings.shutdown_timeout,
-        taken=frozenset(context.locals.taken(function)),
-        named=context.settings.names_tasks,
-        told=are_told_last(context, where.before, sites),
-    )
+    told = are_told_last(context, where.before, sites)
+    cancellation = Cancellation.within(context, function, f"list({name})", told=told)
     return [*edits, *ending_edits(context, where, cancellation, edits)]
 
 

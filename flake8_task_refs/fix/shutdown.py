@@ -22,6 +22,7 @@ from flake8_task_refs.fix.spawned import EVERYWHERE, owner_mark
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from flake8_task_refs.fix.contract import Context
     from flake8_task_refs.fix.layout import Layout
 
 # What a statement does, as far as the order matters.
@@ -373,6 +374,30 @@ class Cancellation:
     annotation: str = ""
     named: bool = True
     told: bool = False
+
+    @classmethod
+    def within(
+        cls,
+        context: Context,
+        function: syntax.FunctionDef,
+        tasks: str,
+        *,
+        annotation: str = "",
+        told: bool = False,
+    ) -> Cancellation:
+        """Return what ends ``tasks`` in ``function``, as ``context`` has it."""
+        logger, percent = context.additions.logger()
+        return cls(
+            tasks=tasks,
+            asyncio=context.additions.module("asyncio"),
+            logger=logger,
+            percent=percent,
+            timeout=context.settings.shutdown_timeout,
+            taken=frozenset(context.locals.taken(function)),
+            annotation=annotation,
+            named=context.settings.names_tasks,
+            told=told,
+        )
 
     def lines(self, indent: str, layout: Layout) -> list[str]:
         """Return the lines, each with ``indent`` before it, without line ends."""

@@ -413,17 +413,9 @@ def _cancellation(context: Context, close: syntax.FunctionDef, number: int, attr
     file, writer = context.file, context.writer
     body = body_of(close)
     asyncio = context.additions.module("asyncio")
-    logger, percent = context.additions.logger()
-    cancellation = Cancellation(
-        # Whoever closes may itself be one of the tasks.
-        tasks=f"{attribute} - {{{asyncio}.current_task()}}",
-        asyncio=asyncio,
-        logger=logger,
-        percent=percent,
-        timeout=context.settings.shutdown_timeout,
-        taken=frozenset(context.locals.taken(close)),
-        named=context.settings.names_tasks,
-    )
+    # Whoever closes may itself be one of the tasks.
+    others = f"{attribute} - {{{asyncio}.current_task()}}"
+    cancellation = Cancellation.within(context, close, others)
     number = max(number, int(has_docstring(close)))
     lines = cancellation.lines(file.indent(body[0]), writer.layout)
     if number < len(body):

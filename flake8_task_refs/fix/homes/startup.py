@@ -423,19 +423,9 @@ class _Startup:
 
     def _cancellation(self, function: syntax.FunctionDef) -> Cancellation:
         context = self._context
-        logger, percent = context.additions.logger()
-        asyncio = context.additions.module("asyncio")
         stored = self._stored(function)
         if self._app.is_mapping:
             # aiohttp cleans up after a start that failed, too.
             stored = f"{_first_parameter(function)}.get({app_key(context)}, ())"
-        return Cancellation(
-            tasks=f"list({stored})",
-            asyncio=asyncio,
-            logger=logger,
-            percent=percent,
-            timeout=context.settings.shutdown_timeout,
-            taken=frozenset(context.locals.taken(function)),
-            annotation=f": list[{asyncio}.Task[object]]",
-            named=context.settings.names_tasks,
-        )
+        annotation = f": list[{context.additions.module('asyncio')}.Task[object]]"
+        return Cancellation.within(context, function, f"list({stored})", annotation=annotation)
