@@ -30,6 +30,9 @@ _OLD_COROUTINE: Final = ("typing", "Coroutine")
 # The first Python in which `set` and `asyncio.Task` take what they hold in brackets.
 _GENERIC: Final = (3, 9)
 LOG_FAILED: Final = "_log_failed_task"
+# What `asyncio.run_coroutine_threadsafe` returns is from there.
+_CONCURRENT: Final = "concurrent.futures"
+LOG_FAILED_FUTURE: Final = "_log_failed_future"
 REASON: Final = "# Strong references: the event loop keeps only weak ones."
 
 
@@ -58,7 +61,8 @@ class Additions:
         self._keep = ""
         self._keep_logs = ""
         self._coroutine = ""
-        self._log_failed = ""
+        # The callbacks that log a failure, by their usual names.
+        self._log_failed: dict[str, str] = {}
         self._app_key = ""
         self._web = ""
         self._before: list[Statement] = []
@@ -153,26 +157,40 @@ class Additions:
         """
         if "set_exception_handler" in self._file.tree.outline.code:
             return ""
+        return self._log_callback(LOG_FAILED, before)
+
+    def log_failed_future(self, before: syntax.Node) -> str:
+        """Return the callback that logs what made a concurrent future fail.
+
+        Nobody else does: neither the loop nor Python tells of one that is dropped.
+        """
+        return self._log_callback(LOG_FAILED_FUTURE, before)
+
+    def _log_callback(self, usual: str, before: syntax.Node) -> str:
+        """Return what the callback with the ``usual`` name is called here."""
         top = self._file.top_statement(before)
-        if self._has_log_callback(top):
-            return LOG_FAILED
-        if not self._log_failed:
-            self._log_failed = fresh(LOG_FAILED, self._names.all_names)
+        if self._has_log_callback(usual, top):
+            return usual
+        if usual not in self._log_failed:
+            self._log_failed[usual] = fresh(usual, self._names.all_names)
             self.logger()
-            self.module("asyncio")
+            if usual == LOG_FAILED:
+                self.module("asyncio")
+            else:
+                self._future_type(_CONCURRENT)
         if top is not None and (
             self._log_before is None
             or self._file.span(top).start < self._file.span(self._log_before).start
         ):
             self._log_before = top
-        return self._log_failed
+        return self._log_failed[usual]
 
-    def _has_log_callback(self, top: Statement | None) -> bool:
+    def _has_log_callback(self, usual: str, top: Statement | None) -> bool:
         """Tell whether the module has the callback from an earlier repair where ``top`` runs."""
         for statement in self._file.module.body:
             if statement is top and not isinstance(top, (syntax.FunctionDef, syntax.ClassDef)):
                 return False
-            if isinstance(statement, syntax.FunctionDef) and statement.name.value == LOG_FAILED:
+            if isinstance(statement, syntax.FunctionDef) and statement.name.value == usual:
                 return _logs_failure(self._file, statement)
         return False
 
@@ -214,10 +232,10 @@ class Additions:
         """Return how an annotation here writes ``name`` of ``module``; import it if need be."""
         return self._names.in_annotations(module, name) or self._member(module, name)
 
-    def _future_type(self, kind: str) -> str:
-        """Return how an annotation here writes a set of the futures of the module ``kind``."""
+    def _future_type(self, kind: str, form: str = "{}") -> str:
+        """Return an annotation: ``form``, with the futures of the module ``kind`` in its gap."""
         known = self._names.in_annotations(kind, "Future")
-        text = f"set[{known or self.module(kind) + '.Future'}[{self._any()}]]"
+        text = form.format(f"{known or self.module(kind) + '.Future'}[{self._any()}]")
         return self.annotation(text, (kind, "Future"), _ANY)
 
     def _of_tasks(self, form: str) -> str:
@@ -313,7 +331,7 @@ class Additions:
             line = f"{self._registry}: {self._of_tasks('set[{}[object]]')} = set()"
             simple.append([REASON, *self._layout.best(line, "")])
         for kind, name in self._futures.items():
-            line = f"{name}: {self._future_type(kind)} = set()"
+            line = f"{name}: {self._future_type(kind, 'set[{}]')} = set()"
             reason = (
                 [] if self._registry or name != next(iter(self._futures.values())) else [REASON]
             )
@@ -436,48 +454,57 @@ class Additions:
     def _log_function(self) -> list[Edit]:
         if not self._log_failed or self._log_before is None:
             return []
-        file, of_task = self._file, f"{self.module('asyncio')}.Task[object]"
-        lines = [
-            f"def {self._log_failed}(task: {self.annotation(of_task)}) -> None:",
-            *self._log_lines(),
-        ]
+        file = self._file
+        functions: list[str] = []
+        for usual, name in sorted(self._log_failed.items(), reverse=True):
+            functions += ["", ""] if functions else []
+            functions += self._log_lines(usual, name)
         line = file.first_line_with_comments(self._log_before)
         if self._commented_out_head(line):
             line = file.first_line(self._log_before)
         above = file.blank_lines_above(line)
         before = [] if line - above <= 1 else [""] * max(0, 2 - above)
-        text = "\n".join([*before, *lines, "", "", ""])
+        text = "\n".join([*before, *functions, "", "", ""])
         offset = file.line_start(line)
         return [Edit(offset, offset, text, Place.FUNCTION)]
 
-    def _log_lines(self) -> list[str]:
-        """Return the body of the callback: it raises nothing, not even what ends the program.
+    def _log_lines(self, usual: str, name: str) -> list[str]:
+        """Return a callback: it raises nothing, not even what ends the program.
 
         That comes out of the event loop already; raised in the loop's clean-up, it would cut that
         short.
         """
-        step, asyncio = self._layout.step, self.module("asyncio")
-        logger, percent = self.logger()
-        shown = "task.get_name()" if self._settings.names_tasks else "task"
-        text = f"f{self._layout.string(f'Background task {{{shown}!r}} failed')}"
-        if percent:
-            text = f"{self._layout.string('Background task %r failed')}, {shown}"
+        step, (logger, percent) = self._layout.step, self.logger()
+        if usual == LOG_FAILED:
+            given, module = "task", "asyncio"
+            annotation = self.annotation(f"{self.module(module)}.Task[object]")
+            shown = "task.get_name()" if self._settings.names_tasks else "task"
+            text = f"f{self._layout.string(f'Background task {{{shown}!r}} failed')}"
+            if percent:
+                text = f"{self._layout.string('Background task %r failed')}, {shown}"
+        else:
+            given, module = "future", _CONCURRENT
+            annotation = self._future_type(module)
+            text = self._layout.string("Background future failed")
         call = {
             "logging": f"{logger}.error({text}, exc_info=error)",
             "structlog": f"{logger}.error({text}, exc_info=error)",
             "loguru": f"{logger}.opt(exception=error).error({text})",
         }.get(self._names.logger_module)
+        head = f"def {name}({given}: {annotation}) -> None:"
         if call is not None:
             return [
-                f"{step}error = None if task.cancelled() else task.exception()",
+                head,
+                f"{step}error = None if {given}.cancelled() else {given}.exception()",
                 f"{step}if error is not None:",
                 *self._layout.best(call, step * 2),
             ]
         # Every logger can tell of the exception that is being handled.
         return [
+            head,
             f"{step}try:",
-            f"{step}{step}task.result()",
-            f"{step}except {asyncio}.CancelledError:",
+            f"{step}{step}{given}.result()",
+            f"{step}except {self.module(module)}.CancelledError:",
             f"{step}{step}pass",
             f"{step}except (Exception, SystemExit, KeyboardInterrupt):",
             *self._layout.best(f"{logger}.exception({text})", step * 2),

@@ -94,6 +94,73 @@ def test_a_cancelled_task_is_no_failure(tmp_path: Path) -> None:
     assert said == "cleaned up\n"
 
 
+FROM_A_THREAD = """\
+import asyncio
+import threading
+
+{head}
+
+
+async def work():
+    raise {error}
+
+
+def hand_over(loop):
+    {call}
+
+
+async def main():
+    threading.Thread(target=hand_over, args=(asyncio.get_running_loop(),)).start()
+    await asyncio.sleep(0.1)
+    print("cleaned up")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+HANDED_OVER = "asyncio.run_coroutine_threadsafe(work(), loop)"
+
+
+@pytest.mark.parametrize("logger", LOGGERS)
+def test_what_failed_for_another_thread_is_logged(logger: str, tmp_path: Path) -> None:
+    error = "ConnectionError('gone')"
+    before = FROM_A_THREAD.format(head=LOGGERS[logger], error=error, call=HANDED_OVER)
+    assert run(before, tmp_path) == (0, "cleaned up\n")  # nobody tells of it
+    status, said = run(fix(before).text, tmp_path)
+    assert status == 0
+    assert "in work" in said.partition("Background future failed")[2]
+    assert said.endswith("cleaned up\n")
+
+
+def test_what_is_cancelled_for_another_thread_is_no_failure(tmp_path: Path) -> None:
+    error = "asyncio.CancelledError"
+    before = FROM_A_THREAD.format(head="", error=error, call=HANDED_OVER)
+    assert run(fix(before).text, tmp_path) == (0, "cleaned up\n")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        f"future = {HANDED_OVER}\n    future.add_done_callback(print)",
+        f"{HANDED_OVER}.add_done_callback(print)",
+    ],
+)
+def test_who_is_told_already_needs_no_log(call: str) -> None:
+    text = fix(FROM_A_THREAD.format(head="", error="OSError", call=call)).text
+    assert "_background_futures.add(future)" in text
+    assert "logger" not in text
+
+
+def test_the_log_of_an_earlier_repair_is_used_again() -> None:
+    once = fix(FROM_A_THREAD.format(head="", error="OSError", call=HANDED_OVER)).text
+    more = once.replace(
+        "async def main", f"def again(loop):\n    {HANDED_OVER}\n\n\nasync def main"
+    )
+    text = fix(more).text
+    assert text.count("def _log_failed_future") == 1
+    assert text.count("future.add_done_callback(_log_failed_future)") == 2
+
+
 EARLIER = """\
 def _log_failed_task(task: asyncio.Task[object]) -> None:
     try:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
+from flake8_task_refs.analysis.sites import is_done_callback
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit
 from flake8_task_refs.fix.free_names import fresh
 from flake8_task_refs.fix.gathered import gathered
 from flake8_task_refs.fix.registration import Registry
-from flake8_task_refs.fix.source import statement_expression
+from flake8_task_refs.fix.source import dotted, statement_expression
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 # Those whose value is a future already; the others are coroutines, or concurrent futures.
 _FUTURES: Final = ("asyncio.gather", "asyncio.shield")
+_THREADSAFE: Final = "asyncio.run_coroutine_threadsafe"
 _COROUTINES: Final = ("asyncio.wait", "asyncio.wait_for")
 
 NEVER_RUNS: Final = (
@@ -76,7 +78,10 @@ class Aggregates:
                 kind = "asyncio" if origin in _FUTURES else "concurrent.futures"
                 registry = Registry(context.additions.futures(kind))
                 future = site.target or context.locals.free("future", site.call)
-                found.edits += context.writer.register(site, future, registry)
+                log = ""
+                if origin == _THREADSAFE and not self._has_callback(site):
+                    log = context.additions.log_failed_future(site.call)
+                found.edits += context.writer.register(site, future, registry, log)
             found.fixed.append(site.finding)
         return found
 
@@ -98,6 +103,20 @@ class Aggregates:
             if "TSK303" in context.judge.wanted or not context.writer.makes_too_long(found):
                 break
         return found
+
+    def _has_callback(self, site: Site) -> bool:
+        """Tell whether the future of ``site`` has a callback, which may ask for its failure."""
+        tree, at = self._context.tree, site.call
+        chained = tree.parent[at]
+        if isinstance(chained, syntax.Attribute):
+            return is_done_callback(chained)
+        return bool(site.target) and any(
+            is_done_callback(call.func)
+            and isinstance(call.func, syntax.Attribute)
+            and dotted(call.func.value) == site.target
+            and tree.function_around(call) is site.function
+            for call in tree.calls
+        )
 
     def _is_the_modules_own(self, site: Site) -> bool:
         """Tell whether ``site`` is a statement of the module that runs once."""
@@ -128,8 +147,4 @@ def _runs_in_a_loop(site: Site) -> bool:
 
 
 def _can_await(site: Site, origin: str) -> bool:
-    return (
-        origin != "asyncio.run_coroutine_threadsafe"
-        and site.form in {"discard", "assign"}
-        and _runs_in_a_loop(site)
-    )
+    return origin != _THREADSAFE and site.form in {"discard", "assign"} and _runs_in_a_loop(site)
