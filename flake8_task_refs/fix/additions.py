@@ -459,7 +459,7 @@ class Additions:
         for usual, name in sorted(self._log_failed.items(), reverse=True):
             functions += ["", ""] if functions else []
             functions += self._log_lines(usual, name)
-        line = file.first_line_with_comments(self._log_before)
+        line = self._above_banner(file.first_line_with_comments(self._log_before))
         if self._commented_out_head(line):
             line = file.first_line(self._log_before)
         above = file.blank_lines_above(line)
@@ -509,6 +509,16 @@ class Additions:
             f"{step}except (Exception, SystemExit, KeyboardInterrupt):",
             *self._layout.best(f"{logger}.exception({text})", step * 2),
         ]
+
+    def _above_banner(self, line: int) -> int:
+        """Return ``line``, or where the comment above it begins that is set off by a rule."""
+        last = line - 1 - self._file.blank_lines_above(line)
+        text = self._file.line_text(last) if last > 0 else ""
+        if not text.startswith("#") or any(map(str.isalnum, text)):
+            return line
+        while last > 1 and self._file.line_text(last - 1).startswith("#"):
+            last -= 1
+        return last
 
     def _commented_out_head(self, line: int) -> bool:
         """Tell whether the comment at ``line`` is the file's own head."""

@@ -151,6 +151,20 @@ def test_who_is_told_already_needs_no_log(call: str) -> None:
     assert "logger" not in text
 
 
+def test_no_log_is_added_where_logging_is_something_else() -> None:
+    source = FROM_A_THREAD.format(head="import house as logging", error="OSError", call=HANDED_OVER)
+    text = fix(source).text
+    assert "_background_futures.add(future)" in text
+    assert "_log_failed_future" not in text
+
+
+def test_a_banner_stays_above_what_it_is_for() -> None:
+    banner = "# -----\n# Threads\n# -----\n"
+    source = FROM_A_THREAD.format(head="", error="OSError", call=HANDED_OVER)
+    text = fix(source.replace("def hand_over", f"{banner}\n\ndef hand_over")).text
+    assert f"exc_info=error)\n\n\n{banner}\n\ndef hand_over" in text
+
+
 def test_the_log_of_an_earlier_repair_is_used_again() -> None:
     once = fix(FROM_A_THREAD.format(head="", error="OSError", call=HANDED_OVER)).text
     more = once.replace(

@@ -13,6 +13,8 @@ from flake8_task_refs.fix.homes.raced import RACE, WORK
 TWO = "[asyncio.create_task(work.get()), asyncio.create_task(stop.wait())]"
 MIXED = TWO.replace("work.get()", "work()")
 FIRST = "return_when=asyncio.FIRST_COMPLETED"
+WAITER = "asyncio.create_task(stop.wait())"
+LIMITED = "    await asyncio.wait(tasks, timeout=3)"
 CANCELS = "for task in pending:\n        task.cancel()"
 
 
@@ -67,6 +69,15 @@ def module(*lines: str) -> str:
                 CANCELS,
             ],
         ),
+        (
+            ["tasks = [asyncio.create_task(one.wait()) for one in other]", "if tasks:", LIMITED],
+            [
+                "tasks = [asyncio.create_task(one.wait()) for one in other]",
+                "if tasks:",
+                LIMITED.replace("await", "_, pending = await"),
+                f"    {CANCELS}".replace("\n", "\n    "),
+            ],
+        ),
     ],
 )
 def test_the_losers_are_cancelled(before: list[str], after: list[str]) -> None:
@@ -76,12 +87,14 @@ def test_the_losers_are_cancelled(before: list[str], after: list[str]) -> None:
 @pytest.mark.parametrize(
     "lines",
     [
-        # One more runs than this function made; somebody looks at the losers.
+        # Somebody looks at the losers; nobody knows how many more run.
+        [f"done, pending = await asyncio.wait({TWO}, {FIRST})", "print(len(pending))"],
+        [f"await asyncio.wait([*other, {WAITER}], {FIRST})"],
         [
             "one = asyncio.create_task(work.get())",
             f"done, pending = await asyncio.wait([one, other], {FIRST})",
+            "print(len(pending))",
         ],
-        [f"done, pending = await asyncio.wait({TWO}, {FIRST})", "print(len(pending))"],
         # What is still pending runs in the next race, too.
         [
             f"tasks = {TWO}",
@@ -108,8 +121,8 @@ def test_the_losers_are_cancelled(before: list[str], after: list[str]) -> None:
             "one = asyncio.create_task(work.get())",
             "end = asyncio.create_task(stop.wait())",
             f"done, pending = await asyncio.wait([one, end], {FIRST})",
-            "if other:",
-            "    await one",
+            "if one.done() or end.done():",
+            "    return one.result()",
         ],
     ],
 )
@@ -117,9 +130,65 @@ def test_what_is_not_clear_is_left_alone(lines: list[str]) -> None:
     check_declined(module(*lines), RACE)
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        # What others made is another's business.
+        (
+            [
+                "one = asyncio.create_task(work.get())",
+                f"done, pending = await asyncio.wait([one, other], {FIRST})",
+            ],
+            [
+                "one = asyncio.create_task(work.get())",
+                f"done, pending = await asyncio.wait([one, other], {FIRST})",
+                "one.cancel()",
+            ],
+        ),
+        (
+            [
+                "one = asyncio.create_task(work.get())",
+                "end = asyncio.create_task(stop.wait())",
+                f"await asyncio.wait([one, end], {FIRST})",
+                "if other:",
+                "    await one",
+            ],
+            [
+                "one = asyncio.create_task(work.get())",
+                "end = asyncio.create_task(stop.wait())",
+                f"await asyncio.wait([one, end], {FIRST})",
+                "end.cancel()",
+                "if other:",
+                "    await one",
+            ],
+        ),
+        (
+            ["if other:", f"    await asyncio.wait({{other, {WAITER}}}, {FIRST}, timeout=1)"],
+            [
+                "if other:",
+                f"    waiter = {WAITER}",
+                f"    await asyncio.wait({{other, waiter}}, {FIRST}, timeout=1)",
+                "    waiter.cancel()",
+            ],
+        ),
+    ],
+)
+def test_a_waiter_among_others_is_cancelled_by_its_name(
+    before: list[str], after: list[str]
+) -> None:
+    check_fixed(module(*before), module(*after), line_length=200)
+
+
 @pytest.mark.parametrize("more", ["", f", {FIRST}"])
-def test_what_only_takes_too_long_is_kept(more: str) -> None:
-    assert "_background_tasks" in fix(module(f"await asyncio.wait({TWO}, timeout=3{more})")).text
+def test_a_waiter_that_takes_too_long_is_cancelled_and_work_is_kept(more: str) -> None:
+    waits = module(f"await asyncio.wait({TWO}, timeout=3{more})")
+    after = module(f"_, pending = await asyncio.wait({TWO}, timeout=3{more})", CANCELS)
+    check_fixed(waits, after, line_length=200)
+    work = TWO.replace("work.get()", "work.get('/')").replace("stop.wait()", "stop()")
+    assert "_background_tasks" in fix(module(f"await asyncio.wait({work}, timeout=3{more})")).text
+    result = fix(module(f"await asyncio.wait({MIXED}, timeout=3{more})"))
+    assert "_track(asyncio.create_task(work()" in result.text
+    assert [refusal.reason for refusal in result.declined] == [RACE]
 
 
 def test_work_is_cut_short_only_if_that_is_asked_for() -> None:

@@ -79,7 +79,7 @@ class Aggregates:
                 registry = Registry(context.additions.futures(kind))
                 future = site.target or context.locals.free("future", site.call)
                 log = ""
-                if origin == _THREADSAFE and not self._has_callback(site):
+                if origin == _THREADSAFE and self._can_log() and not self._has_callback(site):
                     log = context.additions.log_failed_future(site.call)
                 found.edits += context.writer.register(site, future, registry, log)
             found.fixed.append(site.finding)
@@ -103,6 +103,10 @@ class Aggregates:
             if "TSK303" in context.judge.wanted or not context.writer.makes_too_long(found):
                 break
         return found
+
+    def _can_log(self) -> bool:
+        """Tell whether the module has a logger, or can have one."""
+        return bool(self._context.names.logger[0]) or self._context.additions.can_import("logging")
 
     def _has_callback(self, site: Site) -> bool:
         """Tell whether the future of ``site`` has a callback, which may ask for its failure."""

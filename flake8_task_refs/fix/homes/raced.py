@@ -1,8 +1,8 @@
-"""Tasks that race in ``asyncio.wait(..., return_when=FIRST_COMPLETED)``, and may never end.
+"""Tasks that ``asyncio.wait()`` leaves behind, by ``FIRST_COMPLETED`` or ``timeout=``.
 
-A registry would keep what waits for an event that never comes, one a call. So what loses is
-cancelled, if all of them do no more than to wait; work that a cancellation would cut short is kept
-as any other.
+A registry would keep what waits for an event that never comes, one a call. So what is left is
+cancelled, if it does no more than to wait; work that a cancellation would cut short is kept as any
+other, and may be meant to go on after a time limit.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.names import assigned_value
 from flake8_task_refs.analysis.syntax import is_name, last_name
-from flake8_task_refs.analysis.waits import waits_for_first
+from flake8_task_refs.analysis.waits import is_partial
 from flake8_task_refs.fix.contract import Context, Plan
-from flake8_task_refs.fix.edits import Edit
+from flake8_task_refs.fix.edits import Edit, Place
 from flake8_task_refs.fix.source import dotted, statement_expression
 
 if TYPE_CHECKING:
@@ -24,13 +24,16 @@ if TYPE_CHECKING:
     from flake8_task_refs.fix.repair_sites import Site
 
 RACE: Final = (
-    "what loses the race of asyncio.wait() may go on for ever: cancel what is still pending there"
+    "what asyncio.wait() leaves behind may go on for ever: cancel what is still pending there"
 )
 WORK: Final = f"{RACE}, if it is no work that must not be cut short (--unsafe-fixes)"
 # Coroutines that wait for others, and do nothing.
 _WAITS: Final = re.compile(
     r"(?:wait|get|recv|receive|read|readline|accept|join|acquire|sleep|listen|next)(?:_\w+)?\Z"
 )
+# Those that surely do not: a `get(url)` is work.
+_SURELY_WAITS: Final = frozenset({"wait", "wait_for", "wait_closed", "sleep", "join", "acquire"})
+_SURELY_READS: Final = frozenset({"get", "recv", "receive", "read", "readline", "accept"})
 _COLLECTIONS: Final = (
     syntax.Element,
     syntax.List,
@@ -54,7 +57,11 @@ class Raced:
     def accepts(self, site: Site) -> bool:
         """Take the tasks of a race that nobody keeps afterwards."""
         race = self._race(site) if site.code == "TSK002" else None
-        return race is not None and any(map(_only_waits, self._runners(race)))
+        if race is None:
+            return False
+        if _has_limit(race):
+            return _surely_waits(site.call)
+        return any(map(_only_waits, self._runners(race)))
 
     def plan(self, sites: Sequence[Site]) -> Plan:
         """Cancel the losers of each race."""
@@ -65,14 +72,19 @@ class Raced:
             if race is not None:
                 races.setdefault(race, []).append(site)
         for race, sites_of_race in races.items():
-            edits = self._edits(race) if self._are_all(race, sites_of_race) else []
-            is_safe = all(map(_only_waits, self._runners(race)))
+            edits, is_safe = self._repair(race, sites_of_race)
             if edits and (is_safe or self._context.settings.unsafe_fixes):
                 found.edits += edits
                 found.fixed += [site.finding for site in sites_of_race]
             else:
                 found.decline(sites_of_race, WORK if edits else RACE)
         return found
+
+    def _repair(self, race: syntax.Call, sites: Sequence[Site]) -> tuple[list[Edit], bool]:
+        """Return what cancels the losers, nothing if that is not clear, and whether it is safe."""
+        if self._are_all(race, sites):
+            return self._edits(race), all(map(_only_waits, self._runners(race)))
+        return self._edits_by_name(race, sites), all(_only_waits(site.call) for site in sites)
 
     def _runners(self, race: syntax.Call) -> list[syntax.BaseExpression]:
         """Return what makes the tasks of ``race``, as far as that is clear, or the tasks."""
@@ -110,14 +122,8 @@ class Raced:
         call = tree.parent[arg] if isinstance(arg, syntax.Arg) else None
         if not isinstance(call, syntax.Call) or call.args[0] is not arg:
             return None
-        is_race = self._context.judge.ownership.names.canonical(
-            tree, call.func
-        ) == "asyncio.wait" and any(waits_for_first(other.value) for other in call.args[1:])
-        if not is_race or any(
-            other.keyword is not None and other.keyword.value == "timeout" for other in call.args
-        ):
-            return None  # after a time limit, all may be meant to go on
-        return call
+        path = self._context.judge.ownership.names.canonical(tree, call.func)
+        return call if path == "asyncio.wait" and is_partial(call) else None
 
     def _uses(self, name: syntax.Node) -> Iterator[syntax.Name]:
         """Yield where the local ``name`` is used."""
@@ -133,9 +139,10 @@ class Raced:
         made = {site.call for site in runners}
         given: syntax.BaseExpression | None = race.args[0].value
         if isinstance(given, syntax.Name):
-            uses = list(self._uses(given))
             made_once = self._made_once(given)
-            if len(uses) != 1 or made_once is None or not self._is_as_often(made_once, race):
+            if made_once is None or not self._is_as_often(made_once, race):
+                return False
+            if any(use is not given and not self._asks_for_any(use) for use in self._uses(given)):
                 return False
             given = made_once
         if given is None:
@@ -143,6 +150,13 @@ class Raced:
         items = _items(given)
         is_race = len(items) > 1 or not isinstance(given, (syntax.List, syntax.Tuple, syntax.Set))
         return is_race and all(item in made or self._is_alone(item, made, race) for item in items)
+
+    def _asks_for_any(self, use: syntax.Name) -> bool:
+        """Tell whether ``use`` of a list asks whether there is anything in it: ``if tasks:``."""
+        outer = self._context.tree.parent[use]
+        if isinstance(outer, syntax.UnaryOperation) and outer.operator == "not":
+            outer = self._context.tree.parent[outer]
+        return isinstance(outer, syntax.If)
 
     def _is_alone(
         self, item: syntax.BaseExpression, made: set[syntax.Call], race: syntax.Call
@@ -193,29 +207,87 @@ class Raced:
 
     # -- the edits --------------------------------------------------------------------------
 
+    def _edits_by_name(self, race: syntax.Call, sites: Sequence[Site]) -> list[Edit]:
+        """Return what gives names to the tasks of ``sites`` and cancels these after ``race``.
+
+        All others in it must be names, too: what they are for is another's business.
+        """
+        context, file, writer = self._context, self._context.file, self._context.writer
+        statement, given = file.statement(race), race.args[0].value
+        small = self._waits(race)
+        if (
+            statement is None
+            or not isinstance(given, (syntax.List, syntax.Tuple, syntax.Set))
+            or any(isinstance(element, syntax.StarredElement) for element in given.elements)
+            or (len(given.elements) == 1 and not _has_limit(race))
+            or (isinstance(small, syntax.Assign) and self._is_read(_second(small)))
+            or small is None
+        ):
+            return []
+        made = {site.call for site in sites}
+        indent = file.indent(statement)
+        names: list[str] = []
+        above: list[str] = []
+        edits: list[Edit] = []
+        for item in _items(given):
+            if item in made:
+                number = f"_{len(above) + 1}" if above else ""
+                name = context.locals.free(f"waiter{number}", race)
+                start, end = file.span(item)
+                above += writer.layout.best(f"{name} = {file.text[start:end]}", indent)
+                edits.append(Edit(start, end, name))
+                names.append(name)
+            elif self._is_alone(item, made, race):
+                names.append(file.code(item))
+            elif not dotted(item) or self._is_given(item, made):
+                return []
+        if len(names) != len(made):
+            return []
+        edits = writer.laid_out(statement, edits) if edits else []
+        if above:
+            line = file.first_line_with_comments(statement)
+            edits.append(writer.insert_at(line, above, Place.BEFORE_STATEMENT))
+        return [
+            *edits,
+            writer.insert_after(statement, [f"{indent}{name}.cancel()" for name in names]),
+        ]
+
+    def _is_given(self, item: syntax.BaseExpression, made: set[syntax.Call]) -> bool:
+        """Tell whether ``item`` is a local for one of ``made``."""
+        return isinstance(item, syntax.Name) and self._made_once(item) in made
+
+    def _waits(self, race: syntax.Call) -> syntax.Assign | syntax.Expr | None:
+        """Return the statement that awaits ``race`` and does nothing else, if there is one."""
+        statement = self._context.file.statement(race)
+        small = statement_expression(statement) if statement is not None else None
+        if not isinstance(small, (syntax.Assign, syntax.Expr)):
+            return None
+        waits = small.value
+        return small if isinstance(waits, syntax.Await) and waits.expression is race else None
+
+    def _is_read(self, target: syntax.Name | None) -> bool:
+        """Tell whether somebody may look at what is still pending, which ``target`` is for."""
+        return target is None or any(True for _ in self._uses(target))
+
     def _edits(self, race: syntax.Call) -> list[Edit]:
         """Return what cancels the losers after the statement of ``race``; nothing if unclear."""
         context, file, writer = self._context, self._context.file, self._context.writer
-        statement = file.statement(race)
-        small = statement_expression(statement) if statement is not None else None
-        if statement is None or not isinstance(small, (syntax.Assign, syntax.Expr)):
-            return []
-        waits = small.value
-        if not isinstance(waits, syntax.Await) or waits.expression is not race:
+        statement, small = file.statement(race), self._waits(race)
+        if statement is None or small is None or small.value is None:
             return []
         edits: list[Edit] = []
         if isinstance(small, syntax.Expr):
-            if file.brackets(waits):
+            if file.brackets(small.value):
                 return []
             pending = context.locals.free("pending", race)
             is_free = "_" not in context.locals.taken(race)
             done = "_" if is_free else context.locals.free("_done", race)
-            start = file.span(waits).start
+            start = file.span(small.value).start
             edits.append(Edit(start, start, f"{done}, {pending} = "))
         else:
             target = _second(small)
-            if target is None or any(True for _ in self._uses(target)):
-                return []  # somebody looks at what is pending already
+            if target is None or self._is_read(target):
+                return []
             pending = target.value
             if pending == "_":
                 pending = context.locals.free("pending", race)
@@ -234,6 +306,20 @@ def _only_waits(task: syntax.BaseExpression) -> bool:
     """Tell whether ``task``, the call that makes it, runs a coroutine that waits for others."""
     given = task.args[0].value if isinstance(task, syntax.Call) and task.args else None
     return isinstance(given, syntax.Call) and _WAITS.match(last_name(given.func)) is not None
+
+
+def _surely_waits(task: syntax.BaseExpression) -> bool:
+    """Tell whether ``task``, the call that makes it, surely runs what only waits for others."""
+    given = task.args[0].value if isinstance(task, syntax.Call) and task.args else None
+    if not isinstance(given, syntax.Call):
+        return False
+    name = last_name(given.func)
+    return name in _SURELY_WAITS or (name in _SURELY_READS and not given.args)
+
+
+def _has_limit(wait: syntax.Call) -> bool:
+    """Tell whether ``wait`` gives up after some time."""
+    return any(arg.keyword is not None and arg.keyword.value == "timeout" for arg in wait.args)
 
 
 def _is_in(test: syntax.BaseExpression, name: str) -> bool:
