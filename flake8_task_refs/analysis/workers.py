@@ -88,6 +88,13 @@ class Worker:
             return last_name(self.call.func).strip("_") != "run" and self.is_endless()
         return any(self._endless_loops(_goes_on_until_a_sign))
 
+    def outlives_its_source(self) -> bool:
+        """Tell the same of it, but if it ends with what it reads from: ``async for``."""
+        if self.found is None:
+            return self.runs_until_ended()
+        loops = self._endless_loops(_goes_on_until_a_sign)
+        return any(isinstance(loop, syntax.While) for _, loop in loops)
+
     def _endless_loops(
         self, goes_on: Callable[[Tree, syntax.While | syntax.For], bool] | None = None
     ) -> Iterator[tuple[Tree, syntax.While | syntax.For]]:

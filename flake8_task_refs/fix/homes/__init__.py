@@ -11,6 +11,7 @@ from flake8_task_refs.fix.homes.container import GrowingContainers
 from flake8_task_refs.fix.homes.handed_over import HandedOver
 from flake8_task_refs.fix.homes.instance import Instances
 from flake8_task_refs.fix.homes.lifespan import Lifespans
+from flake8_task_refs.fix.homes.local_worker import LocalWorkers
 from flake8_task_refs.fix.homes.module import ModuleRegistry
 from flake8_task_refs.fix.homes.raced import Raced
 from flake8_task_refs.fix.homes.raising import RaisingCallbacks
@@ -32,6 +33,7 @@ HOMES: Final[Sequence[Callable[[Context], Home]]] = (
     Aggregates,
     HandedOver,
     Raced,
+    LocalWorkers,
     Reuse,
     Lifespans,
     StartupHandlers,
