@@ -45,6 +45,9 @@ READ_TOO_EARLY: Final = (
 LOSES_COMMENT: Final = "the repair would lose a comment: repair it by hand"
 _WORD: Final = re.compile(r"[^\W\d]\w*")
 _ENDINGS: Final = frozenset({"TSK201", "TSK204"})
+# One site has one code, the worst: what may come to light when that is gone.
+_BEHIND: Final = _ENDINGS | {"TSK301", "TSK304"}
+_HIDES: Final = {"TSK101": _BEHIND, "TSK201": _BEHIND, "TSK204": _BEHIND}
 _TRY_AGAIN: Final = (WORSE, BROKEN, OVERLAPS, LOSES_COMMENT)
 
 
@@ -109,8 +112,8 @@ def _fix_source(source: str, settings: FixSettings) -> FixResult:
         fixed |= {now[finding] for finding in done.plan.fixed}
         for finding in done.plan.fixed:
             unended.pop(now[finding], None)
-        kept = done.unended(settings.select)
-        unended |= {now[finding]: told.code for finding, told in kept}
+        behind = done.behind(settings.select)
+        unended |= {now[finding]: told.code for finding, told in behind if told.code in _ENDINGS}
         if not done.plan.fixed:
             break
         text = apply(text, in_line_ends_of(text, done.edits))
@@ -118,13 +121,13 @@ def _fix_source(source: str, settings: FixSettings) -> FixResult:
         refused = {o for o, r in declined.items() if not r.reason.startswith(_TRY_AGAIN)}
         gone = set(done.plan.fixed)
         left = [f for f in now if f not in gone and now[f] not in refused]
-        if not left and not kept:
+        if not left and not behind:
             break
         judged = judge_source(done.text, settings.analysis)
         found = {_place(finding): finding for finding in (judged.verdicts if judged else ())}
         # A task that is kept now, and told to have no end, is given one in the next pass.
         still = {
-            found[_place(told)]: now[finding] for finding, told in kept if _place(told) in found
+            found[_place(told)]: now[finding] for finding, told in behind if _place(told) in found
         }
         for finding, there in zip(left, done.moved(left), strict=True):
             if _place(there) in found:
@@ -160,15 +163,15 @@ class _Done:
     text: str
     left: Sequence[Finding] = ()
 
-    def unended(self, select: tuple[str, ...]) -> list[tuple[Finding, Finding]]:
-        """Return what was repaired, and is now told, by a code of ``select``, to have no end.
+    def behind(self, select: tuple[str, ...]) -> list[tuple[Finding, Finding]]:
+        """Return what was repaired where the new text has another finding, of ``select``.
 
-        Each comes with the finding of the new text that tells it.
+        Each comes with the one that it hid: a task that is kept may have no end.
         """
         told = {
             (finding.line, finding.column): finding
             for finding in self.left
-            if finding.code in _ENDINGS and (not select or finding.code.startswith(select))
+            if finding.code in _BEHIND and (not select or finding.code.startswith(select))
         }
         places = ((finding.line, finding.column) for finding in self.moved(self.plan.fixed))
         found = zip(self.plan.fixed, map(told.get, places), strict=True)
@@ -290,9 +293,13 @@ class _Repair:
         places = Counter(map(_place, found))
         left = [finding for finding in self._judged.verdicts if finding not in gone]
         wanted = Counter(map(_place, done.moved(left)))
-        repaired = set(map(_place, done.moved(gone)))
         # A task that is kept may now be told to have no end; that is another fault, and was there.
-        new = sorted({at[2] for at in places - wanted if at[2] not in _ENDINGS or at in repaired})
+        allowed = {
+            (there.line, there.column, code)
+            for finding, there in zip(gone, done.moved(gone), strict=True)
+            for code in _HIDES.get(finding.code, _ENDINGS)
+        }
+        new = sorted({at[2] for at in places - wanted if at not in allowed})
         if new:
             raise _RefusedError(f"{WORSE} ({', '.join(new)}): repair it by hand")
         return found

@@ -280,6 +280,45 @@ def test_a_container_that_is_ended_or_asked_whether_it_is_empty_is_repaired(body
     assert "task.add_done_callback(self.tasks.discard)" in fix(hub(body)).text
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "await asyncio.gather(*self.tasks)",
+        "await asyncio.wait_for(asyncio.gather(*self.tasks), 5)",
+        "await asyncio.gather(*self.tasks, return_exceptions=False)",
+        "each = list(self.tasks)\nawait asyncio.gather(*each)",
+        "return await asyncio.gather(*self.tasks, return_exceptions=True)",
+        "results = await asyncio.gather(*self.tasks, return_exceptions=True)\nprint(results)",
+        "for one in asyncio.as_completed(self.tasks):\n    await one",
+        "if self.tasks:\n    done, _ = await asyncio.wait(self.tasks)\n    print(done)",
+    ],
+)
+def test_whoever_waits_for_what_became_of_the_tasks_is_not_kept_from_it(body: str) -> None:
+    check_declined(hub(body).replace("read", "close"), "asked for tasks that are done")
+
+
+@pytest.mark.parametrize("given", ["self.tasks", "list(self.tasks)"])
+def test_wait_is_never_given_an_empty_container(given: str) -> None:
+    source = hub(f"await asyncio.wait({given})").replace("read", "close")
+    check_declined(source, "asyncio.wait() fails for a container that is empty")
+    guarded = hub(f"if self.tasks:\n    await asyncio.wait({given})").replace("read", "close")
+    early = hub(f"if not self.tasks:\n    return\nawait asyncio.wait({given})")
+    for good in (guarded, early.replace("read", "close")):
+        assert "task.add_done_callback(self.tasks.discard)" in fix(good).text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "await asyncio.gather(*self.tasks, return_exceptions=True)",
+        "each = list(self.tasks)\nawait asyncio.gather(*each, return_exceptions=True)",
+    ],
+)
+def test_a_close_that_only_waits_is_as_good_with_fewer_tasks(body: str) -> None:
+    result = fix(hub(body).replace("read", "close"))
+    assert "task.add_done_callback(self.tasks.discard)" in result.text
+
+
 @pytest.mark.parametrize("asked", ["job_id in self.tasks", "self.tasks.get(job_id)"])
 def test_a_dictionary_that_is_asked_for_a_key_is_declined(asked: str) -> None:
     source = dispatcher("self.tasks[job_id] = asyncio.create_task(self.handle(job_id))")

@@ -96,7 +96,6 @@ def test_a_cancelled_task_is_no_failure(tmp_path: Path) -> None:
 
 FROM_A_THREAD = """\
 import asyncio
-import threading
 
 {head}
 
@@ -110,7 +109,7 @@ def hand_over(loop):
 
 
 async def main():
-    threading.Thread(target=hand_over, args=(asyncio.get_running_loop(),)).start()
+    await asyncio.to_thread(hand_over, asyncio.get_running_loop())
     await asyncio.sleep(0.1)
     print("cleaned up")
 
@@ -173,6 +172,19 @@ def test_the_log_of_an_earlier_repair_is_used_again() -> None:
     text = fix(more).text
     assert text.count("def _log_failed_future") == 1
     assert text.count("future.add_done_callback(_log_failed_future)") == 2
+
+
+@pytest.mark.parametrize("future", ["gather(work())", "shield(work())"])
+def test_a_future_that_is_no_task_is_not_asked_for_its_name(future: str, tmp_path: Path) -> None:
+    before = PROGRAM.format(head="", error="OSError").replace(
+        "create_task(work())", f"ensure_future(asyncio.{future})"
+    )
+    result = fix(before, unsafe_fixes=True)
+    assert "_background_futures: set[asyncio.Future[Any]] = set()" in result.text
+    status, said = run(result.text, tmp_path)
+    assert status == 0
+    assert "get_name" not in said
+    assert "in work" in said, "the loop has not told of it"
 
 
 EARLIER = """\

@@ -10,6 +10,8 @@ from test_lifespan_runs import SHAPES, lifespan, run
 from transform import check_declined, check_fixed, fix
 
 from flake8_task_refs.analysis.check import check_source
+from flake8_task_refs.fix.engine import FixSettings, fix_source
+from flake8_task_refs.options import Settings
 
 # Here a worker that is known by name ends before the clean-up, which closes nothing.
 BEFORE_THE_REST = "create before try, nothing closed in finally"
@@ -306,3 +308,18 @@ async def polled(app: FastAPI):
     assert "        task.cancel()\n" in result.text
     assert not result.unended
     assert fix(result.text).text == result.text
+
+
+def test_what_a_fault_hides_keeps_nobody_from_repairing_it() -> None:
+    source = in_lifespan(
+        """
+        app.state.poller = asyncio.create_task(poll(), name="poll")
+        yield
+        """
+    )
+    strict = Settings(enabled_codes=frozenset({"TSK304"}))
+    assert [finding.code for finding in check_source(source, strict)] == ["TSK201"]
+    result = fix_source(source, FixSettings(analysis=strict))
+    assert "        app.state.poller.cancel()\n" in result.text
+    assert {finding.code for finding in check_source(result.text, strict)} <= {"TSK304"}
+    assert fix(result.text, analysis=strict).text == result.text

@@ -1117,3 +1117,11 @@ def test_the_task_that_a_shield_gets_is_named(statement: str, after: str, withou
     every = Settings(enabled_codes=frozenset({"TSK303"}))
     assert after.format(named) in fix(source, line_length=99, analysis=every).text
     assert 'name="send"' in fix(source, analysis=every).text
+
+
+def test_a_future_that_is_used_later_is_not_awaited_even_unsafely() -> None:
+    source = "import asyncio\n\n\nasync def f(a, b):\n    fut = asyncio.gather(a(), b())\n{}"
+    used = fix(source.format("    fut.add_done_callback(print)\n"), unsafe_fixes=True).text
+    assert "await" not in used
+    assert "_background_futures.add(fut)" in used
+    assert "fut = await asyncio.gather(" in fix(source.format(""), unsafe_fixes=True).text

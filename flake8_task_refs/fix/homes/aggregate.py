@@ -41,8 +41,10 @@ class Aggregates:
 
         What a lifespan gathers can end with it.
         """
-        return (site.code == "TSK003" and not gathered(self._context, site)) or (
-            site.code == "TSK002" and _shielded(site) is not None
+        return (
+            (site.code == "TSK003" and not gathered(self._context, site))
+            or (site.code == "TSK002" and _shielded(site) is not None)
+            or (site.code in {"TSK001", "TSK002"} and bool(self._given_future(site)))
         )
 
     def plan(self, sites: Sequence[Site]) -> Plan:
@@ -50,14 +52,14 @@ class Aggregates:
         context, found = self._context, Plan()
         taken: set[str] = set()
         for site in sites:
-            origin = site.made.path if site.made is not None else ""
+            origin = self._given_future(site) or (site.made.path if site.made is not None else "")
             shielded = _shielded(site) if site.code == "TSK002" else None
             if shielded is not None and not _runs_in_a_loop(site):
                 found.decline([site], INSIDE)
                 continue
             if shielded is not None:
                 found.edits += self._makes_its_task(site, shielded)
-            elif context.settings.unsafe_fixes and _can_await(site, origin):
+            elif context.settings.unsafe_fixes and self._can_await(site, origin):
                 start = context.file.span(site.call).start
                 found.edits.append(Edit(start, start, "await "))
             elif origin in _COROUTINES:
@@ -104,6 +106,28 @@ class Aggregates:
                 break
         return found
 
+    def _given_future(self, site: Site) -> str:
+        """Return what makes the future that ``ensure_future()`` is given at ``site``, or ``""``.
+
+        It gives that back, which is no task: it has no name.
+        """
+        given = site.coroutine
+        if not isinstance(given, syntax.Call) or site.code == "TSK003":
+            return ""
+        path = self._context.judge.ownership.sites.aggregate(self._context.tree, given.func)
+        return path if path in _FUTURES else ""
+
+    def _can_await(self, site: Site, origin: str) -> bool:
+        """Tell whether the future can be awaited there and then; nobody asks it anything later.
+
+        Whoever says ``ensure_future()`` of a future means it to go on beside the rest.
+        """
+        if origin == _THREADSAFE or site.code != "TSK003" or site.form not in {"discard", "assign"}:
+            return False
+        scope = self._context.tree.inner[site.function] if site.function is not None else None
+        is_asked = site.target and scope is not None and any(True for _ in scope.uses(site.target))
+        return _runs_in_a_loop(site) and not is_asked
+
     def _can_log(self) -> bool:
         """Tell whether the module has a logger, or can have one."""
         return bool(self._context.names.logger[0]) or self._context.additions.can_import("logging")
@@ -148,7 +172,3 @@ def _shielded(site: Site) -> syntax.Call | None:
 def _runs_in_a_loop(site: Site) -> bool:
     """Tell whether a loop is surely running where ``site`` stands, as ``create_task`` wants it."""
     return isinstance(site.function, syntax.FunctionDef) and site.function.asynchronous
-
-
-def _can_await(site: Site, origin: str) -> bool:
-    return origin != _THREADSAFE and site.form in {"discard", "assign"} and _runs_in_a_loop(site)

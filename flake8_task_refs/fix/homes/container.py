@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
-from flake8_task_refs.analysis.syntax import last_name
+from flake8_task_refs.analysis.syntax import is_name, last_name
 from flake8_task_refs.fix.container_uses import (
     is_counted,
     is_truth_test,
@@ -20,7 +20,7 @@ from flake8_task_refs.fix.source import dotted, last_part, statement_expression
 from flake8_task_refs.fix.spawned import task_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from flake8_task_refs.fix.edits import Edit
     from flake8_task_refs.fix.repair_sites import Site
@@ -49,6 +49,10 @@ COUNTED: Final = (
 SHOWN: Final = (
     "the container is read for more than to end its tasks, and those that are done would be "
     "missing there: decide when they may go"
+)
+UNGUARDED: Final = (
+    "asyncio.wait() fails for a container that is empty, as it will be once its tasks are done: "
+    "ask first whether there are any"
 )
 _FILLING: Final = frozenset(
     {"add", "append", "appendleft", "extend", "insert", "setdefault", "update"}
@@ -92,7 +96,7 @@ class GrowingContainers:
                 found.decline([site], CHANGING_KEY)
             elif self._is_asked_later(store):
                 found.decline([site], ASKED_LATER)
-            elif reason := self._read_otherwise(store):
+            elif reason := self._read_otherwise(store) or self._unguarded(store):
                 found.decline([site], reason)
             else:
                 found.edits += self._edits(site, store, split=store is direct)
@@ -173,11 +177,64 @@ class GrowingContainers:
             if not (
                 file.within(use, store.statement)
                 or _fills(file, use)
-                or is_truth_test(file, length_of(file, use) or use)
                 or self._ends_tasks(use)
+                or is_truth_test(file, length_of(file, use) or use)
             ):
                 return SHOWN
+            if any(map(self._is_heard, self._waits_for(use))):
+                return ASKED_LATER
         return ""
+
+    def _waits_for(self, use: syntax.Node) -> Iterator[syntax.Call]:
+        """Yield the calls that wait for the container at ``use``, or for a local that is a copy."""
+        file, tree = self._context.file, self._context.tree
+        tasks, copied = whole(file, use)
+        holder = file.parent(tasks)
+        given = [tasks]
+        if copied and isinstance(holder, syntax.Assign) and len(holder.targets) == 1:
+            name = holder.targets[0].target
+            if isinstance(name, syntax.Name):
+                given += tree.scope[name].uses(name.value)
+        for one in given:
+            arg = file.parent(one)
+            call = file.parent(arg)
+            if isinstance(arg, syntax.Arg) and isinstance(call, syntax.Call) and is_wait(call):
+                yield call
+
+    def _is_heard(self, wait: syntax.Call) -> bool:
+        """Tell whether somebody hears by ``wait`` what became of tasks that are done by then."""
+        name, file = last_name(wait.func), self._context.file
+        keeps_quiet = name == "wait" or any(
+            arg.keyword is not None
+            and arg.keyword.value == "return_exceptions"
+            and not is_name(arg.value, "False")
+            for arg in wait.args
+        )
+        statement = file.statement(wait)
+        small = statement_expression(statement) if statement is not None else None
+        return not keeps_quiet or not isinstance(small, syntax.Expr)
+
+    def _unguarded(self, store: _Store) -> str:
+        """Return why a reader of the container would fail once it is empty, or ``""``."""
+        file = self._context.file
+        for use in uses_of(file, store.container, store.statement):
+            for wait in self._waits_for(use):
+                path = self._context.names.canonical(wait.func)
+                if path == "asyncio.wait" and not self._is_guarded(wait):
+                    return UNGUARDED
+        return ""
+
+    def _is_guarded(self, wait: syntax.Call) -> bool:
+        """Tell whether the function asks for the truth of something before it comes to ``wait``."""
+        file = self._context.file
+        function = file.function(wait)
+        given = {dotted(node) for node in file.inside(wait.args[0].value)} - {""}
+        return function is not None and any(
+            isinstance(node, (syntax.If, syntax.While, syntax.IfExp))
+            and file.span(node).start < file.span(wait).start
+            and any(dotted(at) in given for at in file.inside(node.test))
+            for node in file.inside(function)
+        )
 
     def _awaits(self, loop: syntax.Node) -> bool:
         """Tell whether ``loop`` waits in between, so that tasks may be done meanwhile."""
