@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from flake8_task_refs.fix.source import Statement
 
 _WAITS: Final = frozenset({"join", "wait", "wait_for", "gather", "drain"})
+_CLOSED_BY: Final = frozenset({"close", "aclose", "disconnect"})
 _TOLD_BY: Final = frozenset({"set", "clear", "put", "put_nowait", "send", "send_nowait", "stop"})
 
 
@@ -90,23 +91,46 @@ def is_only_told(
 
     A cancellation right after would cut short what it still has to do.
     """
-    used = used_names(context, site)
-    asked = frozenset().union(
+    file, used = context.file, used_names(context, site)
+    inside = list(file.inside(worker.body))
+    asked, flags = (
+        frozenset().union(*(names_in(file, at.test) for at in inside if isinstance(at, kinds)))
+        for kinds in ((syntax.While, syntax.If, syntax.IfExp), syntax.While)
+    )
+    sources = frozenset[str]().union(
         *(
-            names_in(context.file, node.test)
-            for node in context.file.inside(worker.body)
-            if isinstance(node, (syntax.While, syntax.If, syntax.IfExp))
+            names_in(file, loop.iter)
+            for loop in inside
+            if isinstance(loop, syntax.For) and loop.asynchronous and _has_last_words(context, loop)
         )
     )
     told = False
-    for node in context.file.inside(close.body):
+    for node in file.inside(close.body):
         if isinstance(node, syntax.Call) and isinstance(node.func, syntax.Attribute):
-            if last_name(node.func) in _WAITS:
+            name, of = last_name(node.func), last_name(node.func.value)
+            if name in _WAITS:
                 return False
-            told |= last_name(node.func) in _TOLD_BY and last_name(node.func.value) in used
-        elif isinstance(node, syntax.Assign) and dotted(node.value) in {"True", "False"}:
-            told |= any(last_name(target.target) in asked for target in node.targets)
+            told |= (name in _TOLD_BY and of in used) or (name in _CLOSED_BY and of in sources)
+        elif isinstance(node, syntax.Assign):
+            value = dotted(node.value)
+            looked_at = asked if value in {"True", "False"} else flags if value == "None" else ()
+            told |= any(last_name(target.target) in looked_at for target in node.targets)
     return told
+
+
+def _has_last_words(context: Context, loop: syntax.For) -> bool:
+    """Tell whether the function around ``loop`` does something when that is over."""
+    inner: syntax.Node = loop
+    for outer in context.file.ancestors(loop):
+        if isinstance(outer, syntax.FunctionDef):
+            break
+        if isinstance(outer, syntax.IndentedBlock):
+            start = context.file.span(inner).start
+            later = [st for st in outer.body if context.file.span(st).start > start]
+            if not all(only_reports(context.file, statement) for statement in later):
+                return True
+        inner = outer
+    return False
 
 
 def ends_with_its_sign(

@@ -201,12 +201,25 @@ def test_what_runs_for_others_does_not(body: str) -> None:
         ("lambda t: t.exception()", "lambda t: None if t.cancelled() else t.exception()"),
         ("lambda t: log(t.result())", "lambda t: None if t.cancelled() else log(t.result())"),
         (
+            "lambda t: log(t) if t.exception() else 0",
+            "\n        lambda t: log(t) if not t.cancelled() and t.exception() else 0\n    ",
+        ),
+        (
             "lambda t: 1 if t.result() else 0",
-            "\n        lambda t: None if t.cancelled() else (1 if t.result() else 0)\n    ",
+            "lambda t: 1 if not t.cancelled() and t.result() else 0",
         ),
         (
             "lambda t: (log if t.result() else 0)",
-            "\n        lambda t: None if t.cancelled() else (log if t.result() else 0)\n    ",
+            "lambda t: (log if not t.cancelled() and t.result() else 0)",
+        ),
+        # Something would be done else; the condition is another's, too.
+        (
+            "lambda t: 1 if t.result() else log()",
+            "\n        lambda t: None if t.cancelled() else (1 if t.result() else log())\n    ",
+        ),
+        (
+            "lambda t: 1 if t.result() or log else 0",
+            "\n        lambda t: None if t.cancelled() else (1 if t.result() or log else 0)\n    ",
         ),
         # The second would not have been called.
         (

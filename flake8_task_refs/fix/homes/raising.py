@@ -120,7 +120,8 @@ class RaisingCallbacks:
     ) -> list[Edit]:
         """``lambda task: None if task.cancelled() else task.exception()``."""
         file, body = self._context.file, callback.body
-        if any(self._does_more(body, ask) for ask in asks):
+        # Behind the first to be asked, nothing else is reached.
+        if all(self._does_more(body, ask) for ask in asks):
             return []
         start, end = file.span(body)
         for _ in range(self._context.file.brackets(body)):
@@ -129,9 +130,24 @@ class RaisingCallbacks:
                 return []  # a comment
         first = f"None if {look} else "
         edits = [Edit(start, start, first)]
-        if isinstance(body, _LOOSE) and not self._context.file.brackets(body):
+        if isinstance(body, syntax.IfExp) and self._is_asked_first(body, asks):
+            start, _ = file.span(body.test)
+            edits = [Edit(start, start, f"not {look} and ")]
+        elif isinstance(body, _LOOSE) and not self._context.file.brackets(body):
             edits = [Edit(start, start, f"{first}("), Edit(end, end, ")")]
-        return self._context.writer.laid_out(file.statement(callback), edits)
+        writer = self._context.writer
+        laid_out = writer.laid_out(file.statement(callback), edits)
+        # Nobody breaks a lambda into lines.
+        return [] if writer.makes_too_long(laid_out) else laid_out
+
+    def _is_asked_first(self, choice: syntax.IfExp, asks: Sequence[syntax.Call]) -> bool:
+        """Tell whether ``choice`` asks in its condition, and does nothing if that does not hold."""
+        tree, test = self._context.tree, choice.test
+        return (
+            isinstance(choice.orelse, (syntax.Name, syntax.Integer))
+            and not isinstance(test, (*_LOOSE, syntax.BooleanOperation))
+            and any(tree.holds(test, ask) for ask in asks)
+        )
 
     def _goes_on(self, callback: syntax.FunctionDef, ask: syntax.Call, look: str) -> list[Edit]:
         """Return what lets the rest of ``callback`` run, if that is for failed tasks, too.
@@ -355,11 +371,14 @@ class RaisingCallbacks:
         """Tell whether ``expression`` does anything before ``ask``, or may not come to it."""
         tree = self._context.tree
         inner: syntax.Node = ask
+        later: list[syntax.Node] = []  # what stands before a condition and runs after it
         while inner is not expression:
             outer = tree.parent[inner]
             field = _CONDITIONAL.get(type(outer))
             if isinstance(outer, _COMPREHENSIONS) or (field and getattr(outer, field) is not inner):
                 return True
+            if isinstance(outer, syntax.IfExp):
+                later.append(outer.body)
             inner = outer
         active = (
             syntax.Call,
@@ -372,6 +391,7 @@ class RaisingCallbacks:
             isinstance(node, active)
             and tree.order[node] < tree.order[ask]
             and not tree.holds(node, ask)
+            and not any(tree.holds(part, node) for part in later)
             for node in tree.walk(expression)
         )
 
