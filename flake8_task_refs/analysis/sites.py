@@ -384,7 +384,7 @@ class Sites:
         if isinstance(value, syntax.Name):
             scope = tree.scope[value].owner(value.value)
             stores = scope.stores.get(value.value, ()) if scope is not None else ()
-            made = [assigned_value(tree, store) for store in stores]
+            made = [value for store in stores for value in _values(tree, store)]
             if any(
                 isinstance(item, syntax.Call) and self._makes_future(tree, item) for item in made
             ):
@@ -424,6 +424,23 @@ class Sites:
             return self._is_tornado(tree, node.func)
         path = self.names.canonical(tree, node)
         return path is not None and path.startswith("tornado.")
+
+
+def _values(tree: Tree, store: syntax.Name) -> list[syntax.BaseExpression | None]:
+    """Return what ``store`` may be bound to: of a loop, the items that it is seen to go through."""
+    loop = tree.parent[store]
+    if not isinstance(loop, (syntax.For, syntax.CompFor)):
+        return [assigned_value(tree, store)]
+    through: syntax.BaseExpression | None = loop.iter
+    if isinstance(through, syntax.Name):
+        scope = tree.scope[through].owner(through.value)
+        stores = scope.stores.get(through.value, ()) if scope is not None else ()
+        through = assigned_value(tree, stores[0]) if len(stores) == 1 else None
+    if isinstance(through, (syntax.ListComp, syntax.SetComp, syntax.GeneratorExp)):
+        return [through.elt]
+    if isinstance(through, (syntax.List, syntax.Tuple, syntax.Set)):
+        return [element.value for element in through.elements]
+    return []
 
 
 def _annotated_future(tree: Tree, store: syntax.Name) -> bool:
