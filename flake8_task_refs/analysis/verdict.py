@@ -229,7 +229,7 @@ class Judge:
     def _fault(self, site: CreationSite, holds: list[Hold]) -> str | None:
         """Return the one code for what is wrong with the holders of a task: the worst of it."""
         if not holds:
-            if self.is_over_at_once(site):
+            if self.is_over_at_once(site) or self._is_of_others(site):
                 return None
             return "TSK002" if self.ownership.was_bound else "TSK001"
         stored = _stored(holds)
@@ -310,12 +310,30 @@ class Judge:
             return False  # told at the outer call
         if site.path not in ("asyncio.gather", "asyncio.shield"):
             return True
-        fresh = [self._is_fresh(arg.value) for arg in site.call.args if arg.keyword is None]
-        wrapper = self.ownership.sites.wrapper(tree, site.call.func)
+        return self._gathers_fresh_tasks(site.call)
+
+    def _gathers_fresh_tasks(self, call: syntax.Call) -> bool:
+        """Tell whether a ``gather`` or a ``shield`` holds anything that nobody else does."""
+        fresh = [self._is_fresh(arg.value) for arg in call.args if arg.keyword is None]
+        wrapper = self.ownership.sites.wrapper(self.ownership.tree, call.func)
         if wrapper is not None:
             # Of its arguments, not each need come to the aggregate.
             return wrapper.fresh or (bool(fresh) and all(fresh))
         return any(fresh)
+
+    def _is_of_others(self, site: CreationSite) -> bool:
+        """Tell whether ``ensure_future`` gets a ``gather`` of what others keep, which is a future.
+
+        They keep that as well: their callbacks refer to it.
+        """
+        given = site.given.value if site.given is not None else None
+        return (
+            site.path == "asyncio.ensure_future"
+            and isinstance(given, syntax.Call)
+            and self.ownership.sites.aggregate(self.ownership.tree, given.func)
+            in ("asyncio.gather", "asyncio.shield")
+            and not self._gathers_fresh_tasks(given)
+        )
 
     def _is_fresh(self, value: syntax.BaseExpression) -> bool:
         """Tell whether ``value`` is a coroutine, or a task that only this aggregate would keep."""
