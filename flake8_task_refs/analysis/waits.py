@@ -14,9 +14,10 @@ from flake8_task_refs.analysis.assertions import holds_while_empty
 from flake8_task_refs.analysis.effects import TIME_LIMITS
 from flake8_task_refs.analysis.flow import is_endless
 from flake8_task_refs.analysis.names import assigned_value
+from flake8_task_refs.analysis.sentinels import Sentinels
 from flake8_task_refs.analysis.sites import is_done_callback
 from flake8_task_refs.analysis.syntax import dotted_text, is_name, last_name
-from flake8_task_refs.analysis.tree import last_small
+from flake8_task_refs.analysis.tree import last_small, last_to_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +42,7 @@ class Waits:
         self._tree = tree
         self._names = names
         self._flow = flow
+        self._sentinels = Sentinels(tree, flow)
         self._told: dict[tuple[str, Scope], bool] = {}  # what `tells_the_function` said
 
     def ends_a_loop(self, part: syntax.Node) -> bool:
@@ -173,7 +175,8 @@ class Waits:
         """Tell whether the function waits for what the end of its task ``name`` tells it.
 
         ``task.add_done_callback(lambda _: done.set())``, or ``done.set()`` at the end of what the
-        task runs, and then ``await done.wait()``: until then its frame holds the task.
+        task runs, and then ``await done.wait()``: until then its frame holds the task. So it is
+        where each of several puts a last message into a queue, and the function counts them.
         """
         # Asked once for each variable, however often it is bound.
         known = self._told.get((name, scope))
@@ -182,7 +185,7 @@ class Waits:
                 self._is_waited_for(told, made)
                 for signs in (self._told_by_callbacks, self._told_at_its_end)
                 for made, told in signs(name, scope)
-            )
+            ) or self._sentinels.are_counted(name, scope)
         return known
 
     def _told_by_callbacks(self, name: str, scope: Scope) -> Iterator[tuple[syntax.Node, set[str]]]:
@@ -230,9 +233,7 @@ class Waits:
         if not isinstance(function, syntax.FunctionDef) or not function.asynchronous:
             return
         self._tree.whole()
-        last = last_small(function.body)
-        while isinstance(last, syntax.Try) and last.finalbody is not None:
-            last = last_small(last.finalbody.body)
+        last = last_to_run(function.body)
         call = last.value if isinstance(last, syntax.Expr) else None
         if (
             isinstance(call, syntax.Call)
