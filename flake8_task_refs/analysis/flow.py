@@ -10,6 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from flake8_task_refs.analysis import syntax
+from flake8_task_refs.analysis.names import assigned_value
 from flake8_task_refs.analysis.syntax import last_name
 
 if TYPE_CHECKING:
@@ -263,6 +264,31 @@ class Flow:
                 found.append(outer)
             inner = outer
         return found
+
+    def overwritten_further_on(self, start: syntax.Name, stores: list[syntax.Name]) -> bool:
+        """Tell whether the block of ``start`` comes to one of ``stores`` later on, in any case."""
+        order = self.tree.order
+        return any(
+            order[store] > order[start]
+            and isinstance(self.tree.parent[store], (syntax.AssignTarget, syntax.AnnAssign))
+            and assigned_value(self.tree, store) is not None
+            and self._comes_to(start, store)
+            for store in stores
+        )
+
+    def _comes_to(self, start: syntax.Node, later: syntax.Node) -> bool:
+        """Tell whether ``later`` stands in the block of ``start``, or in what always runs in it.
+
+        That is the body of a ``with`` or a ``try``.
+        """
+        block = self.tree.blocks(start)[0][0]
+        for around, _ in self.tree.blocks(later):
+            if around is block:
+                return True
+            holder = self.tree.parent[around]
+            if not isinstance(holder, (syntax.With, syntax.Try)) or holder.body is not around:
+                return False
+        return False
 
     def overwritten_in_loop(self, start: syntax.Node, uses: list[syntax.Node]) -> bool:
         """Tell whether a loop binds anew at ``start`` while only later code looks at the name.

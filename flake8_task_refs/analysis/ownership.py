@@ -596,11 +596,13 @@ class Ownership:
         return []
 
     def _is_surely_overwritten(self, start: syntax.Node, scope: Scope) -> bool:
-        """Tell whether each turn of a loop binds anew what nobody in there looks at."""
+        """Tell whether a later statement, or each turn of a loop, binds anew what nobody keeps."""
         if not isinstance(start, syntax.Name) or scope.loads.get("locals"):
             return False
         if "all_tasks" in self.tree.text or isinstance(self.tree.parent[start], syntax.For):
             return False
+        if self.flow.overwritten_further_on(start, scope.stores.get(start.value, [])):
+            return True
         if not self.flow.overwritten_in_loop(start, []):
             return False
         loop = self.flow.loops(start)[0]
