@@ -69,7 +69,8 @@ class CreationSite:
     of handles ("mapped"), an awaitable that holds them ("aggregate"), or something else because
     a scheduler makes the task later and drops it ("deferred"). ``coroutine`` is its name for
     messages, ``""`` if the source does not tell. ``path`` is the creator's canonical name; it is
-    "wrapper" for a function of the file, "context" where the creator is handed to ``context.run``.
+    "wrapper" for a function of the file, "list" for one that returns a list of new tasks, "context"
+    where the creator is handed to ``context.run``.
     ``awaited`` is the ``await`` of ``call`` where only that gives what the function makes.
     """
 
@@ -94,6 +95,7 @@ class CreationSite:
 class Wrapper(NamedTuple):
     """What a function of the file makes and hands on: a task, or an aggregate, by its ``path``.
 
+    It is "list" where that is a list of new tasks, and "wrapper" where it is one task.
     ``fresh`` tells that an aggregate holds coroutines or tasks of its own, whoever calls it;
     ``asynchronous`` that the call has to be awaited for it. ``switches`` are the parameters, by
     name and by position, on which it depends whether that gives anything else: ``wait`` of
@@ -182,7 +184,26 @@ class Sites:
                 creator = self.creator(tree, arg.value)
                 if creator is not None:
                     return self._handed_over(tree, call, at, creator)
-        return self._made_by_awaiting(tree, call)
+        return self._dropped_list(tree, call) or self._made_by_awaiting(tree, call)
+
+    def _dropped_list(self, tree: Tree, call: syntax.Call) -> CreationSite | None:
+        """Return the site of ``start_all()``, a statement, if that returns a list of new tasks.
+
+        Of any other call of it, what becomes of the list is not asked.
+        """
+        wrapper = self.wrapper(tree, call.func)
+        if wrapper is None or wrapper.path != "list":
+            return None
+        outer = tree.parent[call]
+        awaited = outer if wrapper.asynchronous and isinstance(outer, syntax.Await) else None
+        if wrapper.asynchronous and awaited is None:
+            return None
+        if not isinstance(tree.parent[awaited or call], syntax.Expr):
+            return None
+        spawners = self.names.settings.managed_spawners
+        if spawners and self.names.matches(tree, call.func, spawners):
+            return None
+        return CreationSite(call, "mapped", "", "list", awaited)
 
     def _made_by_awaiting(self, tree: Tree, call: syntax.Call) -> CreationSite | None:
         """Return the site of ``await start()``, if ``async def start()`` hands on what it makes.
@@ -198,6 +219,8 @@ class Sites:
                 return None
             awaited = tree.parent[waiter]
         if wrapper is None or not wrapper.asynchronous or not isinstance(awaited, syntax.Await):
+            return None
+        if wrapper.path == "list":
             return None
         given = {arg.keyword.value if arg.keyword else at for at, arg in enumerate(call.args)}
         if wrapper.switches and (wrapper.switches & given or any(arg.star for arg in call.args)):

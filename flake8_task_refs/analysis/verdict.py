@@ -120,13 +120,17 @@ class Judge:
             if not self._may_return(site):
                 continue  # so it is for most, and takes less than to follow them
             holds = self.ownership.holds(site.handle)
-            if not holds or not all(self._returns_itself(site, hold) for hold in holds):
+            itself = bool(holds) and all(self._returns_itself(site, hold) for hold in holds)
+            listed = not itself and not is_aggregate and self._returns_list(function, holds)
+            if not itself and not listed:
                 continue
             key = (defined_in(tree.scope[function]), function.name.value)
             awaiting = self._awaiting(site, function, holds)
             if awaiting is None:
                 continue
-            if not is_aggregate:
+            if listed:
+                found.setdefault(key, Wrapper("list", True, *awaiting))
+            elif not is_aggregate:
                 found[key] = Wrapper("wrapper", True, *awaiting)
             elif key not in found:
                 found[key] = Wrapper(site.path, self._holds_fresh_tasks(site), *awaiting)
@@ -141,7 +145,18 @@ class Judge:
                 return True
         while not isinstance(outer, (syntax.BaseSmallStatement, syntax.BaseCompoundStatement)):
             outer = tree.parent[outer]
-        return isinstance(outer, syntax.Return)
+        return isinstance(outer, syntax.Return) or self._is_for_returned(outer)
+
+    def _is_for_returned(self, statement: syntax.Node) -> bool:
+        """Tell whether ``statement`` makes a list that is returned, or appends to one."""
+        returned = self.ownership.tree.returned
+        match statement:
+            case syntax.Assign(targets=[target], value=syntax.List() | syntax.ListComp()):
+                return last_name(target.target) in returned
+            case syntax.Expr(value=syntax.Call(func=syntax.Attribute() as method)):
+                return method.attr.value == "append" and last_name(method.value) in returned
+            case _:
+                return False
 
     def _awaiting(
         self, site: CreationSite, function: syntax.FunctionDef, holds: list[Hold]
@@ -210,6 +225,20 @@ class Judge:
         return self.ownership.tree.holds(value, site.handle) and not isinstance(
             value,
             (syntax.List, syntax.Tuple, syntax.Set, syntax.Dict, syntax.ListComp, syntax.SetComp),
+        )
+
+    def _returns_list(self, function: syntax.FunctionDef, holds: list[Hold]) -> bool:
+        """Tell whether ``holds`` return a list that ``function`` makes, and nothing else does."""
+        tree = self.ownership.tree
+        for hold in holds:
+            value = hold.node.value if isinstance(hold.node, syntax.Return) else None
+            if isinstance(value, syntax.Name):
+                stores = tree.inner[function].stores.get(value.value, [])
+                value = assigned_value(tree, stores[0]) if len(stores) == 1 else None
+            if not isinstance(value, (syntax.List, syntax.ListComp)):
+                return False
+        return bool(holds) and not any(
+            isinstance(jump, syntax.Yield) for jump in tree.jumps(function.body)
         )
 
     def _codes(self, site: CreationSite, holds: list[Hold]) -> list[str]:
