@@ -731,7 +731,10 @@ class Ownership:
         if isinstance(call, syntax.Call) and (
             self.sites.is_scheduler(self.tree, call.func)
             or is_done_callback(call.func)
-            or (isinstance(arg, syntax.Arg) and self.sites.is_after_play(arg, call))
+            or (
+                isinstance(arg, syntax.Arg)
+                and (self.sites.is_after_play(arg, call) or self.sites.is_qt_slot(arg, call))
+            )
         ):
             return []
         if isinstance(call, syntax.Call) and self.sites.is_context_run(self.tree, call.func):

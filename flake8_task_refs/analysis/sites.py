@@ -52,6 +52,10 @@ _OTHER_SCHEDULERS: Final = frozenset(
 )  # fmt: skip
 # discord.py and what came of it.
 _DISCORD: Final = ("discord", "disnake", "nextcord")
+# Qt's bindings for Python, and what runs asyncio on them.
+_QT: Final = re.compile(
+    r"(?:import|from)[ \t]+(?:PyQt[456]|PySide[26]?|qtpy|qasync|asyncqt|quamash)\b"
+)
 _OTHER_NAMES: Final = frozenset(path.rpartition(".")[2] for path in _OTHER_SCHEDULERS)
 _CONTEXTS: Final = ("contextvars.copy_context", "contextvars.Context")
 _CONTEXT_NAME: Final = re.compile(r"(?:\w*_)?(?:ctx|context)\d*\Z", re.IGNORECASE)
@@ -356,6 +360,23 @@ class Sites:
             and isinstance(call.func, syntax.Attribute)
             and call.func.attr.value == "play"
             and self.names.outline.mentions(_DISCORD)
+        )
+
+    def is_qt_slot(self, arg: syntax.Arg, call: syntax.Call) -> bool:
+        """Tell whether ``call`` connects ``arg`` to Qt's signal: ``button.clicked.connect(arg)``.
+
+        Qt drops what its slots return.
+        """
+        func, outline = call.func, self.names.outline
+        signal = func.value if isinstance(func, syntax.Attribute) else None
+        while isinstance(signal, syntax.Subscript):
+            signal = signal.value  # box.activated[str]
+        return (
+            isinstance(signal, syntax.Attribute)
+            and isinstance(func, syntax.Attribute)
+            and func.attr.value == "connect"
+            and call.args[0] is arg
+            and any(_QT.match(outline.source, at) for at in outline.imports)
         )
 
     def _is_loop_method(self, tree: Tree, func: syntax.Node) -> bool:
