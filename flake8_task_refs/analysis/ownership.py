@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.assertions import (
+    is_asked_in_assert,
     is_asserted,
     is_asserted_empty,
 )
@@ -420,7 +421,10 @@ class Ownership:
                 self.sites.aggregate(self.tree, node.func) == "asyncio.run_coroutine_threadsafe"
             )
             # Whoever asks for the result knows that it is there, unless a wait may have given up.
-            if threadsafe or (isinstance(node, syntax.Name) and not self.waits.gives_up(call)):
+            if threadsafe or (
+                isinstance(node, syntax.Name)
+                and (not self.waits.gives_up(call) or is_asked_in_assert(self.tree, call))
+            ):
                 return [Hold(How.AWAITED, call)]
         return []
 
