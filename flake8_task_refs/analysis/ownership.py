@@ -572,7 +572,7 @@ class Ownership:
             if self._in_nested(use, scope):
                 held = self.in_closure(use, scope, start)
             elif scope.kind == "comprehension" or self.flow.reaches(start, use, stores):
-                held = self._held_by(use)
+                held = [] if self.waits.is_only_if_done(use) else self._held_by(use)
             elif not binding and self._reaches_any(stores, use):
                 # A container that somebody holds already, before it is filled.
                 held = [hold for hold in self._held_by(use) if hold.how not in _AT_THE_TIME]

@@ -171,6 +171,44 @@ class Waits:
             if is_partial(call) and self._names.canonical(self._tree, call.func) == "asyncio.wait"
         }
 
+    def is_only_if_done(self, use: syntax.Name) -> bool:
+        """Tell whether a task is awaited at ``use`` only if a wait that may give up has ended it.
+
+        ``await asyncio.wait([other, task], return_when=FIRST_COMPLETED)``, then ``if task.done():
+        await task``: that keeps nothing.
+        """
+        tree = self._tree
+        if not isinstance(tree.parent[use], syntax.Await):
+            return False
+        tests: list[syntax.BaseExpression] = []
+        inner: syntax.Node = use
+        for at in around_in_function(tree, use):
+            if isinstance(at, syntax.If) and at.body is inner:
+                tests.append(at.test)
+            inner = at
+        # A loop may come to the wait again, until the task is done.
+        return (
+            bool(tests)
+            and not self._flow.loops(use)
+            and any(
+                _is_done(test, use.value, self._done_of(call))
+                for call in tree.waiting_calls()
+                if is_partial(call)
+                and call.args
+                and tree.function_around(call) is tree.function_around(use)
+                and any(is_name(node, use.value) for node in tree.walk(call.args[0].value))
+                and self._names.canonical(tree, call.func) == "asyncio.wait"
+                for test in tests
+            )
+        )
+
+    def _done_of(self, call: syntax.Call) -> str:
+        """Return the name of the set of tasks that an awaited ``wait`` finds done, or ``""``."""
+        assign = self._tree.parent[self._tree.parent[call]]
+        target = assign.targets[0].target if isinstance(assign, syntax.Assign) else None
+        done = target.elements[0].value if isinstance(target, syntax.Tuple) else None
+        return done.value if isinstance(done, syntax.Name) else ""
+
     def tells_the_function(self, name: str, scope: Scope) -> bool:
         """Tell whether the function waits for what the end of its task ``name`` tells it.
 
@@ -274,6 +312,22 @@ def _is_there(test: syntax.BaseExpression, name: str) -> bool:
         [target] = test.comparisons
         return target.operator == "in" and is_name(target.comparator, name)
     return is_name(test, name)
+
+
+def _is_done(test: syntax.BaseExpression, name: str, done: str) -> bool:
+    """Tell whether ``test`` is true only where the task ``name`` is done: in ``done``, perhaps."""
+    match test:
+        case syntax.BooleanOperation():
+            return test.operator == "and" and (
+                _is_done(test.left, name, done) or _is_done(test.right, name, done)
+            )
+        case syntax.Call(func=syntax.Attribute() as method):
+            return method.attr.value == "done" and is_name(method.value, name)
+        case syntax.Comparison(left=left, comparisons=[target]):
+            is_in_done = target.operator == "in" and is_name(target.comparator, done)
+            return is_in_done and is_name(left, name)
+        case _:
+            return False
 
 
 def _is_empty(test: syntax.BaseExpression, name: str) -> bool:
