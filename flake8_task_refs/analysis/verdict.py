@@ -153,6 +153,8 @@ class Judge:
         match statement:
             case syntax.Assign(targets=[target], value=syntax.List() | syntax.ListComp()):
                 return last_name(target.target) in returned
+            case syntax.AnnAssign(value=syntax.List() | syntax.ListComp()):
+                return last_name(statement.target) in returned
             case syntax.Expr(value=syntax.Call(func=syntax.Attribute() as method)):
                 return method.attr.value == "append" and last_name(method.value) in returned
             case _:
