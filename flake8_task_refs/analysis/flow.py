@@ -39,6 +39,8 @@ class Flow:
         self._latest_of: dict[syntax.Node, list[int]] = {}
         self._bound_later_in: dict[tuple[syntax.Node, syntax.Node], bool] = {}
         self._surely_bound_in: dict[tuple[syntax.Node, syntax.Node], list[syntax.Name]] = {}
+        # The last of the stores of a name that a block always comes to, as `_stores_in`.
+        self._always_bound_in: dict[syntax.Node, dict[syntax.Node, int]] = {}
         self._loops_around: dict[syntax.Node, list[syntax.While | syntax.For]] = {}
 
     def reaches(self, start: syntax.Node, use: syntax.Node, stores: list[syntax.Name]) -> bool:
@@ -267,28 +269,31 @@ class Flow:
 
     def overwritten_further_on(self, start: syntax.Name, stores: list[syntax.Name]) -> bool:
         """Tell whether the block of ``start`` comes to one of ``stores`` later on, in any case."""
-        order = self.tree.order
-        return any(
-            order[store] > order[start]
-            and isinstance(self.tree.parent[store], (syntax.AssignTarget, syntax.AnnAssign))
-            and assigned_value(self.tree, store) is not None
-            and self._comes_to(start, store)
-            for store in stores
-        )
+        known = self._always_bound_in.get(stores[0])
+        if known is None:
+            known = self._always_bound_in[stores[0]] = {}
+            for store in stores:
+                for block in self._always_comes_from(store):
+                    known[block] = self.tree.order[store]
+        block, _ = self.tree.blocks(start)[0]
+        return known.get(block, -1) > self.tree.order[start]
 
-    def _comes_to(self, start: syntax.Node, later: syntax.Node) -> bool:
-        """Tell whether ``later`` stands in the block of ``start``, or in what always runs in it.
+    def _always_comes_from(self, store: syntax.Name) -> Iterator[syntax.Node]:
+        """Yield the blocks that run an assignment, ``store``, whenever they come to their end.
 
-        That is the body of a ``with`` or a ``try``.
+        That is its own block, and those around it if it stands in the body of a ``with`` or a
+        ``try``.
         """
-        block = self.tree.blocks(start)[0][0]
-        for around, _ in self.tree.blocks(later):
-            if around is block:
-                return True
-            holder = self.tree.parent[around]
-            if not isinstance(holder, (syntax.With, syntax.Try)) or holder.body is not around:
-                return False
-        return False
+        tree = self.tree
+        if not isinstance(tree.parent[store], (syntax.AssignTarget, syntax.AnnAssign)):
+            return
+        if assigned_value(tree, store) is None:
+            return
+        for block, _ in tree.blocks(store):
+            yield block
+            holder = tree.parent.get(block)
+            if not isinstance(holder, (syntax.With, syntax.Try)) or holder.body is not block:
+                break
 
     def overwritten_in_loop(self, start: syntax.Node, uses: list[syntax.Node]) -> bool:
         """Tell whether a loop binds anew at ``start`` while only later code looks at the name.

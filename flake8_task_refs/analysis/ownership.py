@@ -605,7 +605,7 @@ class Ownership:
             return False
         if "all_tasks" in self.tree.text or isinstance(self.tree.parent[start], syntax.For):
             return False
-        if self.flow.overwritten_further_on(start, scope.stores.get(start.value, [])):
+        if self.flow.overwritten_further_on(start, scope.stores[start.value]):
             return True
         if not self.flow.overwritten_in_loop(start, []):
             return False

@@ -163,13 +163,13 @@ class Waits:
         return self._tree.function_around(node) in self._giving_up
 
     @cached_property
-    def _giving_up(self) -> set[syntax.FunctionDef | syntax.Lambda | None]:
-        """The functions of the region that wait for only some of their tasks."""
-        return {
-            self._tree.function_around(call)
-            for call in self._tree.waiting_calls()
-            if is_partial(call) and self._names.canonical(self._tree, call.func) == "asyncio.wait"
-        }
+    def _giving_up(self) -> dict[syntax.Node | None, list[syntax.Call]]:
+        """The waits of each function of the region for only some of its tasks."""
+        found: dict[syntax.Node | None, list[syntax.Call]] = {}
+        for call in self._tree.waiting_calls():
+            if is_partial(call) and self._names.canonical(self._tree, call.func) == "asyncio.wait":
+                found.setdefault(self._tree.function_around(call), []).append(call)
+        return found
 
     def is_only_if_done(self, use: syntax.Name) -> bool:
         """Tell whether a task is awaited at ``use`` only if a wait that may give up has ended it.
@@ -187,19 +187,13 @@ class Waits:
                 tests.append(at.test)
             inner = at
         # A loop may come to the wait again, until the task is done.
-        return (
-            bool(tests)
-            and not self._flow.loops(use)
-            and any(
-                _is_done(test, use.value, self._done_of(call))
-                for call in tree.waiting_calls()
-                if is_partial(call)
-                and call.args
-                and tree.function_around(call) is tree.function_around(use)
-                and any(is_name(node, use.value) for node in tree.walk(call.args[0].value))
-                and self._names.canonical(tree, call.func) == "asyncio.wait"
-                for test in tests
-            )
+        if not tests or not self.gives_up(use) or self._flow.loops(use):
+            return False
+        return any(
+            _is_done(test, use.value, self._done_of(call))
+            for call in self._giving_up[tree.function_around(use)]
+            if call.args and any(is_name(node, use.value) for node in tree.walk(call.args[0].value))
+            for test in tests
         )
 
     def _done_of(self, call: syntax.Call) -> str:
