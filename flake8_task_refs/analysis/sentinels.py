@@ -6,7 +6,7 @@ Until it has got the last one, its frame holds its tasks; then they are over.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.flow import is_endless
@@ -44,6 +44,13 @@ class _Workers:
     single: bool
 
 
+class _Messages(NamedTuple):
+    """What is put into each queue, by its path, and what awaits a message of it."""
+
+    puts: dict[str, list[syntax.Call]]
+    gets: dict[str, list[syntax.Await]]
+
+
 class Sentinels:
     """Tells of one parsed region which functions get a last message of each of their tasks."""
 
@@ -51,6 +58,7 @@ class Sentinels:
         """``flow`` is that of ``tree``."""
         self._tree = tree
         self._flow = flow
+        self._messages: dict[syntax.FunctionDef, _Messages] = {}
 
     def are_counted(self, name: str, scope: Scope) -> bool:
         """Tell whether the function of ``scope`` waits for the ends of the tasks in ``name``.
@@ -72,9 +80,8 @@ class Sentinels:
             return False
         if not scope.binds(queue.partition(".")[0]):
             return False
-        puts = [
-            call for call in self._calls(around) if self._queue(call, _PUTS) == queue and call.args
-        ]
+        messages = self._messages_in(around)
+        puts = messages.puts.get(queue, [])
         sentinel = self._tree.code_of(put.args[0].value)
         if any(
             call is not put and self._tree.code_of(call.args[0].value) == sentinel for call in puts
@@ -82,11 +89,9 @@ class Sentinels:
             return False
         once = puts == [put]  # there are no other messages
         return any(
-            self._waits_for_all(gets, workers, "" if once else sentinel)
-            for gets in self._tree.walk(around.body)
-            if isinstance(gets, syntax.Await)
-            and self._tree.order[gets] > self._tree.order[workers.made]
-            and any(self._queue(node, ("get",)) == queue for node in self._tree.walk(gets))
+            self._tree.order[gets] > self._tree.order[workers.made]
+            and self._waits_for_all(gets, workers, "" if once else sentinel)
+            for gets in messages.gets.get(queue, ())
         )
 
     # -- the tasks --------------------------------------------------------------------------
@@ -97,10 +102,8 @@ class Sentinels:
         value = assigned_value(self._tree, stores[0]) if len(stores) == 1 else None
         counts = {f"len({name})"}
         match value:
-            case syntax.Call():
-                made, single = [value], not self._flow.loops(value)
-                if not single:
-                    return None  # it is bound anew
+            case syntax.Call() if not self._flow.loops(value):  # else it is bound anew
+                made, single = [value], True
             case syntax.ListComp(elt=syntax.Call() as each, for_in=loop):
                 made, single = [each], False
                 if loop.inner_for_in is None and not loop.ifs:
@@ -156,10 +159,21 @@ class Sentinels:
 
     # -- the messages -----------------------------------------------------------------------
 
-    def _calls(self, around: syntax.FunctionDef) -> Iterator[syntax.Call]:
+    def _messages_in(self, around: syntax.FunctionDef) -> _Messages:
+        """Return what goes through the queues of ``around``; it is asked for once a function."""
+        found = self._messages.get(around)
+        if found is not None:
+            return found
+        found = self._messages[around] = _Messages({}, {})
         for node in self._tree.walk(around.body, into_functions=True):
-            if isinstance(node, syntax.Call):
-                yield node
+            queue = self._queue(node, _PUTS)
+            if queue and isinstance(node, syntax.Call) and node.args:
+                found.puts.setdefault(queue, []).append(node)
+        for node in self._tree.walk(around.body):
+            if isinstance(node, syntax.Await):
+                for inner in self._tree.walk(node):
+                    found.gets.setdefault(self._queue(inner, ("get",)), []).append(node)
+        return found
 
     @staticmethod
     def _queue(call: syntax.Node | None, methods: tuple[str, ...]) -> str:
