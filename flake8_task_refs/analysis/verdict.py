@@ -260,7 +260,7 @@ class Judge:
     def _fault(self, site: CreationSite, holds: list[Hold]) -> str | None:
         """Return the one code for what is wrong with the holders of a task: the worst of it."""
         if not holds:
-            if self.is_over_at_once(site) or self._is_of_others(site):
+            if self.is_over_at_once(site) or self.is_of_others(site):
                 return None
             return "TSK002" if self.ownership.was_bound else "TSK001"
         stored = _stored(holds)
@@ -352,7 +352,7 @@ class Judge:
             return wrapper.fresh or (bool(fresh) and all(fresh))
         return any(fresh)
 
-    def _is_of_others(self, site: CreationSite) -> bool:
+    def is_of_others(self, site: CreationSite) -> bool:
         """Tell whether ``ensure_future`` gets a ``gather`` of what others keep, which is a future.
 
         They keep that as well: their callbacks refer to it.
