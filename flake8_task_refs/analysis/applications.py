@@ -86,7 +86,7 @@ def _is_lifespan(tree: Tree, names: Names, function: syntax.FunctionDef) -> bool
     if not _is_context_manager(tree, names, function):
         return False
     if name == "lifespan" or re.search(
-        rf"\blifespan\s*=\s*(?:\[[^\]]{{0,2000}}\b|(?:\w+\.)*){name}\b", code
+        rf"\blifespan(?:_context)?\s*=\s*(?:\[[^\]]{{0,2000}}\b|(?:\w+\.)*){name}\b", code
     ):
         return True
     first = next(iter(_parameters(function)), None)

@@ -42,6 +42,34 @@ def is_asserted(tree: Tree, call: syntax.Call) -> bool:
     return isinstance(outer, syntax.Assert) and outer.test is at
 
 
+def is_asked_in_assert(tree: Tree, call: syntax.Call) -> bool:
+    """Tell whether a test comes to an error unless ``call``, of ``result()``, has an answer.
+
+    So it does in ``assert task.result() == 1``, unless that depends on a condition.
+    """
+    at: syntax.Node = call
+    asserts: syntax.Node | None = None
+    for outer in tree.ancestors(call):
+        match outer:
+            case syntax.FunctionDef():
+                return asserts is not None
+            case syntax.Assert():
+                if outer.test is not at:
+                    return False
+                asserts = outer
+            case syntax.BooleanOperation():
+                if outer.left is not at:
+                    return False
+            case syntax.If() | syntax.IfExp() | syntax.While() | syntax.For() | syntax.Match():
+                return False
+            case syntax.ExceptHandler() | syntax.Lambda() | syntax.ListComp() | syntax.SetComp():
+                return False
+            case syntax.GeneratorExp() | syntax.DictComp() | syntax.ClassDef():
+                return False
+        at = outer
+    return False
+
+
 def _is_true_only_with(tree: Tree, node: syntax.Node) -> bool:
     """Tell whether what ``node`` is a part of is true only if it is: ``node and other``."""
     outer = tree.parent[node]
@@ -99,7 +127,10 @@ def is_asserted_empty(tree: Tree, names: Names, container: syntax.Node) -> bool:
                 and names.canonical(tree, call.func) == "builtins.len"
                 and holds_while_empty(at) is True
             )
-        if says_so and isinstance(tree.parent[at], syntax.Assert):
+        while says_so and _is_true_only_with(tree, at):
+            at = tree.parent[at]
+        outer = tree.parent[at]
+        if says_so and isinstance(outer, syntax.Assert) and outer.test is at:
             return True
     return False
 

@@ -60,8 +60,8 @@ class Callbacks:
         for call in self.tree.marked_calls():
             if not is_done_callback(call.func) or not call.args or not self._is_on_task(call):
                 continue
-            home, callback = self.registered(call)
-            if callback is not None and unguarded_results(home, callback):
+            callback = self._callback(call)
+            if callback is not None and unguarded_results(*callback):
                 found.append(call)
         return found
 
@@ -69,30 +69,47 @@ class Callbacks:
         self, call: syntax.Call
     ) -> tuple[Tree, syntax.FunctionDef | syntax.Lambda | None]:
         """Return the callback of this file that ``call`` registers, and the tree that it is in."""
-        callback = call.args[0].value
-        if isinstance(callback, syntax.Lambda):
-            return self.tree, callback
-        if isinstance(callback, syntax.Call):
-            return self._bound(callback)
-        found = self.function(callback)
-        return (found.tree, found.function) if found is not None else (self.tree, None)
+        home, function, _ = self._callback(call) or (self.tree, None, "")
+        return home, function
 
-    def _bound(self, call: syntax.Call) -> tuple[Tree, syntax.FunctionDef | None]:
-        """Return the function that ``partial(function, first)`` makes a callback of.
+    def _callback(
+        self, call: syntax.Call
+    ) -> tuple[Tree, syntax.FunctionDef | syntax.Lambda, str] | None:
+        """Return what ``call`` registers, if it is of this file, and which parameter is the task.
 
-        None unless the task becomes its last parameter, as that of other callbacks is.
+        That is the first one that is given neither by a ``partial`` nor as the object of a method.
         """
-        args = [arg for arg in call.args if arg.keyword is None]
-        names = self.ownership.names
-        if not args or names.canonical(self.tree, call.func) != "functools.partial":
-            return self.tree, None
-        found = self.function(args[0].value)
-        if found is None or any(arg.star for arg in call.args):
-            return self.tree, None
-        params = [*found.function.params.posonly_params, *found.function.params.params]
-        # Of a method, the object is bound already, which stands for the function here.
-        fits = len(args) - 1 + found.bound + 1 == len(params)
-        return found.tree, found.function if fits else None
+        callback = self._named(call.args[0].value)
+        if isinstance(callback, syntax.Lambda):
+            task = _free_parameter(callback.params, 0, frozenset())
+            return (self.tree, callback, task) if task else None
+        given: list[syntax.Arg] = []
+        if isinstance(callback, syntax.Call):
+            path = self.ownership.names.canonical(self.tree, callback.func)
+            if path != "functools.partial" or not callback.args:
+                return None
+            function, *given = callback.args
+            if function.keyword is not None or any(arg.star for arg in callback.args):
+                return None
+            callback = function.value
+        found = self.function(callback)
+        if found is None:
+            return None
+        keywords = frozenset(arg.keyword.value for arg in given if arg.keyword is not None)
+        before = found.bound + len(given) - len(keywords)
+        task = _free_parameter(found.function.params, before, keywords)
+        return (found.tree, found.function, task) if task else None
+
+    def _named(self, callback: syntax.BaseExpression) -> syntax.BaseExpression:
+        """Return the ``partial(...)`` or lambda that a local stands for; else ``callback``."""
+        if not isinstance(callback, syntax.Name):
+            return callback
+        scope = self.tree.scope[callback].owner(callback.value)
+        if scope is None or scope.kind != "function":
+            return callback
+        stores = scope.stores.get(callback.value, ())
+        value = assigned_value(self.tree, stores[0]) if len(stores) == 1 else None
+        return value if isinstance(value, (syntax.Call, syntax.Lambda)) else callback
 
     def _is_on_task(self, call: syntax.Call) -> bool:
         """Tell whether the callback is added to an asyncio task, as far as the function shows."""
@@ -266,6 +283,18 @@ class Callbacks:
                 ):
                     return True
         return False
+
+
+def _free_parameter(params: syntax.Parameters, before: int, keywords: frozenset[str]) -> str:
+    """Return the parameter that a call with one argument fills if ``before`` are filled already.
+
+    ``""`` if such a call is an error, ``keywords`` being given as well.
+    """
+    rest = [*params.posonly_params, *params.params][before:]
+    left = [param for param in (*rest[1:], *params.kwonly_params) if param.default is None]
+    if not rest or not keywords.issuperset(param.name.value for param in left):
+        return ""
+    return rest[0].name.value
 
 
 def _takes_one(params: syntax.Parameters, *, bound: bool) -> bool:

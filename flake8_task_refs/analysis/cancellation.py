@@ -126,13 +126,16 @@ def cancels(tree: Tree, body: syntax.Node) -> bool:
 
 
 def unguarded_results(
-    tree: Tree, callback: syntax.FunctionDef | syntax.Lambda
+    tree: Tree, callback: syntax.FunctionDef | syntax.Lambda, task: str = ""
 ) -> list[syntax.Call]:
-    """Return where a done-callback asks a task that may be cancelled for its result: TSK302."""
+    """Return where a done-callback asks a task that may be cancelled for its result: TSK302.
+
+    ``task`` is the parameter that the task becomes, the last one if it is not told.
+    """
     params = [*callback.params.posonly_params, *callback.params.params]
     if not params:
         return []
-    name = params[-1].name.value
+    name = task or params[-1].name.value
     if not _RESULT.search(tree.outline.source, tree.region.start, tree.region.end):
         return []
     asks: list[syntax.Call] = []

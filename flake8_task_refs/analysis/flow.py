@@ -10,6 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from flake8_task_refs.analysis import syntax
+from flake8_task_refs.analysis.names import assigned_value
 from flake8_task_refs.analysis.syntax import last_name
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class Flow:
         self._latest_of: dict[syntax.Node, list[int]] = {}
         self._bound_later_in: dict[tuple[syntax.Node, syntax.Node], bool] = {}
         self._surely_bound_in: dict[tuple[syntax.Node, syntax.Node], list[syntax.Name]] = {}
+        # The last of the stores of a name that a block always comes to, as `_stores_in`.
+        self._always_bound_in: dict[syntax.Node, dict[syntax.Node, int]] = {}
         self._loops_around: dict[syntax.Node, list[syntax.While | syntax.For]] = {}
 
     def reaches(self, start: syntax.Node, use: syntax.Node, stores: list[syntax.Name]) -> bool:
@@ -263,6 +266,34 @@ class Flow:
                 found.append(outer)
             inner = outer
         return found
+
+    def overwritten_further_on(self, start: syntax.Name, stores: list[syntax.Name]) -> bool:
+        """Tell whether the block of ``start`` comes to one of ``stores`` later on, in any case."""
+        known = self._always_bound_in.get(stores[0])
+        if known is None:
+            known = self._always_bound_in[stores[0]] = {}
+            for store in stores:
+                for block in self._always_comes_from(store):
+                    known[block] = self.tree.order[store]
+        block, _ = self.tree.blocks(start)[0]
+        return known.get(block, -1) > self.tree.order[start]
+
+    def _always_comes_from(self, store: syntax.Name) -> Iterator[syntax.Node]:
+        """Yield the blocks that run an assignment, ``store``, whenever they come to their end.
+
+        That is its own block, and those around it if it stands in the body of a ``with`` or a
+        ``try``.
+        """
+        tree = self.tree
+        if not isinstance(tree.parent[store], (syntax.AssignTarget, syntax.AnnAssign)):
+            return
+        if assigned_value(tree, store) is None:
+            return
+        for block, _ in tree.blocks(store):
+            yield block
+            holder = tree.parent.get(block)
+            if not isinstance(holder, (syntax.With, syntax.Try)) or holder.body is not block:
+                break
 
     def overwritten_in_loop(self, start: syntax.Node, uses: list[syntax.Node]) -> bool:
         """Tell whether a loop binds anew at ``start`` while only later code looks at the name.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.applications import application_of, stops_application
 from flake8_task_refs.analysis.cancellation import is_wide, swallowers
-from flake8_task_refs.analysis.effects import CLOSERS, CONTAINER_TAKERS, OBSERVERS, PASS_ON
+from flake8_task_refs.analysis.effects import ADDERS, CLOSERS, CONTAINER_TAKERS, OBSERVERS, PASS_ON
 from flake8_task_refs.analysis.flow import is_endless
 from flake8_task_refs.analysis.helpers import find_coroutine
 from flake8_task_refs.analysis.names import assigned_value
@@ -401,13 +401,25 @@ class Lifecycle:
         return name in _LETTING_ALONE or self.ownership.keeps_nothing(call.func)
 
     def _filtered(self, function: syntax.FunctionDef, names: set[str]) -> set[str]:
-        """Return the names that hold some of ``names``: ``left`` of ``left = [t for t in ts]``."""
+        """Return the names that hold some of ``names``: ``left`` of ``left = [t for t in ts]``.
+
+        A list that they are put into holds them as well: ``left.append(self.task)``.
+        """
         stores = self.tree.inner[function].stores
-        values = [
+        values: list[tuple[str, syntax.BaseExpression]] = [
             (name, value)
             for name, found in stores.items()
             for value in (assigned_value(self.tree, store) for store in found)
             if value is not None and self._hands_on(value)
+        ]
+        values += [
+            (call.func.value.value, arg.value)
+            for call in self.tree.calls
+            if isinstance(call.func, syntax.Attribute)
+            and call.func.attr.value in ADDERS
+            and isinstance(call.func.value, syntax.Name)
+            and self.tree.function_around(call) is function
+            for arg in call.args
         ]
         known: set[str] = set(names)
         for _ in range(_MAX_DEPTH):

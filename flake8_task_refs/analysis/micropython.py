@@ -16,16 +16,18 @@ if TYPE_CHECKING:
 _MODULE: Final = re.compile(
     r"(?:import|from)[ \t]+(?:"
     r"(?:uasyncio|micropython|utime|pyb|rp2|esp32|usocket|ustruct|ubinascii|umqtt|urequests|mqtt_as)\b"
-    r"|machine[ \t]+import\b[^\n]*\b(?:Pin|I2C|SPI|UART|RTC|ADC|PWM|WDT|Timer|reset)\b)"
+    r"|machine[ \t]+import\b[^\n]*\b(?:Pin|I2C|SPI|UART|RTC|ADC|PWM|WDT|Timer|reset)\b"
+    r"|time[ \t]+import\b[^\n]*\b(?<! as )(?:ticks_(?:us|ms|cpu|diff|add)|sleep_[um]s)\b)"
 )
 _MACHINE: Final = re.compile(r"import[ \t][\w, \t]*\bmachine\b")
 _OF_A_MACHINE: Final = re.compile(
     r"\bmachine\.(?:Pin|I2C|SPI|UART|RTC|ADC|PWM|WDT|Timer|reset|unique_id|freq|deepsleep)\b"
 )
 # Its own functions, of modules that CPython has as well or that may be somebody's own.
-_WORDS: Final = ("sleep_ms", "wait_for_ms", "ThreadSafeFlag", "ticks_", "network.WLAN")
+_WORDS: Final = ("sleep_ms", "sleep_us", "wait_for_ms", "ThreadSafeFlag", "ticks_", "network.WLAN")
 _FUNCTION: Final = re.compile(
-    r"\basyncio\.(?:sleep_ms|wait_for_ms|ThreadSafeFlag)\b|\btime\.ticks_(?:ms|us|diff)\b"
+    r"\basyncio\.(?:sleep_ms|wait_for_ms|ThreadSafeFlag)\b"
+    r"|\btime\.(?:ticks_(?:us|ms|cpu|diff|add)|sleep_[um]s)\b"
     r"|\bnetwork\.WLAN\b"
 )
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.assertions import (
+    is_asked_in_assert,
     is_asserted,
     is_asserted_empty,
 )
@@ -420,7 +421,10 @@ class Ownership:
                 self.sites.aggregate(self.tree, node.func) == "asyncio.run_coroutine_threadsafe"
             )
             # Whoever asks for the result knows that it is there, unless a wait may have given up.
-            if threadsafe or (isinstance(node, syntax.Name) and not self.waits.gives_up(call)):
+            if threadsafe or (
+                isinstance(node, syntax.Name)
+                and (not self.waits.gives_up(call) or is_asked_in_assert(self.tree, call))
+            ):
                 return [Hold(How.AWAITED, call)]
         return []
 
@@ -568,7 +572,7 @@ class Ownership:
             if self._in_nested(use, scope):
                 held = self.in_closure(use, scope, start)
             elif scope.kind == "comprehension" or self.flow.reaches(start, use, stores):
-                held = self._held_by(use)
+                held = [] if self.waits.is_only_if_done(use) else self._held_by(use)
             elif not binding and self._reaches_any(stores, use):
                 # A container that somebody holds already, before it is filled.
                 held = [hold for hold in self._held_by(use) if hold.how not in _AT_THE_TIME]
@@ -596,11 +600,13 @@ class Ownership:
         return []
 
     def _is_surely_overwritten(self, start: syntax.Node, scope: Scope) -> bool:
-        """Tell whether each turn of a loop binds anew what nobody in there looks at."""
+        """Tell whether a later statement, or each turn of a loop, binds anew what nobody keeps."""
         if not isinstance(start, syntax.Name) or scope.loads.get("locals"):
             return False
         if "all_tasks" in self.tree.text or isinstance(self.tree.parent[start], syntax.For):
             return False
+        if self.flow.overwritten_further_on(start, scope.stores[start.value]):
+            return True
         if not self.flow.overwritten_in_loop(start, []):
             return False
         loop = self.flow.loops(start)[0]
@@ -729,7 +735,10 @@ class Ownership:
         if isinstance(call, syntax.Call) and (
             self.sites.is_scheduler(self.tree, call.func)
             or is_done_callback(call.func)
-            or (isinstance(arg, syntax.Arg) and self.sites.is_after_play(arg, call))
+            or (
+                isinstance(arg, syntax.Arg)
+                and (self.sites.is_after_play(arg, call) or self.sites.is_qt_slot(arg, call))
+            )
         ):
             return []
         if isinstance(call, syntax.Call) and self.sites.is_context_run(self.tree, call.func):

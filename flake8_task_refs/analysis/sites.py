@@ -52,6 +52,10 @@ _OTHER_SCHEDULERS: Final = frozenset(
 )  # fmt: skip
 # discord.py and what came of it.
 _DISCORD: Final = ("discord", "disnake", "nextcord")
+# Qt's bindings for Python, and what runs asyncio on them.
+_QT: Final = re.compile(
+    r"(?:import|from)[ \t]+(?:PyQt[456]|PySide[26]?|qtpy|qasync|asyncqt|quamash)\b"
+)
 _OTHER_NAMES: Final = frozenset(path.rpartition(".")[2] for path in _OTHER_SCHEDULERS)
 _CONTEXTS: Final = ("contextvars.copy_context", "contextvars.Context")
 _CONTEXT_NAME: Final = re.compile(r"(?:\w*_)?(?:ctx|context)\d*\Z", re.IGNORECASE)
@@ -69,7 +73,8 @@ class CreationSite:
     of handles ("mapped"), an awaitable that holds them ("aggregate"), or something else because
     a scheduler makes the task later and drops it ("deferred"). ``coroutine`` is its name for
     messages, ``""`` if the source does not tell. ``path`` is the creator's canonical name; it is
-    "wrapper" for a function of the file, "context" where the creator is handed to ``context.run``.
+    "wrapper" for a function of the file, "list" for one that returns a list of new tasks, "context"
+    where the creator is handed to ``context.run``.
     ``awaited`` is the ``await`` of ``call`` where only that gives what the function makes.
     """
 
@@ -94,6 +99,7 @@ class CreationSite:
 class Wrapper(NamedTuple):
     """What a function of the file makes and hands on: a task, or an aggregate, by its ``path``.
 
+    It is "list" where that is a list of new tasks, and "wrapper" where it is one task.
     ``fresh`` tells that an aggregate holds coroutines or tasks of its own, whoever calls it;
     ``asynchronous`` that the call has to be awaited for it. ``switches`` are the parameters, by
     name and by position, on which it depends whether that gives anything else: ``wait`` of
@@ -182,7 +188,26 @@ class Sites:
                 creator = self.creator(tree, arg.value)
                 if creator is not None:
                     return self._handed_over(tree, call, at, creator)
-        return self._made_by_awaiting(tree, call)
+        return self._dropped_list(tree, call) or self._made_by_awaiting(tree, call)
+
+    def _dropped_list(self, tree: Tree, call: syntax.Call) -> CreationSite | None:
+        """Return the site of ``start_all()``, a statement, if that returns a list of new tasks.
+
+        Of any other call of it, what becomes of the list is not asked.
+        """
+        wrapper = self.wrapper(tree, call.func)
+        if wrapper is None or wrapper.path != "list":
+            return None
+        outer = tree.parent[call]
+        awaited = outer if wrapper.asynchronous and isinstance(outer, syntax.Await) else None
+        if wrapper.asynchronous and awaited is None:
+            return None
+        if not isinstance(tree.parent[awaited or call], syntax.Expr):
+            return None
+        spawners = self.names.settings.managed_spawners
+        if spawners and self.names.matches(tree, call.func, spawners):
+            return None
+        return CreationSite(call, "mapped", "", "list", awaited)
 
     def _made_by_awaiting(self, tree: Tree, call: syntax.Call) -> CreationSite | None:
         """Return the site of ``await start()``, if ``async def start()`` hands on what it makes.
@@ -198,6 +223,8 @@ class Sites:
                 return None
             awaited = tree.parent[waiter]
         if wrapper is None or not wrapper.asynchronous or not isinstance(awaited, syntax.Await):
+            return None
+        if wrapper.path == "list":
             return None
         given = {arg.keyword.value if arg.keyword else at for at, arg in enumerate(call.args)}
         if wrapper.switches and (wrapper.switches & given or any(arg.star for arg in call.args)):
@@ -335,6 +362,23 @@ class Sites:
             and self.names.outline.mentions(_DISCORD)
         )
 
+    def is_qt_slot(self, arg: syntax.Arg, call: syntax.Call) -> bool:
+        """Tell whether ``call`` connects ``arg`` to Qt's signal: ``button.clicked.connect(arg)``.
+
+        Qt drops what its slots return.
+        """
+        func, outline = call.func, self.names.outline
+        signal = func.value if isinstance(func, syntax.Attribute) else None
+        while isinstance(signal, syntax.Subscript):
+            signal = signal.value  # box.activated[str]
+        return (
+            isinstance(signal, syntax.Attribute)
+            and isinstance(func, syntax.Attribute)
+            and func.attr.value == "connect"
+            and call.args[0] is arg
+            and any(_QT.match(outline.source, at) for at in outline.imports)
+        )
+
     def _is_loop_method(self, tree: Tree, func: syntax.Node) -> bool:
         """Tell whether ``func`` is ``create_task`` of an event loop, or a local name for it."""
         if isinstance(func, syntax.Name):
@@ -384,7 +428,7 @@ class Sites:
         if isinstance(value, syntax.Name):
             scope = tree.scope[value].owner(value.value)
             stores = scope.stores.get(value.value, ()) if scope is not None else ()
-            made = [assigned_value(tree, store) for store in stores]
+            made = [value for store in stores for value in _values(tree, store)]
             if any(
                 isinstance(item, syntax.Call) and self._makes_future(tree, item) for item in made
             ):
@@ -424,6 +468,23 @@ class Sites:
             return self._is_tornado(tree, node.func)
         path = self.names.canonical(tree, node)
         return path is not None and path.startswith("tornado.")
+
+
+def _values(tree: Tree, store: syntax.Name) -> list[syntax.BaseExpression | None]:
+    """Return what ``store`` may be bound to: of a loop, the items that it is seen to go through."""
+    loop = tree.parent[store]
+    if not isinstance(loop, (syntax.For, syntax.CompFor)):
+        return [assigned_value(tree, store)]
+    through: syntax.BaseExpression | None = loop.iter
+    if isinstance(through, syntax.Name):
+        scope = tree.scope[through].owner(through.value)
+        stores = scope.stores.get(through.value, ()) if scope is not None else ()
+        through = assigned_value(tree, stores[0]) if len(stores) == 1 else None
+    if isinstance(through, (syntax.ListComp, syntax.SetComp, syntax.GeneratorExp)):
+        return [through.elt]
+    if isinstance(through, (syntax.List, syntax.Tuple, syntax.Set)):
+        return [element.value for element in through.elements]
+    return []
 
 
 def _annotated_future(tree: Tree, store: syntax.Name) -> bool:

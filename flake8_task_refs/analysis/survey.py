@@ -147,6 +147,10 @@ class _Surveyor:
             for site in self.module.sites_in(tree)
             if not (site.kind == "aggregate" and isinstance(tree.parent[site.handle], syntax.Await))
             or judge(tree).ownership.is_left_behind(site.call)
+            # What is dropped, and only gathers tasks of others, is held by these.
+            if site.path != "asyncio.ensure_future"
+            or not judge(tree).is_of_others(site)
+            or judge(tree).ownership.holds(site.handle)
         ]
         found += [self._in_group(judge(tree), call, at) for call, at in groups.started(tree)]
         spawners = self.module.settings.managed_spawners

@@ -261,6 +261,14 @@ def last_small(body: syntax.BaseSuite) -> syntax.Node:
     return last.body[-1] if isinstance(last, syntax.SimpleStatementLine) else last
 
 
+def last_to_run(body: syntax.BaseSuite) -> syntax.Node:
+    """Return the last statement of a block; if that is a ``try``, the last of its ``finally``."""
+    last = last_small(body)
+    while isinstance(last, syntax.Try) and last.finalbody is not None:
+        last = last_small(last.finalbody.body)
+    return last
+
+
 def _light(text: str) -> tuple[syntax.Module, dict[syntax.Node, ast.Call]] | None:
     """Have CPython read ``text``; None if what it reads is rare.
 

@@ -120,13 +120,17 @@ class Judge:
             if not self._may_return(site):
                 continue  # so it is for most, and takes less than to follow them
             holds = self.ownership.holds(site.handle)
-            if not holds or not all(self._returns_itself(site, hold) for hold in holds):
+            itself = bool(holds) and all(self._returns_itself(site, hold) for hold in holds)
+            listed = not itself and not is_aggregate and self._returns_list(function, holds)
+            if not itself and not listed:
                 continue
             key = (defined_in(tree.scope[function]), function.name.value)
             awaiting = self._awaiting(site, function, holds)
             if awaiting is None:
                 continue
-            if not is_aggregate:
+            if listed:
+                found.setdefault(key, Wrapper("list", True, *awaiting))
+            elif not is_aggregate:
                 found[key] = Wrapper("wrapper", True, *awaiting)
             elif key not in found:
                 found[key] = Wrapper(site.path, self._holds_fresh_tasks(site), *awaiting)
@@ -141,7 +145,20 @@ class Judge:
                 return True
         while not isinstance(outer, (syntax.BaseSmallStatement, syntax.BaseCompoundStatement)):
             outer = tree.parent[outer]
-        return isinstance(outer, syntax.Return)
+        return isinstance(outer, syntax.Return) or self._is_for_returned(outer)
+
+    def _is_for_returned(self, statement: syntax.Node) -> bool:
+        """Tell whether ``statement`` makes a list that is returned, or appends to one."""
+        returned = self.ownership.tree.returned
+        match statement:
+            case syntax.Assign(targets=[target], value=syntax.List() | syntax.ListComp()):
+                return last_name(target.target) in returned
+            case syntax.AnnAssign(value=syntax.List() | syntax.ListComp()):
+                return last_name(statement.target) in returned
+            case syntax.Expr(value=syntax.Call(func=syntax.Attribute() as method)):
+                return method.attr.value == "append" and last_name(method.value) in returned
+            case _:
+                return False
 
     def _awaiting(
         self, site: CreationSite, function: syntax.FunctionDef, holds: list[Hold]
@@ -212,6 +229,20 @@ class Judge:
             (syntax.List, syntax.Tuple, syntax.Set, syntax.Dict, syntax.ListComp, syntax.SetComp),
         )
 
+    def _returns_list(self, function: syntax.FunctionDef, holds: list[Hold]) -> bool:
+        """Tell whether ``holds`` return a list that ``function`` makes, and nothing else does."""
+        tree = self.ownership.tree
+        for hold in holds:
+            value = hold.node.value if isinstance(hold.node, syntax.Return) else None
+            if isinstance(value, syntax.Name):
+                stores = tree.inner[function].stores.get(value.value, [])
+                value = assigned_value(tree, stores[0]) if len(stores) == 1 else None
+            if not isinstance(value, (syntax.List, syntax.ListComp)):
+                return False
+        return bool(holds) and not any(
+            isinstance(jump, syntax.Yield) for jump in tree.jumps(function.body)
+        )
+
     def _codes(self, site: CreationSite, holds: list[Hold]) -> list[str]:
         """Return what the rules say of one site: who holds it, who ends it, what it is called."""
         if site.kind == "deferred":
@@ -229,7 +260,7 @@ class Judge:
     def _fault(self, site: CreationSite, holds: list[Hold]) -> str | None:
         """Return the one code for what is wrong with the holders of a task: the worst of it."""
         if not holds:
-            if self.is_over_at_once(site):
+            if self.is_over_at_once(site) or self.is_of_others(site):
                 return None
             return "TSK002" if self.ownership.was_bound else "TSK001"
         stored = _stored(holds)
@@ -310,12 +341,30 @@ class Judge:
             return False  # told at the outer call
         if site.path not in ("asyncio.gather", "asyncio.shield"):
             return True
-        fresh = [self._is_fresh(arg.value) for arg in site.call.args if arg.keyword is None]
-        wrapper = self.ownership.sites.wrapper(tree, site.call.func)
+        return self._gathers_fresh_tasks(site.call)
+
+    def _gathers_fresh_tasks(self, call: syntax.Call) -> bool:
+        """Tell whether a ``gather`` or a ``shield`` holds anything that nobody else does."""
+        fresh = [self._is_fresh(arg.value) for arg in call.args if arg.keyword is None]
+        wrapper = self.ownership.sites.wrapper(self.ownership.tree, call.func)
         if wrapper is not None:
             # Of its arguments, not each need come to the aggregate.
             return wrapper.fresh or (bool(fresh) and all(fresh))
         return any(fresh)
+
+    def is_of_others(self, site: CreationSite) -> bool:
+        """Tell whether ``ensure_future`` gets a ``gather`` of what others keep, which is a future.
+
+        They keep that as well: their callbacks refer to it.
+        """
+        given = site.given.value if site.given is not None else None
+        return (
+            site.path == "asyncio.ensure_future"
+            and isinstance(given, syntax.Call)
+            and self.ownership.sites.aggregate(self.ownership.tree, given.func)
+            in ("asyncio.gather", "asyncio.shield")
+            and not self._gathers_fresh_tasks(given)
+        )
 
     def _is_fresh(self, value: syntax.BaseExpression) -> bool:
         """Tell whether ``value`` is a coroutine, or a task that only this aggregate would keep."""

@@ -14,9 +14,10 @@ from flake8_task_refs.analysis.assertions import holds_while_empty
 from flake8_task_refs.analysis.effects import TIME_LIMITS
 from flake8_task_refs.analysis.flow import is_endless
 from flake8_task_refs.analysis.names import assigned_value
+from flake8_task_refs.analysis.sentinels import Sentinels
 from flake8_task_refs.analysis.sites import is_done_callback
 from flake8_task_refs.analysis.syntax import dotted_text, is_name, last_name
-from flake8_task_refs.analysis.tree import last_small
+from flake8_task_refs.analysis.tree import last_small, last_to_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +42,7 @@ class Waits:
         self._tree = tree
         self._names = names
         self._flow = flow
+        self._sentinels = Sentinels(tree, flow)
         self._told: dict[tuple[str, Scope], bool] = {}  # what `tells_the_function` said
 
     def ends_a_loop(self, part: syntax.Node) -> bool:
@@ -161,19 +163,52 @@ class Waits:
         return self._tree.function_around(node) in self._giving_up
 
     @cached_property
-    def _giving_up(self) -> set[syntax.FunctionDef | syntax.Lambda | None]:
-        """The functions of the region that wait for only some of their tasks."""
-        return {
-            self._tree.function_around(call)
-            for call in self._tree.waiting_calls()
-            if is_partial(call) and self._names.canonical(self._tree, call.func) == "asyncio.wait"
-        }
+    def _giving_up(self) -> dict[syntax.Node | None, list[syntax.Call]]:
+        """The waits of each function of the region for only some of its tasks."""
+        found: dict[syntax.Node | None, list[syntax.Call]] = {}
+        for call in self._tree.waiting_calls():
+            if is_partial(call) and self._names.canonical(self._tree, call.func) == "asyncio.wait":
+                found.setdefault(self._tree.function_around(call), []).append(call)
+        return found
+
+    def is_only_if_done(self, use: syntax.Name) -> bool:
+        """Tell whether a task is awaited at ``use`` only if a wait that may give up has ended it.
+
+        ``await asyncio.wait([other, task], return_when=FIRST_COMPLETED)``, then ``if task.done():
+        await task``: that keeps nothing.
+        """
+        tree = self._tree
+        if not isinstance(tree.parent[use], syntax.Await):
+            return False
+        tests: list[syntax.BaseExpression] = []
+        inner: syntax.Node = use
+        for at in around_in_function(tree, use):
+            if isinstance(at, syntax.If) and at.body is inner:
+                tests.append(at.test)
+            inner = at
+        # A loop may come to the wait again, until the task is done.
+        if not tests or not self.gives_up(use) or self._flow.loops(use):
+            return False
+        return any(
+            _is_done(test, use.value, self._done_of(call))
+            for call in self._giving_up[tree.function_around(use)]
+            if call.args and any(is_name(node, use.value) for node in tree.walk(call.args[0].value))
+            for test in tests
+        )
+
+    def _done_of(self, call: syntax.Call) -> str:
+        """Return the name of the set of tasks that an awaited ``wait`` finds done, or ``""``."""
+        assign = self._tree.parent[self._tree.parent[call]]
+        target = assign.targets[0].target if isinstance(assign, syntax.Assign) else None
+        done = target.elements[0].value if isinstance(target, syntax.Tuple) else None
+        return done.value if isinstance(done, syntax.Name) else ""
 
     def tells_the_function(self, name: str, scope: Scope) -> bool:
         """Tell whether the function waits for what the end of its task ``name`` tells it.
 
         ``task.add_done_callback(lambda _: done.set())``, or ``done.set()`` at the end of what the
-        task runs, and then ``await done.wait()``: until then its frame holds the task.
+        task runs, and then ``await done.wait()``: until then its frame holds the task. So it is
+        where each of several puts a last message into a queue, and the function counts them.
         """
         # Asked once for each variable, however often it is bound.
         known = self._told.get((name, scope))
@@ -182,7 +217,7 @@ class Waits:
                 self._is_waited_for(told, made)
                 for signs in (self._told_by_callbacks, self._told_at_its_end)
                 for made, told in signs(name, scope)
-            )
+            ) or self._sentinels.are_counted(name, scope)
         return known
 
     def _told_by_callbacks(self, name: str, scope: Scope) -> Iterator[tuple[syntax.Node, set[str]]]:
@@ -230,9 +265,7 @@ class Waits:
         if not isinstance(function, syntax.FunctionDef) or not function.asynchronous:
             return
         self._tree.whole()
-        last = last_small(function.body)
-        while isinstance(last, syntax.Try) and last.finalbody is not None:
-            last = last_small(last.finalbody.body)
+        last = last_to_run(function.body)
         call = last.value if isinstance(last, syntax.Expr) else None
         if (
             isinstance(call, syntax.Call)
@@ -273,6 +306,22 @@ def _is_there(test: syntax.BaseExpression, name: str) -> bool:
         [target] = test.comparisons
         return target.operator == "in" and is_name(target.comparator, name)
     return is_name(test, name)
+
+
+def _is_done(test: syntax.BaseExpression, name: str, done: str) -> bool:
+    """Tell whether ``test`` is true only where the task ``name`` is done: in ``done``, perhaps."""
+    match test:
+        case syntax.BooleanOperation():
+            return test.operator == "and" and (
+                _is_done(test.left, name, done) or _is_done(test.right, name, done)
+            )
+        case syntax.Call(func=syntax.Attribute() as method):
+            return method.attr.value == "done" and is_name(method.value, name)
+        case syntax.Comparison(left=left, comparisons=[target]):
+            is_in_done = target.operator == "in" and is_name(target.comparator, done)
+            return is_in_done and is_name(left, name)
+        case _:
+            return False
 
 
 def _is_empty(test: syntax.BaseExpression, name: str) -> bool:
