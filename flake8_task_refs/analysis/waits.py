@@ -283,14 +283,43 @@ class Waits:
         return self._tree.parent[stores[0]] if len(stores) == 1 else None
 
     def _is_waited_for(self, told: set[str], call: syntax.Node) -> bool:
-        """Tell whether the function around ``call`` awaits one of ``told`` after it."""
+        """Tell whether the function around ``call`` awaits one of ``told`` after it.
+
+        A wait that gives up, or for what others may give as well, ends before the task does.
+        """
         tree, function = self._tree, self._tree.function_around(call)
-        return isinstance(function, syntax.FunctionDef) and any(
-            dotted_text(node) in told and self._is_for(node)
-            for waits in tree.walk(function.body)
-            if isinstance(waits, syntax.Await) and tree.order[waits] > tree.order[call]
-            for node in tree.walk(waits)
+        if not isinstance(function, syntax.FunctionDef):
+            return False
+        for waits in tree.walk(function.body):
+            if not isinstance(waits, syntax.Await) or tree.order[waits] < tree.order[call]:
+                continue
+            for node in tree.walk(waits):
+                path = dotted_text(node) or ""
+                if path in told and self._is_for(node) and not self._is_cut_short(node):
+                    return self._givers(path, function) == 1
+        return False
+
+    def _is_cut_short(self, node: syntax.Node) -> bool:
+        """Tell whether the wait for ``node``, an event or a future, has a time limit."""
+        method = self._tree.parent[node]
+        called = self._tree.parent[method]
+        return self._is_limited(called if isinstance(called, syntax.Call) else node)
+
+    def _givers(self, path: str, function: syntax.FunctionDef) -> int:
+        """Return how many parts of ``function`` may give the sign ``path``."""
+        tree = self._tree
+        return sum(
+            dotted_text(node) == path and not self._only_takes(node)
+            for node in tree.walk(function.body, into_functions=True)
+            if isinstance(node, (syntax.Name, syntax.Attribute))
         )
+
+    def _only_takes(self, node: syntax.Node) -> bool:
+        """Tell whether ``node``, an event or a future, is made, asked or waited for."""
+        holder = self._tree.parent[node]
+        if isinstance(holder, syntax.Attribute):
+            return holder.attr.value in (*_WAITS, "is_set", "done", "result", "clear")
+        return isinstance(holder, (syntax.Await, syntax.AssignTarget, syntax.AnnAssign))
 
     def _is_for(self, node: syntax.Node) -> bool:
         """Tell whether an await with ``node`` in it waits for this, not for what it does else."""
