@@ -60,19 +60,12 @@ class Callbacks:
         for call in self.tree.marked_calls():
             if not is_done_callback(call.func) or not call.args or not self._is_on_task(call):
                 continue
-            callback = self._callback(call)
+            callback = self.registered(call)
             if callback is not None and unguarded_results(*callback):
                 found.append(call)
         return found
 
     def registered(
-        self, call: syntax.Call
-    ) -> tuple[Tree, syntax.FunctionDef | syntax.Lambda | None]:
-        """Return the callback of this file that ``call`` registers, and the tree that it is in."""
-        home, function, _ = self._callback(call) or (self.tree, None, "")
-        return home, function
-
-    def _callback(
         self, call: syntax.Call
     ) -> tuple[Tree, syntax.FunctionDef | syntax.Lambda, str] | None:
         """Return what ``call`` registers, if it is of this file, and which parameter is the task.

@@ -126,16 +126,12 @@ def cancels(tree: Tree, body: syntax.Node) -> bool:
 
 
 def unguarded_results(
-    tree: Tree, callback: syntax.FunctionDef | syntax.Lambda, task: str = ""
+    tree: Tree, callback: syntax.FunctionDef | syntax.Lambda, task: str
 ) -> list[syntax.Call]:
     """Return where a done-callback asks a task that may be cancelled for its result: TSK302.
 
-    ``task`` is the parameter that the task becomes, the last one if it is not told.
+    ``task`` is the parameter that the task becomes.
     """
-    params = [*callback.params.posonly_params, *callback.params.params]
-    if not params:
-        return []
-    name = task or params[-1].name.value
     if not _RESULT.search(tree.outline.source, tree.region.start, tree.region.end):
         return []
     asks: list[syntax.Call] = []
@@ -143,7 +139,7 @@ def unguarded_results(
     for node in tree.walk(callback.body):
         if not isinstance(node, syntax.Call) or not isinstance(node.func, syntax.Attribute):
             continue
-        if dotted_text(node.func.value) != name:
+        if dotted_text(node.func.value) != task:
             continue
         if node.func.attr.value == "cancelled":
             looks.append(node)

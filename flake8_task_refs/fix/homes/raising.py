@@ -67,12 +67,13 @@ class RaisingCallbacks:
         callbacks = Callbacks(self._context.judge.ownership)
         mended: dict[syntax.Node, bool] = {}
         for site in sites:
-            tree, callback = callbacks.registered(site.call)
-            if callback is None or tree is not self._context.tree:
+            registered = callbacks.registered(site.call)
+            if registered is None or registered[0] is not self._context.tree:
                 found.decline([site], OTHER_USE)
                 continue
+            _, callback, task = registered
             if callback not in mended:
-                edits = self._edits(callback)
+                edits = self._edits(callback, task)
                 mended[callback] = bool(edits)
                 found.edits += edits
             if mended[callback]:
@@ -81,11 +82,13 @@ class RaisingCallbacks:
                 found.decline([site], OTHER_USE)
         return found
 
-    def _edits(self, callback: syntax.FunctionDef | syntax.Lambda) -> list[Edit]:
-        """Return what lets ``callback`` look first, nothing if that could change more."""
-        params = [*callback.params.posonly_params, *callback.params.params]
-        look = f"{params[-1].name.value}.cancelled()"
-        asks = unguarded_results(self._context.tree, callback)
+    def _edits(self, callback: syntax.FunctionDef | syntax.Lambda, task: str) -> list[Edit]:
+        """Return what lets ``callback`` look first, nothing if that could change more.
+
+        ``task`` is the parameter that the task becomes.
+        """
+        look = f"{task}.cancelled()"
+        asks = unguarded_results(self._context.tree, callback, task)
         # Who waits for the answer would wait on, and no error would tell; and what is done for a
         # cancelled task further down should be done.
         if any(
@@ -98,7 +101,7 @@ class RaisingCallbacks:
         decorated = callback.decorators and self._context.tree.method_class(callback) is None
         if decorated or callback.asynchronous or self._is_called(callback):
             return []
-        if len(self._context.tree.inner[callback].stores.get(params[-1].name.value, ())) > 1:
+        if len(self._context.tree.inner[callback].stores.get(task, ())) > 1:
             return []  # it is no longer the task
         edits: list[Edit] = []
         statements: list[syntax.Node] = []
@@ -108,7 +111,7 @@ class RaisingCallbacks:
                 return []
             if any(self._runs_before(guarded, ask) for guarded in statements):
                 continue
-            going_on = self._goes_on(callback, ask, look)
+            going_on = self._goes_on(callback, ask, task)
             if not going_on:
                 statements.append(statement)
                 going_on = [self._guard(statement, look)]
@@ -149,15 +152,15 @@ class RaisingCallbacks:
             and any(tree.holds(test, ask) for ask in asks)
         )
 
-    def _goes_on(self, callback: syntax.FunctionDef, ask: syntax.Call, look: str) -> list[Edit]:
+    def _goes_on(self, callback: syntax.FunctionDef, ask: syntax.Call, task: str) -> list[Edit]:
         """Return what lets the rest of ``callback`` run, if that is for failed tasks, too.
 
         Nothing if there is no rest, or one that asks for the result again.
         """
-        tree = self._context.tree
+        tree, look = self._context.tree, f"{task}.cancelled()"
         statement = tree.statement_of(ask)
         rest = self._rest(statement)
-        if not rest or self._asks_again(callback, rest):
+        if not rest or self._asks_again(task, rest):
             return []
         if isinstance(statement, syntax.If):
             return self._condition(callback, statement, look, rest)
@@ -288,10 +291,8 @@ class RaisingCallbacks:
             at = block
         return found
 
-    def _asks_again(self, callback: syntax.FunctionDef, rest: Sequence[syntax.Node]) -> bool:
-        """Tell whether ``rest`` asks the task for what came of it."""
-        params = [*callback.params.posonly_params, *callback.params.params]
-        task = params[-1].name.value
+    def _asks_again(self, task: str, rest: Sequence[syntax.Node]) -> bool:
+        """Tell whether ``rest`` asks ``task`` for what came of it."""
         return any(
             isinstance(node, syntax.Call)
             and dotted(node.func) in {f"{task}.result", f"{task}.exception"}
