@@ -1,10 +1,10 @@
 """What becomes of the tasks in a container that the file has, and whether one more suits there.
 
 A container to which the file only adds takes any task. One that is cancelled when its owner
-closes takes one more that is endless, but not the one that closes it: a task that ends by itself
-is not for a close to cut short, and of one that is not known to be endless nobody knows that it
-is not. One that is read for anything else (how many are there? are all of them done?) takes no
-stranger.
+closes takes one more that is endless, or that only begins after some time, but not the one that
+closes it: another that ends by itself is not for a close to cut short, and of one that is not known
+to be endless nobody knows that it is not. One that is read for anything else (how many are there?
+are all of them done?) takes no stranger.
 """
 
 from __future__ import annotations
@@ -19,7 +19,13 @@ from flake8_task_refs.analysis.lifetime import is_main
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.analysis.workers import Worker
 from flake8_task_refs.fix.container_uses import is_counted, is_wait, mentions, uses_of
-from flake8_task_refs.fix.source import SourceFile, dotted
+from flake8_task_refs.fix.source import (
+    SourceFile,
+    body_of,
+    dotted,
+    has_docstring,
+    statement_expression,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -76,7 +82,8 @@ class Fates:
             return False
         # It would cancel itself, and wait for itself.
         names = {function.name.value for function in endings}
-        return self._is_endless(site) and not self._comes_to(site, names)
+        is_for_a_close = self._is_endless(site) or self._is_delayed(site)
+        return is_for_a_close and not self._comes_to(site, names)
 
     def endings(self, container: str, near: syntax.Node) -> set[syntax.FunctionDef] | None:
         """Return the functions that cancel all that is in the container when its owner ends.
@@ -245,6 +252,25 @@ class Fates:
                     ]
             todo = deeper
         return False
+
+    def _is_delayed(self, site: Site) -> bool:
+        """Tell whether what ``site`` starts sleeps first: what is closed then, wants it no more."""
+        coroutine = site.coroutine
+        if not isinstance(coroutine, syntax.Call):
+            return False
+        function = likely_function(self._file.tree, coroutine)
+        body = body_of(function)[int(has_docstring(function)) :] if function is not None else ()
+        while len(body) == 1 and isinstance(body[0], syntax.Try):
+            body = body_of(body[0])
+        small = statement_expression(body[0]) if len(body) > 1 else None
+        waits = small.value if isinstance(small, syntax.Expr) else None
+        call = waits.expression if isinstance(waits, syntax.Await) else None
+        return (
+            isinstance(call, syntax.Call)
+            and last_name(call.func) == "sleep"
+            and bool(call.args)
+            and self._file.code(call.args[0].value).strip("0.") != ""
+        )
 
     def _is_endless(self, site: Site) -> bool:
         """Tell whether what ``site`` starts surely goes on until somebody ends it."""

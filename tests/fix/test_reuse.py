@@ -308,6 +308,18 @@ class Service:
     async def _work(self):
         await asyncio.sleep(1)
 
+    async def _later(self):
+        'Speak, but not now.'
+        try:
+            await asyncio.sleep(1)
+            print("now")
+        finally:
+            print("never")
+
+    async def _soon(self):
+        await asyncio.sleep(0)
+        print("now")
+
 {end}
 """
 CANCEL = "        for task in list(self._tasks):\n            task.cancel()\n"
@@ -327,6 +339,8 @@ def joins(end: str, site: str = "self._poll()", after: str = "") -> bool:
         ("self._poll()", True),
         ("self._wait()", True),
         ("heartbeat()", True),
+        ("self._later()", True),
+        ("self._soon()", False),
         ("self._work()", False),
         ("self._work_off()", False),
         ("self._jobs.pop()", False),
