@@ -217,6 +217,16 @@ def test_it_ends_with_the_call(before: str, after: str) -> None:
     check_fixed(module(before), module(after))
 
 
+def test_a_name_that_is_there_stays() -> None:
+    named = (
+        'task = asyncio.create_task(beat(ws), name="mine")\nasync for one in ws:\n    print(one)'
+    )
+    assert (
+        '    task = asyncio.create_task(beat(ws), name="mine")\n    try:\n'
+        in fix(module(named)).text
+    )
+
+
 def test_without_a_time_limit() -> None:
     source = module(
         """

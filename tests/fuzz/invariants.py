@@ -179,7 +179,8 @@ def _token_problem(text: str, result: FixResult) -> str:
 def _edited_lines(text: str, result: FixResult) -> set[int]:
     """Return the lines of the repaired statements, of imports, and of one-line blocks.
 
-    Where a container is to let its tasks go (TSK101), that is any statement of the function.
+    Where a container is to let its tasks go (TSK101), that is any statement of the function; and
+    what hands on a new task may be repaired where it returns that.
     """
     lines = {finding.line for finding in result.fixed}
     stored = {finding.line for finding in result.fixed if finding.code == "TSK101"}
@@ -197,7 +198,9 @@ def _edited_lines(text: str, result: FixResult) -> set[int]:
         whole = range(node.lineno, (node.end_lineno or node.lineno) + 1)
         if isinstance(node, _FUNCTIONS) and not stored.isdisjoint(whole):
             found.update(whole)
-        if isinstance(node, (ast.Import, ast.ImportFrom)) or not lines.isdisjoint(extent):
+        hands_on = isinstance(node, ast.Return) and isinstance(node.value, ast.Call)
+        is_import = isinstance(node, (ast.Import, ast.ImportFrom))
+        if hands_on or is_import or not lines.isdisjoint(extent):
             found.update(extent)
     return found
 

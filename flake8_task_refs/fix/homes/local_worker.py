@@ -244,7 +244,7 @@ class LocalWorkers:
         for statement, made in by_statement.items():
             names = [edit for site in made for edit in writer.name_edit(site)]
             named = writer.laid_out(statement, names) if names else []
-            edits += [] if writer.makes_too_long(named) else named
+            edits += named if named and not writer.makes_too_long(named) else []
         first, until = self._region(kept[-1])
         if first is until and isinstance(until, syntax.Try):
             if until.finalbody is not None and body_of(until.finalbody):
