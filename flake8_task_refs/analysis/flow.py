@@ -11,6 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
+from flake8_task_refs.analysis.names import assigned_value
 from flake8_task_refs.analysis.syntax import is_name, last_name
 
 if TYPE_CHECKING:
@@ -163,6 +164,8 @@ class Flow:
     def _apart(self, statement: syntax.Node, start: syntax.Node, use: syntax.Node) -> bool:
         """Tell whether two places in one compound statement exclude each other."""
         tree = self.tree
+        if self._is_read_first(start, use):
+            return True
         if isinstance(statement, syntax.If):
             return (
                 tree.holds(statement.body, start)
@@ -182,6 +185,11 @@ class Flow:
             return False
         homes = [next((arm for arm in arms if tree.holds(arm, at)), None) for at in (start, use)]
         return None not in homes and homes[0] is not homes[1]
+
+    def _is_read_first(self, start: syntax.Node, use: syntax.Node) -> bool:
+        """Tell whether ``start`` binds what ``use`` is part of: ``t = f(t)`` reads before."""
+        value = assigned_value(self.tree, start) if isinstance(start, syntax.Name) else None
+        return value is not None and self.tree.holds(value, use)
 
     def _leaves(self, block: syntax.Node, statement: syntax.Node) -> bool:
         """Tell whether the rest of ``block`` after ``statement`` returns."""

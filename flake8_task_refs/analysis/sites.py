@@ -384,7 +384,12 @@ class Sites:
         if isinstance(value, syntax.Name):
             scope = tree.scope[value].owner(value.value)
             stores = scope.stores.get(value.value, ()) if scope is not None else ()
-            made = [assigned_value(tree, store) for store in stores]
+            # What is made of it here, under its own name, says nothing of what it is before.
+            made = [
+                item
+                for store in stores
+                if (item := assigned_value(tree, store)) is not None and not tree.holds(item, value)
+            ]
             if any(
                 isinstance(item, syntax.Call) and self._makes_future(tree, item) for item in made
             ):
