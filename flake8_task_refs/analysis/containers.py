@@ -41,6 +41,9 @@ _SET_UP: Final = re.compile(
 )
 # What stands before the name of an attribute, and after any name, where a container is made.
 _ATTRIBUTE: Final = re.compile(r"\bself\.\Z|\A[ \t]+\Z")
+_APP_STATE: Final = re.compile(r"(?:\A|[ \t.])app(?:lication)?\.(?:state|ctx)\.\Z")
+# What a function is called, besides set-up code, that makes what an application's state has.
+_MAKES_APPLICATION: Final = re.compile(r"\w*(?:app|application|lifespan)(?:_\w+)?\Z")
 _BOUND: Final = re.compile(rf"[ \t]*{ANNOTATION}=(?!=)")
 _MADE: Final = re.compile(rf"[ \t]*{_NEW}")
 _ROUTE: Final = re.compile(
@@ -76,6 +79,10 @@ _FLAG: Final = re.compile(
     r"finished|is_set|cancel|quit|started|should|keep",
     re.IGNORECASE,
 )
+_METHOD: Final = 2  # definitions around what stands in a method: its class, and itself
+_CANCELS: Final = re.compile(r"\.cancel\(")
+# The conditions of an `__aexit__` that was told of an error.
+_ASKS_FOR_ERROR: Final = re.compile(r"\bif[ \t]+[^\n]{0,200}\b(?:exc|et|err|typ)\w*\b")
 _AWAITING: Final = re.compile(r"\b(?:gather|wait|as_completed|gracefully_\w+)\(")
 
 
@@ -103,23 +110,28 @@ class Containers:
             return False
         name = last_name(container)
         return (
-            self._only_grows(name, attribute="." in path)
+            self._only_grows(name, path)
             and not self._uses_slots(tree, function, path)
             and not self._is_awaited(ownership, call, name)
             and self._runs_again(ownership, call, function, name)
         )
 
-    def _only_grows(self, name: str, *, attribute: bool) -> bool:
-        """Tell whether this module makes the container, and takes nothing out of it."""
-        key = ("only grows", f"self.{name}" if attribute else name)
+    def _only_grows(self, name: str, path: str) -> bool:
+        """Tell whether this module makes the container, and takes nothing out of it.
+
+        ``path`` is how the function that fills it calls the container: ``request.app.state.jobs``.
+        """
+        owner = path[: -len(name)]
+        home = "app.state" if _APP_STATE.search(owner) else "self" if owner else ""
+        key = ("only grows", f"{home}.{name}")
         known = self.outline.answers.get(key)
         if known is None:
-            known = self._is_declared(name, attribute=attribute) and not self._is_emptied(name)
+            known = self._is_declared(name, home) and not self._is_emptied(name)
             self.outline.answers[key] = known
         return known
 
-    def _is_declared(self, name: str, *, attribute: bool) -> bool:
-        """Tell whether this module makes the container: once, empty."""
+    def _is_declared(self, name: str, home: str) -> bool:
+        """Tell whether this module makes the container: once, empty, as what ``home`` says."""
         code = self.code
         bound = [
             (at, match.end())
@@ -130,8 +142,17 @@ class Containers:
             return False
         at, after = bound[0]
         line = code[code.rfind("\n", 0, at) + 1 : at]
-        home = _ATTRIBUTE.search(line) is not None if attribute else not line
-        return home and _MADE.match(code, after) is not None
+        if home == "app.state":
+            is_home = _APP_STATE.search(line) is not None and self._is_made_once(at)
+        else:
+            is_home = _ATTRIBUTE.search(line) is not None if home else not line
+        return is_home and _MADE.match(code, after) is not None
+
+    def _is_made_once(self, offset: int) -> bool:
+        """Tell whether ``offset`` lies where an application is made or starts, not in its work."""
+        around = self.outline.enclosing(offset)
+        name = around[-1].name if around else ""
+        return not name or any(how.match(name) for how in (_SET_UP, _MAKES_APPLICATION))
 
     def _is_emptied(self, name: str) -> bool:
         """Tell whether anything may take tasks out: any use that is not known to leave them in."""
@@ -179,16 +200,42 @@ class Containers:
     def _is_awaited(self, ownership: Ownership, call: syntax.Call, name: str) -> bool:
         """Tell whether the container is awaited as a whole, time and again.
 
-        An await after an endless loop that fills it, or when its owner closes, comes too late.
+        An await after an endless loop that fills it, or when its owner closes, comes too late; but
+        not at the end of a block that all its tasks belong to.
         """
         tree = ownership.tree
         for loop in _unbounded(ownership.flow.loops(call)):
             return _awaits(tree.code_of(loop), name) != []
         known = self.outline.answers.get(("awaited", name))
         if known is None:
-            known = any(not self._is_closing(at) for at in _awaits(self.code, name))
+            known = any(
+                not self._is_closing(at) or self._is_end_of_scope(at)
+                for at in _awaits(self.code, name)
+            )
             self.outline.answers["awaited", name] = known
         return known
+
+    def _is_end_of_scope(self, offset: int) -> bool:
+        """Tell whether ``offset`` lies in the end of an ``async with``, and lets all tasks finish.
+
+        So does a task group. What lives long cancels its tasks when it is closed; a group does
+        after an error.
+        """
+        homes = self.outline.enclosing(offset)
+        if len(homes) < _METHOD or homes[-2].kind != "class":
+            return False
+        method = homes[-1]
+        code = self.code[method.header : offset]
+        cancel, error = _CANCELS.search(code), _ASKS_FOR_ERROR.search(code)
+        if cancel is not None and not (error is not None and error.start() < cancel.start()):
+            return False
+        if method.name == "__aexit__":
+            return True
+        called = re.compile(rf"\bself\.{method.name}\(")
+        return any(
+            called.search(self.code, end.header, end.end)
+            for end in self.outline.functions("__aexit__", homes[-2].name)
+        )
 
     def _runs_again(
         self, ownership: Ownership, call: syntax.Call, function: syntax.FunctionDef, container: str

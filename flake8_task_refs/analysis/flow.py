@@ -410,7 +410,7 @@ class Flow:
             and isinstance(outer, syntax.Try)
             and outer.body is block
             and any(
-                not _ends_all([handler.type]) and self._goes_on(handler)
+                not ends_all([handler.type]) and self._goes_on(handler)
                 for handler in outer.handlers
             )
         )
@@ -462,10 +462,10 @@ def _is_limit(call: syntax.Call) -> bool:
 
 def _swallows(call: syntax.Call) -> bool:
     """Tell whether a context manager swallows errors that do not end all."""
-    return last_name(call.func) == "suppress" and not _ends_all([arg.value for arg in call.args])
+    return last_name(call.func) == "suppress" and not ends_all([arg.value for arg in call.args])
 
 
-def _ends_all(kinds: Sequence[syntax.BaseExpression | None]) -> bool:
+def ends_all(kinds: Sequence[syntax.BaseExpression | None]) -> bool:
     """Tell whether errors of these ``kinds``, or tuples of them, end the program or the task."""
     flat = [
         item
