@@ -91,6 +91,48 @@ class Turns:
                 return False
         return True
 
+    def waits_for_all(self, site: syntax.Call) -> bool:
+        """Tell whether all tasks of the loop are what the function waits for next after ``site``.
+
+        ``await gather(*(all_tasks() - {current_task()}))``, or a loop that awaits each of them.
+        """
+        tree, order = self._tree, self._tree.order
+        function = tree.function_around(site)
+        if "all_tasks" not in tree.outline.source or not isinstance(function, syntax.FunctionDef):
+            return False
+        awaits = [node for node in tree.walk(function.body) if isinstance(node, syntax.Await)]
+        loops = self._flow.loops(site)
+        if loops and any(tree.holds(loops[-1], node) for node in awaits):
+            return False
+        following = (at for at in awaits if order[at] > order[site])
+        first = next((at for at in following if self._flow.may_follow(site, at)), None)
+        if first is None:
+            return False
+        # Each element of what the loops around go through is waited for.
+        sources = [loop.iter for loop in self._flow.loops(first) if isinstance(loop, syntax.For)]
+        return any(
+            self._is_all_tasks(node) or (isinstance(node, syntax.Name) and self._named_all(node))
+            for source in (first.expression, *sources)
+            for node in tree.walk(source)
+        )
+
+    @staticmethod
+    def _is_all_tasks(node: syntax.Node) -> bool:
+        return isinstance(node, syntax.Call) and last_name(node.func) == "all_tasks"
+
+    def _named_all(self, name: syntax.Name) -> bool:
+        """Tell whether the local ``name`` is bound to all tasks of the loop."""
+        made = (
+            assigned_value(self._tree, store)
+            for store in self._tree.scope[name].stores.get(name.value, ())
+        )
+        return any(
+            self._is_all_tasks(node)
+            for value in made
+            if value is not None
+            for node in self._tree.walk(value)
+        )
+
     def _loop(self, wait: syntax.Call, task: syntax.Node) -> syntax.While | None:
         """Return the loop that puts ``wait`` again for the same ``task``, if there is one."""
         loop = next(iter(self._flow.loops(wait)), None)
