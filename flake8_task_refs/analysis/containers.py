@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 _NEW: Final = (
     r"(?:\{\}|\[\]|(?:\w+\.)*(?:set|list|dict|deque|defaultdict|OrderedDict)(?:\[[^\n()]*\])?"
-    r"\([\w., ]*\)|(?:\w+\.)*field\(\s*default_factory\s*=\s*(?:set|list|dict|deque)\s*\))"
+    r"\([\w., ]*\)"
+    r"|(?:\w+\.)*(?:field|ib|attrib)\(\s*(?:default_)?factory\s*=\s*(?:set|list|dict|deque)\s*\))"
 )
 # What a function is called that an outside event runs, again and again.
 _RECURRING: Final = re.compile(
@@ -45,6 +46,7 @@ _APP_STATE: Final = re.compile(r"(?:\A|[ \t.])app(?:lication)?\.(?:state|ctx)\.\
 # What a function is called, besides set-up code, that makes what an application's state has.
 _MAKES_APPLICATION: Final = re.compile(r"\w*(?:app|application|lifespan)(?:_\w+)?\Z")
 _BOUND: Final = re.compile(rf"[ \t]*{ANNOTATION}=(?!=)")
+_NONE: Final = re.compile(rf"[ \t]*{ANNOTATION}=[ \t]*None[ \t]*$", re.MULTILINE)
 _MADE: Final = re.compile(rf"[ \t]*{_NEW}")
 _ROUTE: Final = re.compile(
     r"\.(?:get|post|put|patch|delete|websocket|route|api_route|event|on|command|listener|message_handler|middleware)\b"
@@ -72,6 +74,7 @@ _HARMLESS_COPY: Final = re.compile(
     r"\b(?:len|list|tuple|set|frozenset|sorted|enumerate|iter|any|all|reversed|bool)\((?:\w+\.)*\Z"
 )
 _HARMLESS_TEST: Final = re.compile(r"\b(?:in|if|elif|not|and|or)[ \t]+(?:\w+\.)*\Z")
+_HARMLESS_NEXT: Final = (" and ", " or ", " if ", " else ", " is ")
 _HARMLESS_STAR: Final = re.compile(r"\*(?:\w+\.)*\Z")
 # What a loop's condition is called that only says whether to go on.
 _FLAG: Final = re.compile(
@@ -79,6 +82,7 @@ _FLAG: Final = re.compile(
     r"finished|is_set|cancel|quit|started|should|keep",
     re.IGNORECASE,
 )
+_MAX_LINE: Final = 300  # characters
 _METHOD: Final = 2  # definitions around what stands in a method: its class, and itself
 _CANCELS: Final = re.compile(r"\.cancel\(")
 # The conditions of an `__aexit__` that was told of an error.
@@ -138,15 +142,32 @@ class Containers:
             for at in word_offsets(code, name)
             if (match := _BOUND.match(code, at + len(name)))
         ]
-        if len(bound) != 1:
+        made = [(at, end) for at, end in bound if not self._is_none_at_first(at, at + len(name))]
+        if len(made) != 1 or (len(bound) > 1 and not self._is_made_if_missing(made[0][0], name)):
             return False
-        at, after = bound[0]
+        at, after = made[0]
         line = code[code.rfind("\n", 0, at) + 1 : at]
         if home == "app.state":
             is_home = _APP_STATE.search(line) is not None and self._is_made_once(at)
         else:
             is_home = _ATTRIBUTE.search(line) is not None if home else not line
         return is_home and _MADE.match(code, after) is not None
+
+    def _is_none_at_first(self, start: int, end: int) -> bool:
+        """Tell whether a new object has None for the container at ``start``, which comes later."""
+        homes = self.outline.enclosing(start)
+        return (
+            _NONE.match(self.code, end) is not None
+            and bool(homes)
+            and (homes[-1].kind == "class" or homes[-1].name == "__init__")
+        )
+
+    def _is_made_if_missing(self, offset: int, name: str) -> bool:
+        """Tell whether the statement at ``offset`` is all of an ``if self.tasks is None:``."""
+        begin = self.code.rfind("\n", 0, offset) + 1
+        before = self.code[max(begin - _MAX_LINE, 0) : begin].rstrip()
+        guard = rf"\bif[ \t]+(?:not[ \t]+[\w.]*\b{name}|[\w.]*\b{name}[ \t]+is[ \t]+None)[ \t]*:\Z"
+        return re.search(guard, before) is not None
 
     def _is_made_once(self, offset: int) -> bool:
         """Tell whether ``offset`` lies where an application is made or starts, not in its work."""
@@ -166,13 +187,15 @@ class Containers:
         code = self.code
         if _FILLING.match(code, end) or _READING.match(code, end):
             return True
+        if self._is_none_at_first(start, end):
+            return True
         line = code.rfind("\n", 0, start) + 1
         before = code[line:start]
         after = code[end : end + 1]
         if _HARMLESS_COPY.search(before) or _HARMLESS_STAR.search(before):
             return after in "),\n"
         if _HARMLESS_TEST.search(before):
-            return after in ":)],\n" or code.startswith((" and ", " or ", " if ", " else "), end)
+            return after in ":)],\n" or code.startswith(_HARMLESS_NEXT, end)
         if not before.strip() and re.match(r"[ \t]*:[^=\n]*\n", code[end : end + 200]):
             return True  # a bare annotation
         if re.search(r"\bdel\b", before) or after in ".[=" or re.match(r"\s*=(?!=)", code[end:]):
@@ -194,8 +217,31 @@ class Containers:
                 keys = list(_keys(node))
                 # What is called `command` beside another key, is one of a few.
                 telling = keys[:1] + [key for key in keys if isinstance(key, syntax.Call)]
-                return not any(_is_unique(tree, key) for key in telling)
+                return not any(
+                    _is_unique(tree, key) or self._is_counter(tree, function, key)
+                    for key in telling
+                )
         return False
+
+    def _is_counter(
+        self, tree: Tree, function: syntax.FunctionDef, key: syntax.BaseExpression
+    ) -> bool:
+        """Tell whether ``function`` counts ``key`` up, and nobody sets it back."""
+        counter = dotted_text(key)
+        return (
+            counter is not None
+            and any(
+                isinstance(node, syntax.AugAssign)
+                and node.operator == "+="
+                and dotted_text(node.target) == counter
+                for node in tree.walk(function.body)
+            )
+            and sum(
+                _BOUND.match(self.code, at + len(last_name(key))) is not None
+                for at in word_offsets(self.code, last_name(key))
+            )
+            <= 1
+        )
 
     def _is_awaited(self, ownership: Ownership, call: syntax.Call, name: str) -> bool:
         """Tell whether the container is awaited as a whole, time and again.

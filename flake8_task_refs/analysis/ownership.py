@@ -541,7 +541,12 @@ class Ownership:
         before = r"\." if attribute else r"^"
         makers = "|".join(sorted(path.removeprefix("weakref.") for path in weak))
         pattern = rf"{before}{name}[ \t]*{ANNOTATION}=[ \t]*\(?\s*(?:weakref\.)?(?:{makers})\b"
-        return self.tree.outline.has(pattern)
+        field = (
+            rf"^[ \t]+{name}[ \t]*{ANNOTATION}=[ \t]*(?:\w+\.)?field\("
+            rf"\s*default_factory[ \t]*=[ \t]*(?:weakref\.)?(?:{makers})\b"
+        )
+        has = self.tree.outline.has
+        return has(pattern) or (attribute and has(field))
 
     # -- names ------------------------------------------------------------------------------
 
