@@ -403,7 +403,9 @@ class Flow:
         if isinstance(outer, syntax.With) and outer.body is block:
             calls = [item.item for item in outer.items if isinstance(item.item, syntax.Call)]
             return any(_is_limit(call) for call in calls) or (
-                stays is _Stays.UNTIL_AN_ERROR and any(map(_swallows, calls))
+                stays is _Stays.UNTIL_AN_ERROR
+                and any(map(_swallows, calls))
+                and not self._only_sleeps(block)
             )
         return (
             stays is _Stays.UNTIL_AN_ERROR
@@ -413,6 +415,21 @@ class Flow:
                 not ends_all([handler.type]) and self._goes_on(handler)
                 for handler in outer.handlers
             )
+            and not self._only_sleeps(block)
+        )
+
+    def _only_sleeps(self, block: syntax.Node) -> bool:
+        """Tell whether the endless loops of ``block`` do nothing that comes to an error."""
+        self.tree.whole()
+        loops = [
+            loop
+            for loop in getattr(block, "body", ())
+            if isinstance(loop, syntax.While) and is_endless(loop)
+        ]
+        return bool(loops) and all(
+            isinstance(line, syntax.SimpleStatementLine) and all(map(_sleeps, line.body))
+            for loop in loops
+            for line in loop.body.body
         )
 
     def _goes_on(self, handler: syntax.ExceptHandler) -> bool:
@@ -477,6 +494,13 @@ def ends_all(kinds: Sequence[syntax.BaseExpression | None]) -> bool:
         )
     ]
     return all(item is not None and last_name(item) in _ENDS_ALL for item in flat)
+
+
+def _sleeps(statement: syntax.Node) -> bool:
+    """Tell whether ``statement`` is ``await asyncio.sleep(60)``."""
+    value = statement.value if isinstance(statement, syntax.Expr) else None
+    call = value.expression if isinstance(value, syntax.Await) else None
+    return isinstance(call, syntax.Call) and last_name(call.func) == "sleep"
 
 
 def _exits(statement: syntax.Node) -> bool:
