@@ -427,9 +427,10 @@ class Flow:
             if isinstance(loop, syntax.While) and is_endless(loop)
         ]
         return bool(loops) and all(
-            isinstance(line, syntax.SimpleStatementLine) and all(map(_sleeps, line.body))
+            _sleeps(small)
             for loop in loops
             for line in loop.body.body
+            for small in (line.body if isinstance(line, syntax.SimpleStatementLine) else [line])
         )
 
     def _goes_on(self, handler: syntax.ExceptHandler) -> bool:
