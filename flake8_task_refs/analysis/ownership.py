@@ -264,6 +264,9 @@ class Ownership:
             return self.holds(call)
         if path == "asyncio.wait_for" and self.is_left_behind(node):
             return self._short_lived()
+        if path == "asyncio.as_completed" and self.turns.is_left_early(call):
+            self.observed.append((self.tree, call))
+            return self._short_lived()
         if path is not None and path.startswith("asyncio."):
             return [Hold(How.AWAITED, call)]
         if is_done_callback(func):

@@ -91,6 +91,30 @@ class Turns:
                 return False
         return True
 
+    def is_left_early(self, call: syntax.Call) -> bool:
+        """Tell whether a loop over ``as_completed()``, the ``call``, is left once it has enough.
+
+        Not by the handler of an error, nor where it has counted that all are done.
+        """
+        loop = self._tree.parent[call]
+        if not isinstance(loop, syntax.For) or loop.iter is not call:
+            return False
+        return any(not self._is_error_or_count(jump, loop) for jump in self._exits(loop))
+
+    def _is_error_or_count(self, jump: syntax.Node, loop: syntax.For) -> bool:
+        """Tell whether ``jump`` leaves ``loop`` for an error, or for what it has counted."""
+        for at in self._tree.ancestors(jump):
+            if at is loop:
+                break
+            if isinstance(at, syntax.ExceptHandler):
+                return True
+            if isinstance(at, syntax.If) and any(
+                isinstance(node, syntax.Call) and last_name(node.func) == "len"
+                for node in self._tree.walk(at.test)
+            ):
+                return True
+        return False
+
     def waits_for_all(self, site: syntax.Call) -> bool:
         """Tell whether all tasks of the loop are what the function waits for next after ``site``.
 
@@ -146,7 +170,7 @@ class Turns:
         )
         return None if bound_anew else loop
 
-    def _exits(self, loop: syntax.While) -> list[syntax.Node]:
+    def _exits(self, loop: syntax.While | syntax.For) -> list[syntax.Node]:
         """Return what leaves ``loop``; an error is no end that it means to come to."""
         return [
             jump
