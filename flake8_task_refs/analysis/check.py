@@ -245,6 +245,10 @@ class Module:
             for key, wrapper in self._ask(self._wrappers_in, region).items():
                 if key not in found or wrapper.path == "wrapper":
                     found[key] = wrapper
+        if any(owner for owner, _ in found):
+            from flake8_task_refs.analysis.inherited import with_inherited  # noqa: PLC0415
+
+            return with_inherited(self.outline, found)
         return found
 
     def _wrappers_in(self, tree: Tree) -> dict[tuple[str, str], Wrapper]:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 _NEW: Final = (
     r"(?:\{\}|\[\]|(?:\w+\.)*(?:set|list|dict|deque|defaultdict|OrderedDict)(?:\[[^\n()]*\])?"
-    r"\([\w., ]*\)|(?:\w+\.)*field\(\s*default_factory\s*=\s*(?:set|list|dict|deque)\s*\))"
+    r"\([\w., ]*\)"
+    r"|(?:\w+\.)*(?:field|ib|attrib)\(\s*(?:default_)?factory\s*=\s*(?:set|list|dict|deque)\s*\))"
 )
 # What a function is called that an outside event runs, again and again.
 _RECURRING: Final = re.compile(
@@ -41,7 +42,11 @@ _SET_UP: Final = re.compile(
 )
 # What stands before the name of an attribute, and after any name, where a container is made.
 _ATTRIBUTE: Final = re.compile(r"\bself\.\Z|\A[ \t]+\Z")
+_APP_STATE: Final = re.compile(r"(?:\A|[ \t.])app(?:lication)?\.(?:state|ctx)\.\Z")
+# What a function is called, besides set-up code, that makes what an application's state has.
+_MAKES_APPLICATION: Final = re.compile(r"\w*(?:app|application|lifespan)(?:_\w+)?\Z")
 _BOUND: Final = re.compile(rf"[ \t]*{ANNOTATION}=(?!=)")
+_NONE: Final = re.compile(rf"[ \t]*{ANNOTATION}=[ \t]*None[ \t]*$", re.MULTILINE)
 _MADE: Final = re.compile(rf"[ \t]*{_NEW}")
 _ROUTE: Final = re.compile(
     r"\.(?:get|post|put|patch|delete|websocket|route|api_route|event|on|command|listener|message_handler|middleware)\b"
@@ -69,6 +74,7 @@ _HARMLESS_COPY: Final = re.compile(
     r"\b(?:len|list|tuple|set|frozenset|sorted|enumerate|iter|any|all|reversed|bool)\((?:\w+\.)*\Z"
 )
 _HARMLESS_TEST: Final = re.compile(r"\b(?:in|if|elif|not|and|or)[ \t]+(?:\w+\.)*\Z")
+_HARMLESS_NEXT: Final = (" and ", " or ", " if ", " else ", " is ")
 _HARMLESS_STAR: Final = re.compile(r"\*(?:\w+\.)*\Z")
 # What a loop's condition is called that only says whether to go on.
 _FLAG: Final = re.compile(
@@ -76,6 +82,11 @@ _FLAG: Final = re.compile(
     r"finished|is_set|cancel|quit|started|should|keep",
     re.IGNORECASE,
 )
+_MAX_LINE: Final = 300  # characters
+_METHOD: Final = 2  # definitions around what stands in a method: its class, and itself
+_CANCELS: Final = re.compile(r"\.cancel\(")
+# The conditions of an `__aexit__` that was told of an error.
+_ASKS_FOR_ERROR: Final = re.compile(r"\bif[ \t]+[^\n]{0,200}\b(?:exc|et|err|typ)\w*\b")
 _AWAITING: Final = re.compile(r"\b(?:gather|wait|as_completed|gracefully_\w+)\(")
 
 
@@ -103,35 +114,66 @@ class Containers:
             return False
         name = last_name(container)
         return (
-            self._only_grows(name, attribute="." in path)
+            self._only_grows(name, path)
             and not self._uses_slots(tree, function, path)
             and not self._is_awaited(ownership, call, name)
             and self._runs_again(ownership, call, function, name)
         )
 
-    def _only_grows(self, name: str, *, attribute: bool) -> bool:
-        """Tell whether this module makes the container, and takes nothing out of it."""
-        key = ("only grows", f"self.{name}" if attribute else name)
+    def _only_grows(self, name: str, path: str) -> bool:
+        """Tell whether this module makes the container, and takes nothing out of it.
+
+        ``path`` is how the function that fills it calls the container: ``request.app.state.jobs``.
+        """
+        owner = path[: -len(name)]
+        home = "app.state" if _APP_STATE.search(owner) else "self" if owner else ""
+        key = ("only grows", f"{home}.{name}")
         known = self.outline.answers.get(key)
         if known is None:
-            known = self._is_declared(name, attribute=attribute) and not self._is_emptied(name)
+            known = self._is_declared(name, home) and not self._is_emptied(name)
             self.outline.answers[key] = known
         return known
 
-    def _is_declared(self, name: str, *, attribute: bool) -> bool:
-        """Tell whether this module makes the container: once, empty."""
+    def _is_declared(self, name: str, home: str) -> bool:
+        """Tell whether this module makes the container: once, empty, as what ``home`` says."""
         code = self.code
         bound = [
             (at, match.end())
             for at in word_offsets(code, name)
             if (match := _BOUND.match(code, at + len(name)))
         ]
-        if len(bound) != 1:
+        made = [(at, end) for at, end in bound if not self._is_none_at_first(at, at + len(name))]
+        if len(made) != 1 or (len(bound) > 1 and not self._is_made_if_missing(made[0][0], name)):
             return False
-        at, after = bound[0]
+        at, after = made[0]
         line = code[code.rfind("\n", 0, at) + 1 : at]
-        home = _ATTRIBUTE.search(line) is not None if attribute else not line
-        return home and _MADE.match(code, after) is not None
+        if home == "app.state":
+            is_home = _APP_STATE.search(line) is not None and self._is_made_once(at)
+        else:
+            is_home = _ATTRIBUTE.search(line) is not None if home else not line
+        return is_home and _MADE.match(code, after) is not None
+
+    def _is_none_at_first(self, start: int, end: int) -> bool:
+        """Tell whether a new object has None for the container at ``start``, which comes later."""
+        homes = self.outline.enclosing(start)
+        return (
+            _NONE.match(self.code, end) is not None
+            and bool(homes)
+            and (homes[-1].kind == "class" or homes[-1].name == "__init__")
+        )
+
+    def _is_made_if_missing(self, offset: int, name: str) -> bool:
+        """Tell whether the statement at ``offset`` is all of an ``if self.tasks is None:``."""
+        begin = self.code.rfind("\n", 0, offset) + 1
+        before = self.code[max(begin - _MAX_LINE, 0) : begin].rstrip()
+        guard = rf"\bif[ \t]+(?:not[ \t]+[\w.]*\b{name}|[\w.]*\b{name}[ \t]+is[ \t]+None)[ \t]*:\Z"
+        return re.search(guard, before) is not None
+
+    def _is_made_once(self, offset: int) -> bool:
+        """Tell whether ``offset`` lies where an application is made or starts, not in its work."""
+        around = self.outline.enclosing(offset)
+        name = around[-1].name if around else ""
+        return not name or any(how.match(name) for how in (_SET_UP, _MAKES_APPLICATION))
 
     def _is_emptied(self, name: str) -> bool:
         """Tell whether anything may take tasks out: any use that is not known to leave them in."""
@@ -145,13 +187,15 @@ class Containers:
         code = self.code
         if _FILLING.match(code, end) or _READING.match(code, end):
             return True
+        if self._is_none_at_first(start, end):
+            return True
         line = code.rfind("\n", 0, start) + 1
         before = code[line:start]
         after = code[end : end + 1]
         if _HARMLESS_COPY.search(before) or _HARMLESS_STAR.search(before):
             return after in "),\n"
         if _HARMLESS_TEST.search(before):
-            return after in ":)],\n" or code.startswith((" and ", " or ", " if ", " else "), end)
+            return after in ":)],\n" or code.startswith(_HARMLESS_NEXT, end)
         if not before.strip() and re.match(r"[ \t]*:[^=\n]*\n", code[end : end + 200]):
             return True  # a bare annotation
         if re.search(r"\bdel\b", before) or after in ".[=" or re.match(r"\s*=(?!=)", code[end:]):
@@ -173,22 +217,71 @@ class Containers:
                 keys = list(_keys(node))
                 # What is called `command` beside another key, is one of a few.
                 telling = keys[:1] + [key for key in keys if isinstance(key, syntax.Call)]
-                return not any(_is_unique(tree, key) for key in telling)
+                return not any(
+                    _is_unique(tree, key) or self._is_counter(tree, function, key)
+                    for key in telling
+                )
         return False
+
+    def _is_counter(
+        self, tree: Tree, function: syntax.FunctionDef, key: syntax.BaseExpression
+    ) -> bool:
+        """Tell whether ``function`` counts ``key`` up, and nobody sets it back."""
+        counter = dotted_text(key)
+        return (
+            counter is not None
+            and any(
+                isinstance(node, syntax.AugAssign)
+                and node.operator == "+="
+                and dotted_text(node.target) == counter
+                for node in tree.walk(function.body)
+            )
+            and sum(
+                _BOUND.match(self.code, at + len(last_name(key))) is not None
+                for at in word_offsets(self.code, last_name(key))
+            )
+            <= 1
+        )
 
     def _is_awaited(self, ownership: Ownership, call: syntax.Call, name: str) -> bool:
         """Tell whether the container is awaited as a whole, time and again.
 
-        An await after an endless loop that fills it, or when its owner closes, comes too late.
+        An await after an endless loop that fills it, or when its owner closes, comes too late; but
+        not at the end of a block that all its tasks belong to.
         """
         tree = ownership.tree
         for loop in _unbounded(ownership.flow.loops(call)):
             return _awaits(tree.code_of(loop), name) != []
         known = self.outline.answers.get(("awaited", name))
         if known is None:
-            known = any(not self._is_closing(at) for at in _awaits(self.code, name))
+            known = any(
+                not self._is_closing(at) or self._is_end_of_scope(at)
+                for at in _awaits(self.code, name)
+            )
             self.outline.answers["awaited", name] = known
         return known
+
+    def _is_end_of_scope(self, offset: int) -> bool:
+        """Tell whether ``offset`` lies in the end of an ``async with``, and lets all tasks finish.
+
+        So does a task group. What lives long cancels its tasks when it is closed; a group does
+        after an error.
+        """
+        homes = self.outline.enclosing(offset)
+        if len(homes) < _METHOD or homes[-2].kind != "class":
+            return False
+        method = homes[-1]
+        code = self.code[method.header : offset]
+        cancel, error = _CANCELS.search(code), _ASKS_FOR_ERROR.search(code)
+        if cancel is not None and not (error is not None and error.start() < cancel.start()):
+            return False
+        if method.name == "__aexit__":
+            return True
+        called = re.compile(rf"\bself\.{method.name}\(")
+        return any(
+            called.search(self.code, end.header, end.end)
+            for end in self.outline.functions("__aexit__", homes[-2].name)
+        )
 
     def _runs_again(
         self, ownership: Ownership, call: syntax.Call, function: syntax.FunctionDef, container: str

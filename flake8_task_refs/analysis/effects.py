@@ -36,7 +36,7 @@ CONTAINER_TAKERS: Final = _words(
 # Calls that keep nothing of what they are given.
 DROPPING: Final = _words(
     """print repr str len id bool isinstance type hash callable format dir issubclass hasattr any
-    all sum ascii""",
+    all ascii""",
     "builtins.",
 ) | _words(
     """asyncio.iscoroutine asyncio.isfuture inspect.isawaitable inspect.iscoroutine pprint.pprint
@@ -44,7 +44,7 @@ DROPPING: Final = _words(
 )
 # Calls whose value is, or holds, the handles they are given.
 PASS_ON: Final = _words(
-    "list set tuple frozenset dict sorted reversed enumerate zip iter next filter min max",
+    "list set tuple frozenset dict sorted reversed enumerate zip iter next filter min max sum",
     "builtins.",
 ) | _words(
     """collections.deque collections.OrderedDict collections.defaultdict itertools.chain

@@ -6,19 +6,32 @@ The answers lean towards "yes": a rule stays silent where a path cannot be ruled
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from enum import IntEnum
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.names import assigned_value
-from flake8_task_refs.analysis.syntax import last_name
+from flake8_task_refs.analysis.syntax import is_name, last_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from flake8_task_refs.analysis.tree import Tree
 
 _LOOPS = (syntax.While, syntax.For)
+# What ends a whole program, or a task from outside: who handles it expects no other end.
+_ENDS_ALL: Final = ("CancelledError", "KeyboardInterrupt", "SystemExit", "GeneratorExit")
+# Context managers that end their block after a time.
+_LIMITS: Final = ("timeout", "timeout_at", "fail_after", "fail_at", "move_on_after", "move_on_at")
+
+
+class _Stays(IntEnum):
+    """How long control stays in a statement."""
+
+    NOT = 0
+    UNTIL_AN_ERROR = 1  # an endless loop
+    FOR_EVER = 2  # a wait for what never comes
 
 
 class Flow:
@@ -27,9 +40,9 @@ class Flow:
     def __init__(self, tree: Tree) -> None:
         """Answer for ``tree``."""
         self.tree = tree
-        # Where in a block the last return stands, and the last statement that never ends.
+        # Where in a block the last return stands, and where the statements that do not end.
         self._returns_in: dict[syntax.Node, int] = {}
-        self._endless_in: dict[syntax.Node, int] = {}
+        self._staying_in: dict[syntax.Node, list[tuple[int, _Stays]]] = {}
         # The stores of a name, told by the first, as `_blocks_of` sorts them.
         self._stores_in: dict[syntax.Node, dict[syntax.Node, list[syntax.Name]]] = {}
         # Answers of `_latest` (in the second, of all uses of a name, told by the first of them),
@@ -153,6 +166,8 @@ class Flow:
     def _apart(self, statement: syntax.Node, start: syntax.Node, use: syntax.Node) -> bool:
         """Tell whether two places in one compound statement exclude each other."""
         tree = self.tree
+        if self._is_read_first(start, use):
+            return True
         if isinstance(statement, syntax.If):
             return (
                 tree.holds(statement.body, start)
@@ -172,6 +187,11 @@ class Flow:
             return False
         homes = [next((arm for arm in arms if tree.holds(arm, at)), None) for at in (start, use)]
         return None not in homes and homes[0] is not homes[1]
+
+    def _is_read_first(self, start: syntax.Node, use: syntax.Node) -> bool:
+        """Tell whether ``start`` binds what ``use`` is part of: ``t = f(t)`` reads before."""
+        value = assigned_value(self.tree, start) if isinstance(start, syntax.Name) else None
+        return value is not None and self.tree.holds(value, use)
 
     def _leaves(self, block: syntax.Node, statement: syntax.Node) -> bool:
         """Tell whether the rest of ``block`` after ``statement`` returns."""
@@ -323,7 +343,11 @@ class Flow:
 
     def loops_for_ever(self, start: syntax.Node) -> bool:
         """Tell whether a loop around ``start`` never ends."""
-        return any(self._endless(loop) for loop in self.loops(start))
+        return any(
+            self._never_leaves(loop, stays)
+            for loop in self.loops(start)
+            if (stays := self._stays(loop))
+        )
 
     def starts_if_gone(self, start: syntax.Name) -> bool:
         """Tell whether a loop that never ends binds at ``start`` only if the name says so.
@@ -331,7 +355,8 @@ class Flow:
         ``if task is None: task = ...`` keeps its task over the turns until somebody lets go of it.
         """
         loops = self.loops(start)
-        if not loops or not self._endless(loops[0]):
+        stays = self._stays(loops[0]) if loops else _Stays.NOT
+        if not stays or not self._never_leaves(loops[0], stays):
             return False
         for outer in self.tree.ancestors(start):
             if outer is loops[0]:
@@ -348,42 +373,105 @@ class Flow:
 
         With ``within``, a loop around ``start``: whether its turn cannot.
         """
+        return self._never_leaves(start, _Stays.NOT, within)
+
+    def _never_leaves(
+        self, start: syntax.Node, stays: _Stays, within: syntax.Node | None = None
+    ) -> bool:
+        """Tell whether the function cannot end after ``start``, in which control ``stays``."""
         order = self.tree.order
         for block, statement in self.tree.blocks(start):
             if within is not None and not self.tree.holds(within, block):
-                return False
-            if self._last_endless(block) > order[start]:
-                return True
+                break
+            later = (how for at, how in self._staying(block) if at > order[start])
+            stays = max(stays, *later, _Stays.NOT)
             items = statement.body if isinstance(statement, syntax.SimpleStatementLine) else ()
-            if any(order[item] > order[start] and self._endless(item) for item in items):
-                return True
-        return False
+            for item in items:
+                if order[item] > order[start]:
+                    stays = max(stays, self._stays(item))
+            if stays and self._goes_on_after(block, stays):
+                stays = _Stays.NOT
+        return bool(stays)
 
-    def _last_endless(self, block: syntax.Node) -> int:
-        """Return where in source order the last statement of ``block`` stands that never ends."""
-        last = self._endless_in.get(block)
-        if last is None:
-            order = self.tree.order
+    def _staying(self, block: syntax.Node) -> list[tuple[int, _Stays]]:
+        """Return where in source order the statements of ``block`` stand that do not end."""
+        found = self._staying_in.get(block)
+        if found is None:
             items = getattr(block, "body", ())
-            last = max((order[item] for item in items if self._endless(item)), default=-1)
-            self._endless_in[block] = last
-        return last
+            order = self.tree.order
+            found = self._staying_in[block] = [
+                (order[item], stays) for item in items if (stays := self._stays(item))
+            ]
+        return found
 
-    def _endless(self, statement: syntax.Node) -> bool:
+    def _stays(self, statement: syntax.Node) -> _Stays:
+        """Tell how long control stays in ``statement``, and does not come to the next."""
         tree = self.tree
         if isinstance(statement, syntax.While):
-            return is_endless(statement) and not any(
+            leaves = not is_endless(statement) or any(
                 isinstance(node, syntax.Return)
                 or (isinstance(node, syntax.Break) and self.loops(node)[:1] == [statement])
                 for node in tree.jumps(statement.body)
             )
-        if isinstance(statement, syntax.With):
-            return any(self._endless(item) for item in getattr(statement.body, "body", ()))
-        if isinstance(statement, syntax.Try):
-            return any(self._endless(item) for item in getattr(statement.body, "body", ()))
+            return _Stays.NOT if leaves else _Stays.UNTIL_AN_ERROR
+        if isinstance(statement, (syntax.With, syntax.Try)):
+            stays = max((how for _, how in self._staying(statement.body)), default=_Stays.NOT)
+            goes_on = stays and self._goes_on_after(statement.body, stays)
+            return _Stays.NOT if goes_on else stays
         if isinstance(statement, syntax.SimpleStatementLine):
-            return any(self._endless(small) for small in statement.body)
-        return isinstance(statement, syntax.Expr) and _waits_for_ever(statement.value)
+            return max(self._stays(small) for small in statement.body)
+        waits = isinstance(statement, syntax.Expr) and _waits_for_ever(statement.value)
+        return _Stays.FOR_EVER if waits else _Stays.NOT
+
+    def _goes_on_after(self, block: syntax.Node, stays: _Stays) -> bool:
+        """Tell whether the statement that ``block`` is the body of expects control to leave it.
+
+        Nothing but a time limit ends a wait, and an error nothing but a loop. One that nobody
+        handles, or that is raised again, is no end that the function means to come to.
+        """
+        outer = self.tree.parent.get(block)
+        if isinstance(outer, syntax.With) and outer.body is block:
+            calls = [item.item for item in outer.items if isinstance(item.item, syntax.Call)]
+            return any(_is_limit(call) for call in calls) or (
+                stays is _Stays.UNTIL_AN_ERROR
+                and any(map(_swallows, calls))
+                and not self._only_sleeps(block)
+            )
+        return (
+            stays is _Stays.UNTIL_AN_ERROR
+            and isinstance(outer, syntax.Try)
+            and outer.body is block
+            and any(
+                not ends_all([handler.type]) and self._goes_on(handler)
+                for handler in outer.handlers
+            )
+            and not self._only_sleeps(block)
+        )
+
+    def _only_sleeps(self, block: syntax.Node) -> bool:
+        """Tell whether the endless loops of ``block`` do nothing that comes to an error."""
+        self.tree.whole()
+        loops = [
+            loop
+            for loop in getattr(block, "body", ())
+            if isinstance(loop, syntax.While) and is_endless(loop)
+        ]
+        return bool(loops) and all(
+            _sleeps(small)
+            for loop in loops
+            for line in loop.body.body
+            for small in (line.body if isinstance(line, syntax.SimpleStatementLine) else [line])
+        )
+
+    def _goes_on(self, handler: syntax.ExceptHandler) -> bool:
+        """Tell whether control may go on, or the function return, after ``handler``."""
+        if any(isinstance(jump, syntax.Return) for jump in self.tree.jumps(handler.body)):
+            return True
+        return not self._staying(handler.body) and not any(
+            isinstance(small, syntax.Raise) or _exits(small)
+            for line in handler.body.body
+            for small in (line.body if isinstance(line, syntax.SimpleStatementLine) else [line])
+        )
 
 
 def is_endless(loop: syntax.While) -> bool:
@@ -411,3 +499,42 @@ def _waits_for_ever(value: syntax.BaseExpression) -> bool:
         and isinstance(func.value, syntax.Call)
         and last_name(func.value.func) == "Event"
     )
+
+
+def _is_limit(call: syntax.Call) -> bool:
+    """Tell whether a context manager ends its block after a time: ``asyncio.timeout(5)``."""
+    return last_name(call.func) in _LIMITS and not any(
+        is_name(arg.value, "None") for arg in call.args
+    )
+
+
+def _swallows(call: syntax.Call) -> bool:
+    """Tell whether a context manager swallows errors that do not end all."""
+    return last_name(call.func) == "suppress" and not ends_all([arg.value for arg in call.args])
+
+
+def ends_all(kinds: Sequence[syntax.BaseExpression | None]) -> bool:
+    """Tell whether errors of these ``kinds``, or tuples of them, end the program or the task."""
+    flat = [
+        item
+        for kind in kinds
+        for item in (
+            [element.value for element in kind.elements]
+            if isinstance(kind, syntax.Tuple)
+            else [kind]
+        )
+    ]
+    return all(item is not None and last_name(item) in _ENDS_ALL for item in flat)
+
+
+def _sleeps(statement: syntax.Node) -> bool:
+    """Tell whether ``statement`` is ``await asyncio.sleep(60)``."""
+    value = statement.value if isinstance(statement, syntax.Expr) else None
+    call = value.expression if isinstance(value, syntax.Await) else None
+    return isinstance(call, syntax.Call) and last_name(call.func) == "sleep"
+
+
+def _exits(statement: syntax.Node) -> bool:
+    """Tell whether ``statement`` ends the program: ``sys.exit(1)``."""
+    call = statement.value if isinstance(statement, syntax.Expr) else None
+    return isinstance(call, syntax.Call) and last_name(call.func) in ("exit", "_exit")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.names import assigned_value
+from flake8_task_refs.analysis.outline import ANNOTATION
+from flake8_task_refs.analysis.statement_text import CLOSING, OPENING
 from flake8_task_refs.analysis.syntax import last_name
 
 if TYPE_CHECKING:
@@ -17,6 +19,19 @@ if TYPE_CHECKING:
 # asyncio.run, Runner.run, run_until_complete, uvloop.run, anyio.run, and helpers named like them.
 # It begins with what is literal, which makes the search ten times as fast.
 _RUNNER: Final = re.compile(r"run(?:(?<!\wrun)|(?<=\w_run))(?:_\w+)?\(")
+# The same where it is handed to a thread, and what it is to run behind it.
+_HANDED_RUNNER: Final = re.compile(
+    r"\basyncio\.run[ \t\n]*,[ \t\n]*(?:args[ \t\n]*=[ \t\n]*[(\[])?"
+)
+_SURE_RUNNER: Final = re.compile(
+    r"(?:\b(?:asyncio|anyio|uvloop)\.run|\brun_until_complete|(?<![\w.])run)\("
+)
+_FIRST_PARAMETER: Final = re.compile(r"\bdef[ \t]+\w+[ \t]*\([ \t\n]*(\w+)")
+# What runs the coroutine that it is given, and what to look through for it.
+_HANDING_ON: Final = ("wait_for", "shield", "create_task", "ensure_future", "Task")
+_PART: Final = re.compile(r"[()\[\]{},\n]")
+_MAX_ARGUMENT: Final = 2000  # characters
+_MAX_DEPTH: Final = 3
 # What runs a loop on after `run_until_complete` has come to its end.
 _GOES_ON: Final = re.compile(r"\.run_(?:forever|app)\(")
 _OTHERWISE: Final = re.compile(r"^[ \t]*(?:else|elif)\b", re.MULTILINE)
@@ -122,12 +137,105 @@ def _is_made_in_a_running_loop(tree: Tree, start: syntax.Node) -> bool:
 
 def is_main(tree: Tree, function: syntax.FunctionDef) -> bool:
     """Tell whether this file hands ``function()`` to asyncio.run or its like, and runs no more."""
-    handed = re.compile(rf"\s*(?:main\s*=\s*)?(?:\w+\.)*{function.name.value}\b")
-    code = tree.outline.code
+    outline = tree.outline
+    key = ("is main", function.name.value)
+    known = outline.answers.get(key)
+    if known is None:
+        known = outline.answers[key] = _is_run(outline, function.name.value)
+    return known or any(_runs_what_it_decorates(tree, item) for item in function.decorators)
+
+
+def _is_run(outline: Outline, name: str) -> bool:
+    """Tell whether this file runs what ``name`` makes, or is, and no more."""
+    code = outline.code
+    handed = re.compile(rf"\s*(?:main\s*=\s*)?(?:\w+\.)*{name}\b")
+    for runner in (*_RUNNER.finditer(code), *_HANDED_RUNNER.finditer(code)):
+        is_it = handed.match(code, runner.end()) is not None or _comes_of(
+            outline, _first_part(code, runner.end()), name, runner.start()
+        )
+        if is_it and not _goes_on(outline, runner):
+            return True
+    return False
+
+
+def _comes_of(outline: Outline, value: str, name: str, at: int, depth: int = 0) -> bool:
+    """Tell whether ``value``, which is run at the offset ``at``, is what ``name`` makes.
+
+    ``Bot(token).start()`` is made by ``start``; so are ``wait_for(Bot().start(), 60)`` and a task
+    of it, both also under the name of a variable of the same function.
+    """
+    path, given = _callee(value)
+    last = path.rpartition(".")[2]
+    if depth and last == name:
+        return True
+    if depth > _MAX_DEPTH:
+        return False
+    if given is not None:
+        if last in _HANDING_ON:
+            return _comes_of(outline, given, name, at, depth + 1)
+        return last == name
+    if not path.isidentifier():
+        return False
+    around, code = outline.enclosing(at), outline.code
+    bound = re.compile(rf"^[ \t]*{path}[ \t]*{ANNOTATION}=(?!=)", re.MULTILINE)
     return any(
-        handed.match(code, runner.end()) and not _goes_on(tree.outline, runner)
-        for runner in _RUNNER.finditer(code)
+        outline.enclosing(match.start()) == around
+        and _comes_of(outline, _first_part(code, match.end(), "\n"), name, at, depth + 1)
+        for match in bound.finditer(code, 0, at)
     )
+
+
+def _first_part(code: str, start: int, end: str = ",") -> str:
+    """Return ``code`` from ``start`` to the first ``end`` outside of brackets that open in it."""
+    depth = 0
+    for match in _PART.finditer(code, start, start + _MAX_ARGUMENT):
+        part = match[0]
+        if part in OPENING:
+            depth += 1
+        elif part in CLOSING:
+            depth -= 1
+        if depth < 0 or (depth == 0 and part == end):
+            return code[start : match.start()]
+    return ""
+
+
+def _callee(value: str) -> tuple[str, str | None]:
+    """Return what ``value`` calls last, brackets left out, and the first argument that it gives.
+
+    They are ``Bot.start`` and ``60`` of ``Bot(token).start(60)``, and ``None`` of no call.
+    """
+    depth, begin, path, opened = 0, 0, "", 0
+    for match in _PART.finditer(value):
+        if match[0] in OPENING:
+            if not depth:
+                path, opened = path + value[begin : match.start()], match.end()
+            depth += 1
+        elif match[0] in CLOSING:
+            depth -= 1
+            begin = match.end()
+    rest = value[begin:].strip()
+    is_call = bool(path) and not rest and value.rstrip().endswith(")")
+    return (path + rest).strip(), _first_part(value, opened) if is_call else None
+
+
+def _runs_what_it_decorates(tree: Tree, decorator: syntax.Decorator) -> bool:
+    """Tell whether a decorator of this file makes a program of a coroutine.
+
+    Such is ``def wrapper(*args): return asyncio.run(function(*args))``, for click and its like.
+    """
+    outline, given = tree.outline, decorator.decorator
+    if isinstance(given, syntax.Call):
+        given = given.func
+    if not isinstance(given, syntax.Name):
+        return False
+    for definition in outline.functions(given.value):
+        code = outline.code[definition.start : definition.end]
+        taken = set(_FIRST_PARAMETER.findall(code))
+        for runner in _SURE_RUNNER.finditer(code):
+            path, arguments = _callee(_first_part(code, runner.end()))
+            if arguments is not None and path in taken:
+                return True
+    return False
 
 
 def _goes_on(outline: Outline, runner: re.Match[str]) -> bool:

@@ -68,7 +68,7 @@ _GETTER_OF_OTHERS: Final = re.compile(
     r"|background|global|shared)_)?loop\Z"
 )
 # What objects of asyncio's are called that tell their loop.
-_OF_A_LOOP: Final = re.compile(r"\w*(?:task|fut|future|waiter|server)\Z", re.IGNORECASE)
+_OF_A_LOOP: Final = re.compile(r"\w*(?:task|fut|future|waiter|server|runner)\Z", re.IGNORECASE)
 _LOOP_CALLS: Final = {
     f"asyncio.{module}{name}"
     for module in ("", "events.")
@@ -378,7 +378,12 @@ class Names:
         # A parameter, whose class may be called a loop, too.
         signature = self.outline.blanked(function.header, at)
         note = re.search(rf"\b{name}[ \t]*:[ \t]*([^=,)\n#]+)", signature)
-        return note is not None and self._is_foreign_annotation(note[1])
+        if note is not None:
+            return self._is_foreign_annotation(note[1])
+        # Else the module's, if the function binds no such name.
+        if re.search(rf"\b{name}\b", signature):
+            return False
+        return any(self._makes_no_loop(made) for made in self.assigned(name))
 
     def _is_foreign_annotation(self, note: str) -> bool:
         classes = [name for name in _DOTTED.findall(note) if name.endswith("Loop")]
@@ -451,6 +456,9 @@ class Names:
         if annotation is not None:
             return self._annotates_loop(tree, annotation, named=named)
         value = assigned_value(tree, store) or _entered(tree, store)
+        if _is_entered_asynchronously(tree, store):
+            # A loop of asyncio's is made by what waits for nothing.
+            return isinstance(value, syntax.Call) and self._makes_loop(tree, value)
         if isinstance(value, syntax.Await):
             value = value.expression
         if isinstance(value, syntax.Call):
@@ -555,6 +563,14 @@ def _entered(tree: Tree, store: syntax.Name) -> syntax.BaseExpression | None:
     holder = tree.parent[store]
     item = tree.parent[holder] if isinstance(holder, syntax.AsName) else None
     return item.item if isinstance(item, syntax.WithItem) else None
+
+
+def _is_entered_asynchronously(tree: Tree, store: syntax.Name) -> bool:
+    """Tell whether ``async with value as store`` binds ``store``."""
+    holder = tree.parent[store]
+    item = tree.parent[holder] if isinstance(holder, syntax.AsName) else None
+    block = tree.parent[item] if isinstance(item, syntax.WithItem) else None
+    return isinstance(block, syntax.With) and block.asynchronous
 
 
 # What `from asyncio import *` gives that a rule knows.

@@ -40,6 +40,7 @@ from flake8_task_refs.analysis.names import Names, assigned_value
 from flake8_task_refs.analysis.outline import ANNOTATION
 from flake8_task_refs.analysis.sites import Sites, is_done_callback
 from flake8_task_refs.analysis.syntax import last_name
+from flake8_task_refs.analysis.turns import Turns
 from flake8_task_refs.analysis.waits import (
     Waits,
     around_in_function,
@@ -93,6 +94,7 @@ class Ownership:
         self.sites = sites
         self.flow = Flow(tree)
         self.waits = Waits(tree, names, self.flow)
+        self.turns = Turns(tree, self.flow)
         self.parse = parse
         self.was_bound = False  # to a name, or weakly, since the caller last cleared it
         # What the followed handles met that holds none of them: methods that look at a task and
@@ -191,6 +193,8 @@ class Ownership:
         """Follow an element of a display; ``a, b = x, y`` is taken apart."""
         display = self.tree.parent[element]
         holder = self.tree.parent[display]
+        if isinstance(holder, syntax.Arg) and self._is_waited_for_in_turns(node, holder):
+            return [Hold(How.AWAITED, self.tree.parent[holder])]
         if isinstance(display, (syntax.Tuple, syntax.List)) and isinstance(holder, syntax.Assign):
             at = next((i for i, item in enumerate(display.elements) if item is element), 0)
             pairs = [
@@ -199,6 +203,18 @@ class Ownership:
             if all(part is not None for part in pairs):
                 return self._assigned(node, [part for part in pairs if part is not None])
         return self.holds(display)
+
+    def _is_waited_for_in_turns(self, node: syntax.Node, arg: syntax.Arg) -> bool:
+        """Tell whether ``arg``, with ``node`` in it, is waited for until that one is done."""
+        call = self.tree.parent[arg]
+        if not isinstance(call, syntax.Call) or not is_partial(call):
+            return False
+        if self.names.canonical(self.tree, call.func) != "asyncio.wait":
+            return False
+        if not self.turns.waits_until_done(call, node):
+            return False
+        self.observed.append((self.tree, call))
+        return True
 
     @staticmethod
     def _part(target: syntax.Node, at: int, count: int) -> syntax.Node | None:
@@ -248,6 +264,9 @@ class Ownership:
         if path in PASS_ON:
             return self.holds(call)
         if path == "asyncio.wait_for" and self.is_left_behind(node):
+            return self._short_lived()
+        if path == "asyncio.as_completed" and self.turns.is_left_early(call):
+            self.observed.append((self.tree, call))
             return self._short_lived()
         if path is not None and path.startswith("asyncio."):
             return [Hold(How.AWAITED, call)]
@@ -316,7 +335,7 @@ class Ownership:
         """Judge a shield: one that may be abandoned (``wait_for``, ``timeout``) keeps nothing."""
         if isinstance(node, syntax.Call) and self.sites.creator(self.tree, node.func) is None:
             return [Hold(How.AWAITED, call)]
-        if self.waits.may_be_abandoned(call):
+        if self.waits.may_be_abandoned(call) and not self.turns.shields_until_done(call, node):
             return self._short_lived()
         return [Hold(How.AWAITED, call)]
 
@@ -529,7 +548,12 @@ class Ownership:
         before = r"\." if attribute else r"^"
         makers = "|".join(sorted(path.removeprefix("weakref.") for path in weak))
         pattern = rf"{before}{name}[ \t]*{ANNOTATION}=[ \t]*\(?\s*(?:weakref\.)?(?:{makers})\b"
-        return self.tree.outline.has(pattern)
+        field = (
+            rf"^[ \t]+{name}[ \t]*{ANNOTATION}=[ \t]*(?:\w+\.)?field\("
+            rf"\s*default_factory[ \t]*=[ \t]*(?:weakref\.)?(?:{makers})\b"
+        )
+        has = self.tree.outline.has
+        return has(pattern) or (attribute and has(field))
 
     # -- names ------------------------------------------------------------------------------
 

@@ -428,7 +428,13 @@ class Sites:
         if isinstance(value, syntax.Name):
             scope = tree.scope[value].owner(value.value)
             stores = scope.stores.get(value.value, ()) if scope is not None else ()
-            made = [value for store in stores for value in _values(tree, store)]
+            # What is made of it here, under its own name, says nothing of what it is before.
+            made = [
+                item
+                for store in stores
+                for item in _values(tree, store)
+                if item is not None and not tree.holds(item, value)
+            ]
             if any(
                 isinstance(item, syntax.Call) and self._makes_future(tree, item) for item in made
             ):

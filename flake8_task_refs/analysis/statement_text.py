@@ -17,7 +17,7 @@ from flake8_task_refs.analysis.sieve import word_offsets
 # Statements that decide what runs after what; and calls that never return (see flow).
 STEERING: Final = re.compile(
     r"\b(?:return|raise|break|continue|yield|while|wait|serve_forever|run_forever|sleep_forever|Future|"
-    r"create_future)\b"
+    r"create_future|_?exit)\b"
 )
 # Statements that bind names by their kind, as `def work(` does, or anywhere but before `.`, `(`
 # and `[`, as `for task in` does; any other needs an assignment or `:=` for it. Several statements

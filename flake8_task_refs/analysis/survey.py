@@ -249,6 +249,8 @@ class _Surveyor:
             draft.held_by[Holder("loop", "Temporal", "")] = None
         elif judge.is_over_at_once(site) and not judge.ownership.holds(site.handle):
             draft.held_by[Holder("loop", "asyncio", "")] = None
+        elif judge.ownership.turns.waits_for_all(site.call):
+            draft.held_by[Holder("local", "all_tasks()", _around(tree, site.call))] = None
         if site.kind != "deferred":
             self._follow(judge, draft)
         draft.in_sight &= not any(holder.kind in _OUT_OF_SIGHT for holder in draft.held_by)

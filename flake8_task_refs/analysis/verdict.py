@@ -262,6 +262,8 @@ class Judge:
         if not holds:
             if self.is_over_at_once(site) or self.is_of_others(site):
                 return None
+            if self.ownership.turns.waits_for_all(site.call):
+                return None
             return "TSK002" if self.ownership.was_bound else "TSK001"
         stored = _stored(holds)
         if stored and self.containers.grow(self.ownership, site.call, stored):

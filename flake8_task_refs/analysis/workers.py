@@ -38,6 +38,12 @@ _READS: Final = re.compile(
     r"(?:a?recv|receive|read|get|listen|next|accept|wait|consume|poll|fetch|pop|iter|subscribe"
     r"|join|sleep|acquire)(?:_?\w+)?\Z"
 )
+# Methods that ask something of a service, which answers and then lets them go on.
+_ASKS: Final = re.compile(
+    r"(?:execute|executemany|commit|rollback|ping|publish|send|post|put|patch|delete|insert|update|upsert|save|store"
+    r"|write|flush|set|incr|expire|purge|prune|sweep|cleanup|clean|refresh|report|notify|emit|broadcast|upload|push)"
+    r"(?:_\w+)?\Z"
+)
 _MAX_DEPTH: Final = 3
 
 
@@ -141,12 +147,16 @@ class Worker:
         return names - _COMMON - {"True"}
 
     def _waited_for(self, tree: Tree, node: syntax.Await) -> set[str]:
-        """Return the names of the objects that an ``await`` depends on, in a helper too."""
+        """Return the names of the objects that an ``await`` depends on, in a helper too.
+
+        Not those of a service that it asks for something: whoever closes a database ends nobody
+        who comes back to it later.
+        """
         call = node.expression
         if not isinstance(call, syntax.Call):
             return _names(tree, call)
         names = {name for arg in call.args for name in _names(tree, arg.value)}
-        if isinstance(call.func, syntax.Attribute):
+        if isinstance(call.func, syntax.Attribute) and not _asks(call):
             names |= _names(tree, call.func.value)
         helper = find_coroutine(tree, call, self.ownership.parse)
         if helper is not None:
@@ -155,8 +165,8 @@ class Worker:
                 name
                 for inner in home.walk(function.body)
                 if isinstance(inner, syntax.Await)
-                for name in _names(home, inner.expression)
                 if isinstance(inner.expression, syntax.Call)
+                for name in _depends_on(home, inner.expression)
             }
         return names
 
@@ -203,6 +213,17 @@ def _names(tree: Tree, node: syntax.Node) -> set[str]:
         for inner in tree.walk(node)
         if isinstance(inner, (syntax.Name, syntax.Attribute))
     } - {""}
+
+
+def _asks(call: syntax.Call) -> bool:
+    """Tell whether ``call`` asks something of a service: ``db.execute(...)``."""
+    return isinstance(call.func, syntax.Attribute) and _ASKS.match(call.func.attr.value) is not None
+
+
+def _depends_on(tree: Tree, call: syntax.Call) -> set[str]:
+    """Return the names in ``call``, but for the service that it asks something of."""
+    parts = [arg.value for arg in call.args] if _asks(call) else [call]
+    return {name for part in parts for name in _names(tree, part)}
 
 
 def _goes_on(tree: Tree, loop: syntax.While | syntax.For) -> bool:
