@@ -47,7 +47,7 @@ _WORD: Final = re.compile(r"[^\W\d]\w*")
 _ENDINGS: Final = frozenset({"TSK201", "TSK204"})
 # One site has one code, the worst: what may come to light when that is gone.
 _BEHIND: Final = _ENDINGS | {"TSK301", "TSK304"}
-_HIDES: Final = {"TSK101": _BEHIND, "TSK201": _BEHIND, "TSK204": _BEHIND}
+_HIDES: Final = {"TSK002": _BEHIND, "TSK101": _BEHIND, "TSK201": _BEHIND, "TSK204": _BEHIND}
 _TRY_AGAIN: Final = (WORSE, BROKEN, OVERLAPS, LOSES_COMMENT)
 
 
