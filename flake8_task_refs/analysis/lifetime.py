@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _RUNNER: Final = re.compile(r"run(?:(?<!\wrun)|(?<=\w_run))(?:_\w+)?\(")
 # The same where it is handed to a thread, and what it is to run behind it.
 _HANDED_RUNNER: Final = re.compile(
-    r"\basyncio\.run[ \t\n]*,[ \t\n]*(?:args[ \t\n]*=[ \t\n]*[(\[])?"
+    r"asyncio\.run(?<!\wasyncio\.run)[ \t\n]*,[ \t\n]*(?:args[ \t\n]*=[ \t\n]*[(\[])?"
 )
 _SURE_RUNNER: Final = re.compile(
     r"(?:\b(?:asyncio|anyio|uvloop)\.run|\brun_until_complete|(?<![\w.])run)\("
@@ -177,9 +177,11 @@ def _comes_of(outline: Outline, value: str, name: str, at: int, depth: int = 0) 
     if not path.isidentifier():
         return False
     around, code = outline.enclosing(at), outline.code
-    bound = re.compile(rf"^[ \t]*{path}[ \t]*{ANNOTATION}=(?!=)", re.MULTILINE)
+    # What is literal stands first, which makes the search fast.
+    bound = re.compile(rf"{path}[ \t]*{ANNOTATION}=(?!=)")
     return any(
-        outline.enclosing(match.start()) == around
+        not code[code.rfind("\n", 0, match.start()) + 1 : match.start()].strip()
+        and outline.enclosing(match.start()) == around
         and _comes_of(outline, _first_part(code, match.end(), "\n"), name, at, depth + 1)
         for match in bound.finditer(code, 0, at)
     )

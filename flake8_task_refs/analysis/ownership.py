@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
@@ -93,8 +94,6 @@ class Ownership:
         self.names = names
         self.sites = sites
         self.flow = Flow(tree)
-        self.waits = Waits(tree, names, self.flow)
-        self.turns = Turns(tree, self.flow)
         self.parse = parse
         self.was_bound = False  # to a name, or weakly, since the caller last cleared it
         # What the followed handles met that holds none of them: methods that look at a task and
@@ -112,6 +111,16 @@ class Ownership:
         if tree is self.tree:
             return self
         return Ownership(tree, self.names, self.sites, self.parse)
+
+    @cached_property
+    def waits(self) -> Waits:
+        """What is known of the waits of this region; most handles never ask."""
+        return Waits(self.tree, self.names, self.flow)
+
+    @cached_property
+    def turns(self) -> Turns:
+        """What is known of the loops of this region."""
+        return Turns(self.tree, self.flow)
 
     # -- climbing from an expression --------------------------------------------------------
 

@@ -120,9 +120,11 @@ class Turns:
 
         ``await gather(*(all_tasks() - {current_task()}))``, or a loop that awaits each of them.
         """
-        tree, order = self._tree, self._tree.order
+        tree, order, region = self._tree, self._tree.order, self._tree.region
+        if tree.outline.source.find("all_tasks", region.start, region.end) < 0:
+            return False
         function = tree.function_around(site)
-        if "all_tasks" not in tree.outline.source or not isinstance(function, syntax.FunctionDef):
+        if not isinstance(function, syntax.FunctionDef):
             return False
         awaits = [node for node in tree.walk(function.body) if isinstance(node, syntax.Await)]
         loops = self._flow.loops(site)

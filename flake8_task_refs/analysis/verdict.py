@@ -149,16 +149,16 @@ class Judge:
 
     def _is_for_returned(self, statement: syntax.Node) -> bool:
         """Tell whether ``statement`` makes a list that is returned, or appends to one."""
-        returned = self.ownership.tree.returned
         match statement:
             case syntax.Assign(targets=[target], value=syntax.List() | syntax.ListComp()):
-                return last_name(target.target) in returned
+                name = last_name(target.target)
             case syntax.AnnAssign(value=syntax.List() | syntax.ListComp()):
-                return last_name(statement.target) in returned
+                name = last_name(statement.target)
             case syntax.Expr(value=syntax.Call(func=syntax.Attribute() as method)):
-                return method.attr.value == "append" and last_name(method.value) in returned
+                name = last_name(method.value) if method.attr.value == "append" else ""
             case _:
                 return False
+        return bool(name) and name in self.ownership.tree.returned
 
     def _awaiting(
         self, site: CreationSite, function: syntax.FunctionDef, holds: list[Hold]

@@ -42,8 +42,11 @@ class Waits:
         self._tree = tree
         self._names = names
         self._flow = flow
-        self._sentinels = Sentinels(tree, flow)
         self._told: dict[tuple[str, Scope], bool] = {}  # what `tells_the_function` said
+
+    @cached_property
+    def _sentinels(self) -> Sentinels:
+        return Sentinels(self._tree, self._flow)
 
     def ends_a_loop(self, part: syntax.Node) -> bool:
         """Tell whether a condition that looks at a container says how long a loop goes on.
