@@ -133,7 +133,7 @@ class Layout:
             return [f"{indent}{prefix}(", *inside, f"{indent}){suffix}"]
         if isinstance(node, cst.IfExp) and not node.lpar and not prefix and not suffix:
             return self._conditional(node, indent)
-        if isinstance(node, (cst.ListComp, cst.SetComp)) and not node.lpar:
+        if isinstance(node, _COMPREHENSIONS) and not node.lpar:
             return self._comprehension(node, indent, prefix, suffix)
         opened = _open(node)
         if opened is None:
@@ -172,15 +172,21 @@ class Layout:
         ]
 
     def _comprehension(
-        self, node: cst.ListComp | cst.SetComp, indent: str, prefix: str, suffix: str
+        self, node: _Comprehension, indent: str, prefix: str, suffix: str
     ) -> list[str]:
         bracket, end = _brackets(node)[0], _brackets(node)[1]
         inner, clauses = indent + self.step, _clauses(node.for_in)
-        whole = "" if _is_exploded(node.elt) else f"{inner}{_flat(node.elt)} {' '.join(clauses)}"
+        before, element = _element(node)
+        whole = ""
+        if not _is_exploded(element):
+            whole = f"{inner}{before}{_flat(element)} {' '.join(clauses)}"
         if whole and self.fits(whole):
             lines = [whole]
         else:
-            lines = self._lines(node.elt, inner, "", "") + [inner + clause for clause in clauses]
+            parts = [inner + part for part in clauses]
+            if not all(map(self.fits, parts)):
+                raise Unknown
+            lines = [*self._lines(element, inner, before, ""), *parts]
         return [f"{indent}{prefix}{bracket}", *lines, f"{indent}{end}{suffix}"]
 
 
@@ -198,6 +204,8 @@ _ATOMS: Final = (
     cst.Integer,
     cst.Float,
 )
+_COMPREHENSIONS: Final = (cst.ListComp, cst.SetComp, cst.DictComp)
+_Comprehension: TypeAlias = cst.ListComp | cst.SetComp | cst.DictComp
 _Item: TypeAlias = cst.Arg | cst.BaseElement | cst.BaseDictElement | cst.SubscriptElement
 
 
@@ -278,6 +286,13 @@ def _clauses(loop: cst.CompFor | None) -> list[str]:
     return found
 
 
+def _element(node: _Comprehension) -> tuple[str, cst.BaseExpression]:
+    """Return what a comprehension makes of each, and what stands before it: the key."""
+    if isinstance(node, cst.DictComp):
+        return f"{_flat(node.key)}: ", node.value
+    return "", node.elt
+
+
 def _has_one_index(node: cst.Subscript) -> bool:
     [first, *others] = node.slice
     return not others and isinstance(first.slice, cst.Index) and not first.slice.star
@@ -321,8 +336,8 @@ def _is_exploded(node: cst.CSTNode) -> bool:
         return _is_exploded(node.value)
     if isinstance(node, cst.Lambda):
         return _is_exploded(node.body)
-    if isinstance(node, (cst.ListComp, cst.SetComp)):
-        return _is_exploded(node.elt)
+    if isinstance(node, _COMPREHENSIONS):
+        return _is_exploded(_element(node)[1])
     if isinstance(node, cst.IfExp):
         return any(map(_is_exploded, (node.body, node.test, node.orelse)))
     if isinstance(node, cst.Call):
@@ -358,9 +373,11 @@ def _flat(node: cst.CSTNode) -> str:
             _refuse_comments(node)
             inside = ", ".join(_flat_item(item) for item in node.elements)
             return inside.join(_brackets(node))
-        if isinstance(node, (cst.ListComp, cst.SetComp)):
+        if isinstance(node, _COMPREHENSIONS):
             _refuse_comments(node)
-            return " ".join([_flat(node.elt), *_clauses(node.for_in)]).join(_brackets(node))
+            before, element = _element(node)
+            inside = " ".join([before + _flat(element), *_clauses(node.for_in)])
+            return inside.join(_brackets(node))
         if isinstance(node, cst.IfExp):
             _refuse_comments(node)
             return f"{_flat(node.body)} if {_flat(node.test)} else {_flat(node.orelse)}"

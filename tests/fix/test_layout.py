@@ -17,6 +17,8 @@ STATEMENTS = {
     "call": 'task = asyncio.create_task(self.receive(first, second), name="Updater.receive")',
     "await": "_, stuck = await asyncio.wait(pending, timeout=settings.shutdown_timeout)",
     "comprehension": "[_keep(asyncio.create_task(work(name), name=name), tasks) for name in names]",
+    "dictionary": "found = {one.key: _keep(asyncio.create_task(work(one)), tasks) for one in all}",
+    "lists": "tasks = {one: [_track(create_task(work(i))) for i in range(2)] for one in (1, 2)}",
     "conditions": "{track(make(one, two)) for one in all_of_it if one for two in one}",
     "subscript argument": "background_tasks.add(self.registry_of_tasks[self.name_of_worker])",
     "tuple": 'await asyncio.wait((_track(make(one.publish("hi"), name="p")), two(1)), timeout=3)',
