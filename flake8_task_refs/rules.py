@@ -151,9 +151,9 @@ async def poll() -> None:
         fix_safety=(
             "Safe: the fixer adds the task to a registry and keeps its name. What only waits, and "
             "is left behind by `asyncio.wait` (for the first that completes, or with a time "
-            "limit), is cancelled instead; work that loses a race, with `--unsafe-fixes` only. An "
-            "endless task that serves one call, such as a heartbeat, is cancelled when the "
-            "function is through."
+            "limit), is cancelled instead; work that loses a race, with `--unsafe-fixes` only. A "
+            "heartbeat that serves one call is cancelled when the function is through with its "
+            "connection; other endless tasks of one call are declined."
         ),
         references=(f"{_ASYNCIO_DOCS}#asyncio.create_task",),
         precision=1.0,

@@ -54,6 +54,11 @@ _TWO_WORDS: Final = re.compile(r"(shut|tear|clean)_(down|up)")
 # These may end something smaller, too, and what they ended is started anew.
 _SMALLER: Final = frozenset({"cancel", "disconnect", "drain", "end", "finish", "stop"})
 STARTS: Final = re.compile(r"_*(start|run|open|connect|begin|launch|setup|listen|serve)(_|\Z)")
+# What must be done, however late.
+_SAVES: Final = re.compile(
+    r"save|store|write|flush|commit|persist|sync|dump|send|publish|upload|notify|charge|pay",
+    re.IGNORECASE,
+)
 # Methods of the container that tell nothing of what is in it.
 _KEEPING: Final = frozenset({"add", "append", "discard", "remove"})
 _LOGS: Final = frozenset({"debug", "info", "warning", "error", "exception", "critical"})
@@ -259,6 +264,8 @@ class Fates:
         if not isinstance(coroutine, syntax.Call):
             return False
         function = likely_function(self._file.tree, coroutine)
+        if function is not None and _SAVES.search(function.name.value):
+            return False
         body = body_of(function)[int(has_docstring(function)) :] if function is not None else ()
         while len(body) == 1 and isinstance(body[0], syntax.Try):
             body = body_of(body[0])

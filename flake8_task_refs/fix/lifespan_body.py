@@ -200,6 +200,20 @@ def graceful_later(
     return is_waited_for(list(events(file, used, function.body, after=end)))
 
 
+def last_line_with_comments(context: Context, statement: Statement) -> int:
+    """Return the last line of ``statement``, or of the comments in its last block."""
+    file = context.file
+    margin, end = len(file.indent(statement)), file.last_line(statement)
+    for line in range(end + 1, file.last_line_number() + 1):
+        text = file.line_text(line)
+        if not text.strip():
+            continue
+        if not text.lstrip().startswith("#") or len(text) - len(text.lstrip()) <= margin:
+            break
+        end = line
+    return end
+
+
 def ending_edits(
     context: Context, where: EndingPlace, ending: Cancellation | Ending, edits: Sequence[Edit]
 ) -> list[Edit]:
@@ -218,10 +232,12 @@ def ending_edits(
         return [writer.insert_after(where.block[-1], lines, Place.END_OF_BLOCK)]
     first, last = where.wrapped
     indent = file.indent(first)
-    begin, end = file.first_line_with_comments(first), file.last_line(last)
+    begin, end = file.first_line_with_comments(first), last_line_with_comments(context, last)
     lines = [f"{indent}finally:", *ending.lines(indent + step, writer.layout)]
     return [
         writer.insert_at(begin, [f"{indent}try:"], Place.BEFORE_STATEMENT),
         *writer.indent_lines(begin, end, edits),
-        writer.insert_after(last, lines, Place.END_OF_BLOCK),
+        writer.insert_after(last, lines, Place.END_OF_BLOCK)
+        if end == file.last_line(last)
+        else writer.insert_at(end + 1, lines, Place.END_OF_BLOCK),
     ]

@@ -338,33 +338,27 @@ def _last(items: Sequence[str], wanted: str) -> int:
 class Ending:
     """The lines that end tasks which are known by name: ``handles`` are expressions.
 
-    ``timeout`` is in seconds; ``None`` waits for ever. ``several`` are the names of collections of
-    tasks, each with the name of a local that goes through it.
+    ``timeout`` is in seconds; ``None`` waits for ever. With ``if_running``, a single task is asked
+    first whether it is over already.
     """
 
     handles: tuple[str, ...]
     asyncio: str
     timeout: float | None
-    several: tuple[tuple[str, str], ...] = ()
+    if_running: bool = False
 
     def lines(self, indent: str, layout: Layout) -> list[str]:
         """Return the lines, each with ``indent`` before it, without line ends."""
-        lines = [f"{indent}{handle}.cancel()" for handle in self.handles]
-        for tasks, task in self.several:
-            lines += [f"{indent}for {task} in {tasks}:", f"{indent}{layout.step}{task}.cancel()"]
-        stars = [f"*{tasks}" for tasks, _ in self.several]
-        every = ", ".join([*self.handles, *stars])
-        if self.timeout is None:
-            wait = f"{self.asyncio}.gather({every}, return_exceptions=True)"
-            return lines + layout.best(f"await {wait}", indent)
-        alone = not self.handles and len(self.several) == 1
-        waited = self.several[0][0] if alone else f"[{every}]"
-        wait = f"await {self.asyncio}.wait({waited}, timeout={self.timeout:g})"
-        if not self.handles:  # there may be none, for which wait() cannot wait
-            names = " or ".join(tasks for tasks, _ in self.several)
-            lines.append(f"{indent}if {names}:")
+        lines: list[str] = []
+        if self.if_running:
+            lines.append(f"{indent}if not {self.handles[0]}.done():")
             indent += layout.step
-        return lines + layout.best(wait, indent)
+        lines += [f"{indent}{handle}.cancel()" for handle in self.handles]
+        every = ", ".join(self.handles)
+        wait = f"{self.asyncio}.gather({every}, return_exceptions=True)"
+        if self.timeout is not None:
+            wait = f"{self.asyncio}.wait([{every}], timeout={self.timeout:g})"
+        return lines + layout.best(f"await {wait}", indent)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
+from flake8_task_refs.analysis.helpers import likely_function
 from flake8_task_refs.analysis.syntax import is_name, last_name
 from flake8_task_refs.fix.free_names import names_in
 from flake8_task_refs.fix.shutdown import only_reports
@@ -16,7 +17,7 @@ from flake8_task_refs.fix.source import body_of, dotted, statement_expression
 from flake8_task_refs.fix.spawned import used_names, worker_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from flake8_task_refs.fix.contract import Context
     from flake8_task_refs.fix.repair_sites import Site
@@ -105,17 +106,30 @@ def is_only_told(
         )
     )
     told = False
-    for node in file.inside(close.body):
+    for node in _with_helpers(context, close):
         if isinstance(node, syntax.Call) and isinstance(node.func, syntax.Attribute):
             name, of = last_name(node.func), last_name(node.func.value)
-            if name in _WAITS:
+            if name in _WAITS and used & names_in(file, node):
                 return False
             told |= (name in _TOLD_BY and of in used) or (name in _CLOSED_BY and of in sources)
         elif isinstance(node, syntax.Assign):
-            value = dotted(node.value)
-            looked_at = asked if value in {"True", "False"} else flags if value == "None" else ()
-            told |= any(last_name(target.target) in looked_at for target in node.targets)
+            looked_at = asked if dotted(node.value) in {"True", "False"} else flags
+            told |= any(
+                last_name(target) in looked_at
+                for item in node.targets
+                for target in file.inside(item.target)
+            )
     return told
+
+
+def _with_helpers(context: Context, close: syntax.FunctionDef) -> Iterator[syntax.Node]:
+    """Yield what ``close`` does, also in the methods that it calls of its own object."""
+    for node in context.file.inside(close.body):
+        yield node
+        if isinstance(node, syntax.Call) and dotted(node.func).startswith("self."):
+            helper = likely_function(context.tree, node)
+            if helper is not None and helper is not close:
+                yield from context.file.inside(helper.body)
 
 
 def _has_last_words(context: Context, loop: syntax.For) -> bool:

@@ -1,4 +1,4 @@
-"""TSK002: an endless task that serves one call of a function ends with it."""
+"""TSK002: an endless task that serves one call of a function ends with it, or is declined."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from typing import Any
 import pytest
 from transform import check_declined, check_fixed, fix
 
+from flake8_task_refs.fix.homes.local_worker import ENDLESS
+
 HEAD = """\
 import asyncio
 
 
 async def beat(ws):
     while True:
-        await ws.pong.wait()
-        ws.pong.clear()
-
-
-async def once(ws):
-    await ws.pong.wait()
+        await asyncio.sleep(20)
+        await ws.send("ping")
 
 
 async def handle(self, ws, queue, items):
 """
-CANCELS = "task.cancel()\n        await asyncio.wait([task], timeout=10)"
+ENDS = """\
+if not task.done():
+                    task.cancel()
+                    await asyncio.wait([task], timeout=10)"""
 
 
 def module(body: str) -> str:
@@ -41,175 +42,87 @@ def module(body: str) -> str:
             task = asyncio.create_task(beat(ws))
             while (message := await ws.receive()) is not None:
                 print(message)
-            return len(items)
             """,
-            """
+            f"""
             task = asyncio.create_task(beat(ws), name="beat")
             try:
                 while (message := await ws.receive()) is not None:
                     print(message)
             finally:
-                task.cancel()
-                await asyncio.wait([task], timeout=10)
-            return len(items)
+                {ENDS}
             """,
             id="a loop",
         ),
         pytest.param(
             """
             task = asyncio.create_task(beat(ws))
+            count = 0
+            async for message in ws.iter_text():
+                count += 1
+                # Acknowledge it?
+            print(count)
+            """,
+            f"""
+            task = asyncio.create_task(beat(ws), name="beat")
+            count = 0
+            try:
+                async for message in ws.iter_text():
+                    count += 1
+                    # Acknowledge it?
+            finally:
+                {ENDS}
+            print(count)
+            """,
+            id="a loop with a comment at its end",
+        ),
+        pytest.param(
+            """
+            task = asyncio.create_task(beat(ws))
             try:
                 async for message in ws:
                     print(message)
             except ConnectionError:
                 print("gone")
+                # Nobody minds.
             """,
-            """
+            f"""
             task = asyncio.create_task(beat(ws), name="beat")
             try:
                 async for message in ws:
                     print(message)
             except ConnectionError:
                 print("gone")
+                # Nobody minds.
             finally:
-                task.cancel()
-                await asyncio.wait([task], timeout=10)
+                {ENDS}
             """,
             id="a try that is there",
         ),
         pytest.param(
             """
-            task = asyncio.create_task(beat(ws))
+            task = asyncio.create_task(beat(ws), name="mine")
             try:
-                async for message in ws:
-                    print(message)
+                while True:
+                    print(await ws.receive())
+            except ConnectionError:
+                print("gone")
             finally:
                 # Say so.
-                print("gone")
+                print("over")
             """,
-            """
-            task = asyncio.create_task(beat(ws), name="beat")
+            f"""
+            task = asyncio.create_task(beat(ws), name="mine")
             try:
-                async for message in ws:
-                    print(message)
-            finally:
-                task.cancel()
-                await asyncio.wait([task], timeout=10)
-                # Say so.
+                while True:
+                    print(await ws.receive())
+            except ConnectionError:
                 print("gone")
+            finally:
+                {ENDS}
+                # Say so.
+                print("over")
             """,
             id="a finally that is there",
-        ),
-        pytest.param(
-            """
-            task = asyncio.create_task(beat(ws))
-            count = 0
-            try:
-                async for message in ws:
-                    count += 1
-            finally:
-                print(count)
-            """,
-            """
-            task = asyncio.create_task(beat(ws), name="beat")
-            count = 0
-            try:
-                async for message in ws:
-                    count += 1
-            finally:
-                task.cancel()
-                await asyncio.wait([task], timeout=10)
-                print(count)
-            """,
-            id="a finally further down",
-        ),
-        pytest.param(
-            """
-            workers = [asyncio.create_task(beat(queue)) for _ in range(3)]
-            for item in items:
-                queue.put_nowait(item)
-            await queue.join()
-            """,
-            """
-            workers = [asyncio.create_task(beat(queue), name="beat") for _ in range(3)]
-            try:
-                for item in items:
-                    queue.put_nowait(item)
-                await queue.join()
-            finally:
-                for worker in workers:
-                    worker.cancel()
-                if workers:
-                    await asyncio.wait(workers, timeout=10)
-            """,
-            id="a list",
-        ),
-        pytest.param(
-            """
-            tasks = []
-            for _ in range(3):
-                task = asyncio.create_task(beat(queue))
-                tasks.append(task)
-            worker = await queue.join()
-            return worker
-            """,
-            """
-            tasks = []
-            for _ in range(3):
-                task = asyncio.create_task(beat(queue), name="beat")
-                tasks.append(task)
-            try:
-                worker = await queue.join()
-            finally:
-                for worker_2 in tasks:
-                    worker_2.cancel()
-                if tasks:
-                    await asyncio.wait(tasks, timeout=10)
-            return worker
-            """,
-            id="a list that a loop fills",
-        ),
-        pytest.param(
-            """
-            tasks = []
-            for _ in range(3):
-                tasks.append(asyncio.create_task(beat(queue)))
-            await queue.join()
-            """,
-            """
-            tasks = []
-            for _ in range(3):
-                tasks.append(asyncio.create_task(beat(queue), name="beat"))
-            try:
-                await queue.join()
-            finally:
-                for worker in tasks:
-                    worker.cancel()
-                if tasks:
-                    await asyncio.wait(tasks, timeout=10)
-            """,
-            id="a list that is filled at once",
-        ),
-        pytest.param(
-            """
-            one = asyncio.create_task(beat(ws))
-            more = [asyncio.create_task(beat(item)) for item in items]
-            async for message in ws:
-                print(message)
-            """,
-            """
-            one = asyncio.create_task(beat(ws), name="beat")
-            more = [asyncio.create_task(beat(item), name="beat") for item in items]
-            try:
-                async for message in ws:
-                    print(message)
-            finally:
-                one.cancel()
-                for worker in more:
-                    worker.cancel()
-                await asyncio.wait([one, *more], timeout=10)
-            """,
-            id="several in a row",
         ),
     ],
 )
@@ -217,93 +130,125 @@ def test_it_ends_with_the_call(before: str, after: str) -> None:
     check_fixed(module(before), module(after))
 
 
-def test_a_name_that_is_there_stays() -> None:
-    named = (
-        'task = asyncio.create_task(beat(ws), name="mine")\nasync for one in ws:\n    print(one)'
-    )
-    assert (
-        '    task = asyncio.create_task(beat(ws), name="mine")\n    try:\n'
-        in fix(module(named)).text
-    )
-
-
 def test_without_a_time_limit() -> None:
-    source = module(
-        """
-        one = asyncio.create_task(beat(ws))
-        more = [asyncio.create_task(beat(item)) for item in items]
-        async for message in ws:
-            print(message)
-        """
-    )
+    source = module("task = asyncio.create_task(beat(ws))\nasync for one in ws:\n    print(one)")
     text = fix(source, shutdown_timeout=None).text
-    assert "        await asyncio.gather(one, *more, return_exceptions=True)\n" in text
+    assert "            await asyncio.gather(task, return_exceptions=True)\n" in text
+
+
+LOOP = "async for one in ws:\n    print(one)"
+DEEPER = LOOP.replace("\n", "\n    ")
+MADE = "task = asyncio.create_task(beat(ws))"
 
 
 @pytest.mark.parametrize(
     "body",
     [
-        # It is over by itself.
-        "task = asyncio.create_task(once(ws))\nasync for message in ws:\n    print(message)",
-        # It is over when its source is.
-        (
-            "async def pump():\n    async for one in items:\n        print(one)\n"
-            "task = asyncio.create_task(pump())\nasync for message in ws:\n    print(message)"
-        ),
-        # The function may only begin what is to go on.
-        "task = asyncio.create_task(beat(ws))\nawait ws.open()",
-        "task = asyncio.create_task(beat(ws))\nwhile not ws.ready:\n    await asyncio.sleep(1)",
-        "task = asyncio.create_task(beat(self))\nawait self.ready.wait()",
-        # The name is for another task later.
-        (
-            "task = asyncio.create_task(beat(ws))\ntask = asyncio.create_task(beat(ws))\n"
-            "async for message in ws:\n    print(message)"
-        ),
-        # The loop stands elsewhere.
-        "if items:\n    task = asyncio.create_task(beat(ws))\nasync for one in ws:\n    print(one)",
+        # It may be needed later, or for something else,
+        f"{MADE}\n{LOOP}\nawait ws.drain()",
+        f"{MADE}\n{LOOP}\nfor item in items:\n    print(item)",
+        f"{MADE}\ntry:\n    {DEEPER}\nfinally:\n    await ws.close()",
+        f"{MADE}\nasync with ws.lock:\n    {DEEPER}",
+        f"async with ws.lock:\n    {MADE}\n    {DEEPER}",
+        # is one of several,
+        f"{MADE}\nmore = asyncio.create_task(beat(ws))\n{LOOP}",
+        # is told when to end, or bound anew,
+        f"{MADE}\n{LOOP}\nitems.stop.set()",
+        f"{MADE}\n{MADE}\n{LOOP}",
+        # or works things off.
+        "task = asyncio.create_task(beat(queue))\nawait queue.join()",
     ],
 )
-def test_what_may_be_meant_to_go_on_is_kept(body: str) -> None:
-    text = fix(module(body)).text
+def test_what_may_be_needed_is_declined(body: str) -> None:
+    check_declined(module(body), ENDLESS)
+
+
+@pytest.mark.parametrize(
+    "worker",
+    [
+        "    while True:\n        print(await ws.inbox.get())\n        await asyncio.sleep(1)\n",
+        "    while not ws.closed:\n        await asyncio.sleep(1)\n    await ws.send('bye')\n",
+        (
+            "    try:\n        while True:\n            await asyncio.sleep(1)\n"
+            "    finally:\n        ws.bye()\n"
+        ),
+        "    while True:\n        await ws.pong.wait()\n",
+    ],
+)
+def test_what_has_something_left_to_do_is_declined(worker: str) -> None:
+    source = module(f"{MADE}\n{LOOP}")
+    body = HEAD[HEAD.index("    while") : HEAD.index("\n\nasync def handle")]
+    check_declined(source.replace(body, worker), ENDLESS)
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        # What the function begins, is to go on.
+        ("start", f"{MADE}\n{LOOP}"),
+        ("login", f"{MADE}\n{LOOP}"),
+        ("__aenter__", f"{MADE}\n{LOOP}"),
+        ("on_ready", f"{MADE}\n{LOOP}"),
+        (
+            "handle",
+            f"{MADE}\nwhile True:\n    one = await ws.receive()\n    if one:\n        return one",
+        ),
+        ("handle", f"{MADE}\nwhile not ws.ready:\n    await asyncio.sleep(1)"),
+        ("handle", f"{MADE}\nawait ws.ready.wait()"),
+        # It has to do with something else.
+        ("handle", f"task = asyncio.create_task(beat(self))\n{LOOP}"),
+        ("handle", f"{MADE}\nasync for item in items:\n    print(item)"),
+    ],
+)
+def test_what_may_be_meant_to_go_on_is_kept(name: str, body: str) -> None:
+    text = fix(module(body).replace("def handle", f"def {name}")).text
     assert "_background_tasks" in text
     assert "finally" not in text
 
 
-def test_a_function_that_starts_something_lets_it_go_on() -> None:
-    body = "task = asyncio.create_task(beat(ws))\nawait ws.ready.wait()"
-    assert "finally" in fix(module(body)).text
-    assert "finally" not in fix(module(body).replace("def handle", "def start")).text
+def test_what_ends_by_itself_is_kept() -> None:
+    source = module(f"{MADE}\n{LOOP}").replace("while True", "for _ in range(3)")
+    assert "_background_tasks" in fix(source).text
 
 
 def test_what_cannot_be_cancelled_is_declined() -> None:
-    source = module("task = asyncio.create_task(beat(ws))\nasync for one in ws:\n    print(one)")
-    waits = "        await ws.pong.wait()\n"
-    stubborn = f"        try:\n    {waits}        except BaseException:\n            pass\n"
-    check_declined(
-        source.replace(f"{waits}        ws.pong.clear()\n", stubborn),
-        "catches CancelledError in its loop",
-    )
+    sends = "        try:\n            await ws.send(1)\n"
+    stubborn = f"{sends}        except BaseException:\n            pass\n"
+    source = module(f"{MADE}\n{LOOP}").replace('        await ws.send("ping")\n', stubborn)
+    check_declined(source, "catches CancelledError in its loop")
 
 
-def test_no_worker_is_left_over_after_many_calls() -> None:
-    source = module(
-        """
-        workers = [asyncio.create_task(beat(ws)) for _ in range(3)]
-        queue.put_nowait(items)
-        while (message := await queue.get()) is not None:
-            print(message)
-        """
-    )
+CALLS = """
+
+class WebSocket:
+    def __init__(self, failing):
+        self.left, self.failing = 3, failing
+
+    async def receive(self):
+        await asyncio.sleep(0.01)
+        self.left -= 1
+        return self.left or None
+
+    async def send(self, text):
+        if self.failing:
+            raise OSError(text)
+"""
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_no_worker_is_left_over_and_no_failure_is_lost(*, failing: bool) -> None:
+    body = f"{MADE}\nwhile (message := await ws.receive()) is not None:\n    print(message)"
+    source = module(body).replace("sleep(20)", "sleep(0)") + CALLS
     namespace: dict[str, Any] = {}
     exec(fix(source).text, namespace)  # noqa: S102
-
-    class WebSocket:
-        def __init__(self) -> None:
-            self.pong = asyncio.Event()
+    told: list[str] = []
 
     async def calls() -> int:
-        for _ in range(10):
-            await namespace["handle"](None, WebSocket(), asyncio.Queue(), None)
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: told.append(context["message"]))
+        for _ in range(3):
+            await namespace["handle"](None, namespace["WebSocket"](failing), None, None)
         return len(asyncio.all_tasks()) - 1
 
     assert asyncio.run(calls()) == 0
+    assert told == ["Task exception was never retrieved"] * (3 if failing else 0)

@@ -181,8 +181,9 @@ def test_a_waiter_among_others_is_cancelled_by_its_name(
 
 @pytest.mark.parametrize("more", ["", f", {FIRST}"])
 def test_a_waiter_that_takes_too_long_is_cancelled_and_work_is_kept(more: str) -> None:
-    waits = module(f"await asyncio.wait({TWO}, timeout=3{more})")
-    after = module(f"_, pending = await asyncio.wait({TWO}, timeout=3{more})", CANCELS)
+    both = TWO.replace("work.get()", "work.queue.get()")
+    waits = module(f"await asyncio.wait({both}, timeout=3{more})")
+    after = module(f"_, pending = await asyncio.wait({both}, timeout=3{more})", CANCELS)
     check_fixed(waits, after, line_length=200)
     work = TWO.replace("work.get()", "work.get('/')").replace("stop.wait()", "stop()")
     assert "_background_tasks" in fix(module(f"await asyncio.wait({work}, timeout=3{more})")).text
@@ -195,9 +196,49 @@ def test_work_is_cut_short_only_if_that_is_asked_for() -> None:
     source = module(f"done, pending = await asyncio.wait({MIXED}, {FIRST})")
     check_declined(source, WORK)
     after = module(f"done, pending = await asyncio.wait({MIXED}, {FIRST})", CANCELS)
-    check_fixed(source, after, unsafe_fixes=True)
+    check_fixed(source, after, unsafe_fixes=True, line_length=200)
     work = MIXED.replace("stop.wait()", "other()")
     assert "_background_tasks" in fix(module(f"await asyncio.wait({work}, {FIRST})")).text
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        "asyncio.wait_for(work(), 3)",
+        "work.get_or_create()",
+        "work.accept_order()",
+        "work.read_and_store()",
+        "room.join()",
+    ],
+)
+def test_what_sounds_like_waiting_may_be_work(work: str) -> None:
+    race = (
+        f"await asyncio.wait([asyncio.create_task({work}), asyncio.create_task(other())], {FIRST})"
+    )
+    room = (
+        "\n\nclass Room:\n    async def join(self):\n        await store(self)\n\n\nroom = Room()\n"
+    )
+    assert "_background_tasks" in fix(module(race) + room).text
+    limited = race.replace(FIRST, "timeout=3")
+    assert "_background_tasks" in fix(module(limited) + room).text
+
+
+def test_who_asks_again_is_still_waiting() -> None:
+    lines = [
+        f"waiter = {WAITER}",
+        f"await asyncio.wait([other, waiter], {FIRST})",
+        "def is_over():",
+        "    return waiter.done()",
+        "while not is_over():",
+        "    await asyncio.sleep(1)",
+    ]
+    assert "waiter.cancel()" not in fix(module(*lines)).text
+
+
+def test_what_becomes_too_long_is_laid_out_anew() -> None:
+    given = "[asyncio.create_task(a.wait()), asyncio.create_task(b.wait())]"
+    text = fix(module(f"await asyncio.wait({given}, timeout=3)")).text
+    assert all(len(line) <= 88 for line in text.split("\n"))
 
 
 def test_an_underscore_that_means_something_stays() -> None:

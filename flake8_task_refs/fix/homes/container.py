@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.syntax import is_name, last_name
+from flake8_task_refs.analysis.tree import last_small
 from flake8_task_refs.fix.container_uses import (
     is_counted,
     is_truth_test,
@@ -16,7 +17,7 @@ from flake8_task_refs.fix.container_uses import (
     whole,
 )
 from flake8_task_refs.fix.contract import Context, Plan
-from flake8_task_refs.fix.source import dotted, last_part, statement_expression
+from flake8_task_refs.fix.source import body_of, dotted, last_part, statement_expression
 from flake8_task_refs.fix.spawned import task_name
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ class GrowingContainers:
                 or is_truth_test(file, length_of(file, use) or use)
             ):
                 return SHOWN
-            if any(map(self._is_heard, self._waits_for(use))):
+            if any(map(self._is_heard, self._waits_for(use))) or self._each_is_heard(holder):
                 return ASKED_LATER
         return ""
 
@@ -214,6 +215,20 @@ class GrowingContainers:
         small = statement_expression(statement) if statement is not None else None
         return not keeps_quiet or not isinstance(small, syntax.Expr)
 
+    def _each_is_heard(self, loop: syntax.Node) -> bool:
+        """Tell whether ``loop``, over the tasks, awaits each, and says what became of it."""
+        if not isinstance(loop, syntax.For):
+            return False
+        tree = self._context.tree
+        for node in tree.walk(loop.body):
+            if not isinstance(node, syntax.Await) or dotted(node.expression) != dotted(loop.target):
+                continue
+            around = next((at for at in tree.ancestors(node) if isinstance(at, syntax.Try)), None)
+            handlers = around.handlers if around is not None else ()
+            if not handlers or not all(_only_passes(handler) for handler in handlers):
+                return True
+        return False
+
     def _unguarded(self, store: _Store) -> str:
         """Return why a reader of the container would fail once it is empty, or ``""``."""
         file = self._context.file
@@ -225,16 +240,36 @@ class GrowingContainers:
         return ""
 
     def _is_guarded(self, wait: syntax.Call) -> bool:
-        """Tell whether the function asks for the truth of something before it comes to ``wait``."""
-        file = self._context.file
-        function = file.function(wait)
+        """Tell whether ``wait`` is reached only if there are tasks, and at once."""
+        tree, file = self._context.tree, self._context.file
         given = {dotted(node) for node in file.inside(wait.args[0].value)} - {""}
-        return function is not None and any(
-            isinstance(node, (syntax.If, syntax.While, syntax.IfExp))
-            and file.span(node).start < file.span(wait).start
-            and any(dotted(at) in given for at in file.inside(node.test))
-            for node in file.inside(function)
-        )
+        for block, statement in tree.blocks(wait):
+            holder = tree.parent[block]
+            earlier = [st for st in getattr(block, "body", ()) if st is not statement]
+            earlier = [st for st in earlier if file.span(st).start < file.span(wait).start]
+            awaits = [
+                st for st in earlier if any(isinstance(at, syntax.Await) for at in file.inside(st))
+            ]
+            for guard in earlier:
+                if (
+                    isinstance(guard, syntax.If)
+                    and self._asks_for(guard.test, given)
+                    and isinstance(last_small(guard.body), (syntax.Return, syntax.Raise))
+                    and not any(file.span(st).start > file.span(guard).start for st in awaits)
+                ):
+                    return True
+            if awaits:
+                return False
+            if (
+                isinstance(holder, (syntax.If, syntax.While))
+                and holder.body is block
+                and self._asks_for(holder.test, given)
+            ):
+                return True
+        return False
+
+    def _asks_for(self, test: syntax.BaseExpression, given: set[str]) -> bool:
+        return any(dotted(at) in given for at in self._context.file.inside(test))
 
     def _awaits(self, loop: syntax.Node) -> bool:
         """Tell whether ``loop`` waits in between, so that tasks may be done meanwhile."""
@@ -321,6 +356,17 @@ class GrowingContainers:
             "",
             *layout.best(f"{task}.add_done_callback({forget})", indent),
         ]
+
+
+def _only_passes(handler: syntax.ExceptHandler) -> bool:
+    """Tell whether ``handler`` does nothing at all."""
+    return all(
+        isinstance(small, (syntax.Pass, syntax.Continue))
+        for statement in body_of(handler)
+        for small in (
+            statement.body if isinstance(statement, syntax.SimpleStatementLine) else [statement]
+        )
+    )
 
 
 def _fills(file: SourceFile, use: syntax.Node) -> bool:

@@ -1,270 +1,264 @@
-"""Endless tasks that serve one call of a function, and end with it.
+"""Endless tasks that serve one call of a function, such as a heartbeat for a connection.
 
-A heartbeat for a connection, the workers of a queue: a registry would keep one more of them with
-each call, for ever. A ``finally`` cancels them and waits for them.
+A registry would keep one more of them with each call, for ever. Where nothing comes after the loop
+in which the function serves the same connection, a ``finally`` cancels the heartbeat. Elsewhere it
+may be needed until later, or have something left to do: that is declined.
 """
 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.flow import is_endless
-from flake8_task_refs.analysis.syntax import last_name
+from flake8_task_refs.analysis.syntax import is_name, last_name
 from flake8_task_refs.analysis.workers import Worker
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit, Place
 from flake8_task_refs.fix.fates import STARTS
-from flake8_task_refs.fix.lifespan_body import EndingPlace, ending_edits
+from flake8_task_refs.fix.lifespan_body import EndingPlace, ending_edits, last_line_with_comments
 from flake8_task_refs.fix.shutdown import Ending
 from flake8_task_refs.fix.source import body_of, statement_expression
-from flake8_task_refs.fix.spawned import unstoppable
+from flake8_task_refs.fix.spawned import unstoppable, worker_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from flake8_task_refs.fix.repair_sites import Site
     from flake8_task_refs.fix.source import Statement
 
-# How a function gets what its connection, its queue or its stream has next.
-_GETS_MORE: Final = re.compile(
-    r"(?:a?recv|receive|read|readline|get|next|accept|iter|poll|fetch|consume)(?:_\w+)?\Z|__anext__\Z"
+ENDLESS: Final = (
+    "the task serves this call and never ends by itself: cancel it when the function is through "
+    "with it, and wait for it"
 )
-# How it waits until its workers have done all.
-_WAITS: Final = frozenset({"join", "wait", "wait_closed"})
-_COLLECTIONS: Final = (syntax.Element, syntax.List, syntax.Set, syntax.ListComp, syntax.SetComp)
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """Where a local keeps a task, or all tasks of a loop: ``last`` is the statement that fills it.
-
-    ``following`` are those after it in its block.
-    """
-
-    name: str
-    many: bool
-    last: Statement
-    following: Sequence[Statement]
+# A function of such a name begins what is to go on.
+_BEGINS: Final = re.compile(
+    r"_*(?:a?enter|log_?in|init|initialize|subscribe|register|ensure|prepare|attach|join|create|make"
+    r"|add|on)(?:_|\Z)|__a?(?:enter|init)__"
+)
+# How a function gets what its connection has next.
+_GETS_MORE: Final = re.compile(
+    r"(?:a?recv|receive|read|readline|get|next|accept|iter)(?:_\w+)?\Z|__anext__\Z"
+)
+# What a coroutine of another file is called that does something now and then, and no more.
+_BEATS: Final = re.compile(r"(?:\A|_)(?:heart_?beat|beats?|keep_?alive|ping|pinger|pings)(?:_|\Z)")
 
 
 class LocalWorkers:
-    """Cancels the workers of a call when the function is through."""
+    """Cancels the heartbeat of a call when the function is through."""
 
     def __init__(self, context: Context) -> None:
         """Repair in ``context``."""
         self._context = context
 
     def accepts(self, site: Site) -> bool:
-        """Take what runs until it is ended, while the function goes on that holds it."""
-        return self._kept_for_the_call(site) is not None
-
-    def plan(self, sites: Sequence[Site]) -> Plan:
-        """End the tasks of ``sites``: those of one function that are made in a row, together."""
-        found = Plan()
-        for group in self._in_rows(sites):
-            reason = next(filter(None, (unstoppable(self._context, site) for site, _ in group)), "")
-            made = [site for site, _ in group]
-            if reason:
-                found.decline(made, reason)
-                continue
-            found.edits += self._edits(made, [kept for _, kept in group])
-            found.fixed += [site.finding for site in made]
-        return found
-
-    def _in_rows(self, sites: Sequence[Site]) -> Iterator[list[tuple[Site, _Kept]]]:
-        """Yield the sites whose statements follow each other, with where their tasks are kept."""
-        order = self._context.tree.order
-        rows: list[list[tuple[Site, _Kept]]] = []
-        for site in sorted(sites, key=lambda site: order[site.call]):
-            kept = self._kept_for_the_call(site)
-            if kept is None:
-                continue
-            before = rows[-1][-1][1] if rows else None
-            if before is not None and (
-                before.last is kept.last or before.following[:1] == [kept.last]
-            ):
-                rows[-1].append((site, kept))
-            else:
-                rows.append([(site, kept)])
-        yield from rows
-
-    # -- is it for this call? ---------------------------------------------------------------
-
-    def _kept_for_the_call(self, site: Site) -> _Kept | None:
-        """Return where the task of ``site`` is kept, None if it may be meant to go on later."""
-        context, function = self._context, site.function
+        """Take what runs until it is ended, and has to do with a variable of the call."""
+        function = site.function
         if (
             site.code != "TSK002"
             or not isinstance(function, syntax.FunctionDef)
             or not function.asynchronous
             or not isinstance(site.coroutine, syntax.Call)
-            or context.judge.application(function) is not None
-            or not Worker(context.judge.ownership, site.coroutine).outlives_its_source()
+            or STARTS.match(function.name.value)
+            or _BEGINS.match(function.name.value)
+            or self._gives_something(function)
+            or self._context.judge.application(function) is not None
+            or not self._shared(site.coroutine, function)
+            or not Worker(self._context.judge.ownership, site.coroutine).outlives_its_source()
         ):
-            return None
-        kept = self._kept(site)
-        if kept is None:
-            return None
-        if any(map(self._goes_on, kept.following)):
-            return kept
-        is_start = STARTS.match(function.name.value) is not None
-        waits = not is_start and self._is_given_a_local(site.coroutine)
-        return kept if waits and any(map(self._waits, kept.following)) else None
-
-    def _kept(self, site: Site) -> _Kept | None:
-        tree, statement = self._context.tree, site.statement
-        if statement is None:
-            return None
-        loops = self._context.judge.ownership.flow.loops(site.call)
-        runner: syntax.Node = site.call
-        while isinstance(tree.parent[runner], _COLLECTIONS):
-            runner = tree.parent[runner]
-        holder = tree.parent[runner]
-        if isinstance(holder, syntax.Assign) and len(holder.targets) == 1:
-            target = holder.targets[0].target
-            if not loops and isinstance(target, syntax.Name):
-                return self._in(target.value, site, statement, many=runner is not site.call)
-            if runner is not site.call or len(loops) != 1 or not isinstance(target, syntax.Name):
-                return None
-            container = self._that_takes(target)
-        else:
-            container = _taker(tree.parent[holder]) if isinstance(holder, syntax.Arg) else None
-        if container is None or len(loops) > 1 or not isinstance(loops[0], syntax.For):
-            return None
-        return self._in(container.value, site, loops[0], many=True)
-
-    def _that_takes(self, task: syntax.Name) -> syntax.Name | None:
-        """Return the list that a local ``task`` is appended to, and nothing else."""
-        tree = self._context.tree
-        takers = [
-            _taker(tree.parent[tree.parent[use]])
-            for use in tree.scope[task].uses(task.value)
-            if isinstance(tree.parent[use], syntax.Arg)
-        ]
-        return takers[0] if len(takers) == 1 else None
-
-    def _in(self, name: str, site: Site, last: Statement, *, many: bool) -> _Kept | None:
-        """Return what says that the local ``name``, bound once, is filled by ``last``."""
-        tree = self._context.tree
-        scope = tree.inner[site.function] if site.function is not None else None
-        if scope is None or len(scope.stores.get(name, ())) != 1:
-            return None
-        block = tree.parent[last]
-        if not isinstance(block, syntax.IndentedBlock):
-            return None
-        body = body_of(block)
-        at = next(number for number, statement in enumerate(body) if statement is last)
-        return _Kept(name, many, last, body[at + 1 :])
-
-    def _goes_on(self, statement: Statement) -> bool:
-        """Tell whether ``statement`` is or holds the loop in which the function serves somebody."""
+            return False
+        after = self._context.tree.order[site.call]
         return any(
-            node.asynchronous
-            if isinstance(node, syntax.For)
-            else isinstance(node, syntax.While) and self._serves(node)
-            for node in self._context.file.inside(statement, into_scopes=False)
-        )
-
-    def _serves(self, loop: syntax.While) -> bool:
-        """Tell whether ``loop`` waits for what comes next, rather than until something is ready."""
-        awaits = [
-            node.expression
-            for node in self._context.file.inside(loop, into_scopes=False)
-            if isinstance(node, syntax.Await)
-        ]
-        return bool(awaits) and (
-            is_endless(loop)
-            or any(
-                isinstance(call, syntax.Call) and _GETS_MORE.match(last_name(call.func))
-                for call in awaits
+            self._context.tree.order[node] > after
+            and (
+                (
+                    isinstance(node, (syntax.While, syntax.For))
+                    and self._serves(node, self._shared(site.coroutine, function))
+                )
+                or _joins(node)
             )
+            for node in self._context.tree.walk(function.body)
         )
 
-    def _waits(self, statement: Statement) -> bool:
-        """Tell whether the function waits in ``statement`` for what its workers do."""
+    def plan(self, sites: Sequence[Site]) -> Plan:
+        """End the tasks of ``sites``."""
+        found = Plan()
+        for site in sites:
+            reason = unstoppable(self._context, site)
+            edits = [] if reason or len(sites) > 1 else self._edits(site)
+            if edits:
+                found.edits += edits
+                found.fixed.append(site.finding)
+            else:
+                found.decline([site], reason or ENDLESS)
+        return found
+
+    # -- does it serve the call? ------------------------------------------------------------
+
+    def _gives_something(self, function: syntax.FunctionDef) -> bool:
+        """Tell whether ``function`` returns a value, which may need the task later."""
+        for jump in self._context.tree.jumps(function.body):
+            if isinstance(jump, syntax.Yield):
+                return True
+            value = jump.value if isinstance(jump, syntax.Return) else None
+            if value is not None and not is_name(value, "None"):
+                return True
+        return False
+
+    def _shared(self, coroutine: syntax.Call, function: syntax.FunctionDef) -> set[str]:
+        """Return the variables of ``function`` that ``coroutine`` is given, or shares."""
+        tree, scope = self._context.tree, self._context.tree.inner[function]
+        called = coroutine.func.value if isinstance(coroutine.func, syntax.Name) else ""
+        parts: list[syntax.Node] = [coroutine]
+        parts += [
+            nested.body
+            for store in scope.stores.get(called, ())
+            if isinstance(nested := tree.parent[store], syntax.FunctionDef)
+        ]
+        names = {
+            node.value
+            for part in parts
+            for node in tree.walk(part)
+            if isinstance(node, syntax.Name)
+        }
+        return {name for name in names - {"self", "cls", called} if scope.binds(name)}
+
+    def _serves(self, loop: syntax.While | syntax.For, shared: set[str]) -> bool:
+        """Tell whether ``loop`` gets what comes next of one of the variables ``shared``."""
+        if isinstance(loop, syntax.For):
+            return loop.asynchronous and _root(loop.iter) in shared
         return any(
             isinstance(node, syntax.Await)
             and isinstance(node.expression, syntax.Call)
-            and last_name(node.expression.func) in _WAITS
-            for node in self._context.file.inside(statement, into_scopes=False)
+            and _GETS_MORE.match(last_name(node.expression.func)) is not None
+            and _root(node.expression.func) in shared
+            for node in self._context.file.inside(loop, into_scopes=False)
         )
-
-    @staticmethod
-    def _is_busy(statement: Statement) -> bool:
-        """Tell whether ``statement`` does more than to give something a value."""
-        small = statement_expression(statement)
-        return not isinstance(small, (syntax.Assign, syntax.AnnAssign)) or isinstance(
-            small.value, (syntax.Await, syntax.Call)
-        )
-
-    def _is_given_a_local(self, coroutine: syntax.Call) -> bool:
-        """Tell whether ``coroutine`` works for this call: it has to do with a variable of it."""
-        tree = self._context.tree
-        scope = tree.scope[coroutine].function
-        return any(
-            isinstance(node, syntax.Name)
-            and node.value not in ("self", "cls")
-            and scope.binds(node.value)
-            for node in tree.walk(coroutine)
-        )
-
-    def _region(self, kept: _Kept) -> tuple[Statement, Statement]:
-        """Return the first and the last statement that the tasks are there for.
-
-        What only gives names a value need not be in the ``try``.
-        """
-        waiting = [st for st in kept.following if self._goes_on(st) or self._waits(st)]
-        first = next(st for st in kept.following if st is waiting[0] or self._is_busy(st))
-        return first, waiting[-1]
 
     # -- the edits --------------------------------------------------------------------------
 
-    def _edits(self, sites: Sequence[Site], kept: Sequence[_Kept]) -> list[Edit]:
+    def _edits(self, site: Site) -> list[Edit]:
+        """Return what ends the task of ``site``, nothing if it may be needed until later."""
         context, file, writer = self._context, self._context.file, self._context.writer
-        function = sites[0].function
-        if not isinstance(function, syntax.FunctionDef):
-            raise TypeError("a lambda has no statements")
-        singles = dict.fromkeys(one.name for one in kept if not one.many)
-        several = dict.fromkeys(one.name for one in kept if one.many)
+        statement, function = site.statement, site.function
+        if statement is None or not isinstance(function, syntax.FunctionDef):
+            return []
+        body = body_of(function)
+        if site.form != "assign" or not any(one is statement for one in body):
+            return []
+        if len(context.tree.inner[function].stores.get(site.target, ())) != 1:
+            return []
+        following = body[next(i for i, one in enumerate(body) if one is statement) + 1 :]
+        while following and _only_assigns(following[0]):
+            following = following[1:]
+        served = following[0] if following else None
+        if served is None or not self._is_all_of_it(served, following[1:], site):
+            return []
         ending = Ending(
-            tuple(singles),
+            (site.target,),
             context.additions.module("asyncio"),
             context.settings.shutdown_timeout,
-            tuple((name, context.locals.free("worker", function)) for name in several),
+            # To cancel a task that has failed would keep its failure from the loop.
+            if_running=True,
         )
-        edits: list[Edit] = []
-        by_statement: dict[Statement, list[Site]] = defaultdict(list)
-        for site in sites:
-            if site.statement is not None:
-                by_statement[site.statement].append(site)
-        for statement, made in by_statement.items():
-            names = [edit for site in made for edit in writer.name_edit(site)]
-            named = writer.laid_out(statement, names) if names else []
-            edits += named if named and not writer.makes_too_long(named) else []
-        first, until = self._region(kept[-1])
-        if first is until and isinstance(until, syntax.Try):
-            if until.finalbody is not None and body_of(until.finalbody):
-                where = EndingPlace(None, body_of(until.finalbody))
-                return [*edits, *ending_edits(context, where, ending, edits)]
-            if until.finalbody is None:
-                indent = file.indent(until)
-                lines = [f"{indent}finally:"]
-                lines += ending.lines(indent + writer.layout.step, writer.layout)
-                return [*edits, writer.insert_after(until, lines, Place.END_OF_BLOCK)]
-        return [*edits, *ending_edits(context, EndingPlace((first, until)), ending, edits)]
+        names = writer.name_edit(site)
+        named = writer.laid_out(statement, names) if names else []
+        edits = named if named and not writer.makes_too_long(named) else []
+        if not isinstance(served, syntax.Try):
+            return [*edits, *ending_edits(context, EndingPlace((served, served)), ending, edits)]
+        if served.finalbody is not None:
+            final = body_of(served.finalbody)
+            where = EndingPlace(None, final)
+            return [*edits, *ending_edits(context, where, ending, edits)] if final else []
+        indent = file.indent(served)
+        lines = [f"{indent}finally:", *ending.lines(indent + writer.layout.step, writer.layout)]
+        below = last_line_with_comments(context, served) + 1
+        return [*edits, writer.insert_at(below, lines, Place.END_OF_BLOCK)]
+
+    def _is_all_of_it(self, served: Statement, later: Sequence[Statement], site: Site) -> bool:
+        """Tell whether the function only goes through its loop in ``served``, and is over then.
+
+        The task beats now and then, and is told nothing.
+        """
+        file = self._context.file
+        function = site.function
+        if not isinstance(function, syntax.FunctionDef) or not isinstance(
+            site.coroutine, syntax.Call
+        ):
+            return False
+        shared = self._shared(site.coroutine, function)
+        if isinstance(served, syntax.Try):
+            inside = body_of(served.body)
+            rest = [*served.handlers, served.orelse, served.finalbody, *inside[:-1], *later]
+            loop = inside[-1] if inside else None
+        else:
+            rest, loop = list(later), served
+        return (
+            isinstance(loop, (syntax.While, syntax.For))
+            and self._serves(loop, shared)
+            and (
+                isinstance(loop, syntax.For)
+                or is_endless(loop)
+                or any(isinstance(node, syntax.Await) for node in file.inside(loop.test))
+            )
+            and not any(
+                isinstance(node, (syntax.Await, syntax.With, syntax.For, syntax.While))
+                for part in rest
+                if part is not None
+                for node in file.inside(part, into_scopes=False)
+            )
+            and self._only_beats(site)
+            and not any(
+                isinstance(node, syntax.Attribute) and node.attr.value in ("set", "join", "wait")
+                for node in file.inside(function)
+            )
+        )
+
+    def _only_beats(self, site: Site) -> bool:
+        """Tell whether what ``site`` runs sleeps in between, and has nothing to do at its end."""
+        worker, file = worker_of(self._context, site), self._context.file
+        if worker is None:
+            coroutine = site.coroutine
+            return isinstance(coroutine, syntax.Call) and bool(
+                _BEATS.search(last_name(coroutine.func))
+            )
+        inside = list(file.inside(worker.body))
+        awaits = [node.expression for node in inside if isinstance(node, syntax.Await)]
+        calls = [node for node in awaits if isinstance(node, syntax.Call)]
+        last = [*body_of(worker)][-1:]
+        return (
+            any(last_name(call.func) == "sleep" for call in calls)
+            and not any(_GETS_MORE.match(last_name(call.func)) for call in calls)
+            and not any(
+                isinstance(node, (syntax.With, syntax.ExceptHandler, syntax.Finally))
+                for node in inside
+            )
+            and any(isinstance(statement, syntax.While) for statement in last)
+        )
 
 
-def _taker(call: syntax.Node) -> syntax.Name | None:
-    """Return the variable that ``call`` adds something to: ``tasks.append(...)``."""
-    if (
-        isinstance(call, syntax.Call)
-        and isinstance(call.func, syntax.Attribute)
-        and call.func.attr.value in ("append", "add")
-        and isinstance(call.func.value, syntax.Name)
-    ):
-        return call.func.value
-    return None
+def _root(node: syntax.BaseExpression) -> str:
+    """Return the variable that ``node`` begins with: ``ws`` of ``ws.iter_text()``."""
+    at: syntax.BaseExpression = node
+    while isinstance(at, (syntax.Call, syntax.Attribute, syntax.Subscript)):
+        at = at.func if isinstance(at, syntax.Call) else at.value
+    return at.value if isinstance(at, syntax.Name) else ""
+
+
+def _joins(node: syntax.Node) -> bool:
+    """Tell whether ``node`` waits until workers have done all that there is: ``queue.join()``."""
+    return (
+        isinstance(node, syntax.Call)
+        and isinstance(node.func, syntax.Attribute)
+        and node.func.attr.value == "join"
+        and not node.args
+    )
+
+
+def _only_assigns(statement: Statement) -> bool:
+    """Tell whether ``statement`` only gives something a value."""
+    small = statement_expression(statement)
+    return isinstance(small, (syntax.Assign, syntax.AnnAssign)) and not isinstance(
+        small.value, syntax.Await
+    )

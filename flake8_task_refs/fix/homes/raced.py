@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
+from flake8_task_refs.analysis.helpers import likely_function
 from flake8_task_refs.analysis.names import assigned_value
 from flake8_task_refs.analysis.syntax import is_name, last_name
 from flake8_task_refs.analysis.waits import is_partial
@@ -27,13 +28,17 @@ RACE: Final = (
     "what asyncio.wait() leaves behind may go on for ever: cancel what is still pending there"
 )
 WORK: Final = f"{RACE}, if it is no work that must not be cut short (--unsafe-fixes)"
-# Coroutines that wait for others, and do nothing.
+# Coroutines that wait for others, and do nothing; `get_or_create()` does.
 _WAITS: Final = re.compile(
-    r"(?:wait|get|recv|receive|read|readline|accept|join|acquire|sleep|listen|next)(?:_\w+)?\Z"
+    r"(?:wait|recv|receive|listen|next)(?:_\w+)?\Z|(?:join|acquire|sleep)\Z"
+    r"|(?:get|read|accept)(?:_?(?:message|event|item|next|line|lines|frame|packet|exactly|until"
+    r"|connection|client))?\Z|readline\Z|readexactly\Z"
 )
 # Those that surely do not: a `get(url)` is work.
-_SURELY_WAITS: Final = frozenset({"wait", "wait_for", "wait_closed", "sleep", "join", "acquire"})
-_SURELY_READS: Final = frozenset({"get", "recv", "receive", "read", "readline", "accept"})
+_SURELY_WAITS: Final = frozenset({"wait", "wait_closed", "sleep", "acquire"})
+_OF_QUEUES: Final = frozenset({"get", "join"})
+_QUEUE: Final = re.compile(r"queue|inbox|mailbox|channel|(?:\A|_)q\Z", re.IGNORECASE)
+_PASSES_ON: Final = frozenset({"wait_for", "shield"})
 _COLLECTIONS: Final = (
     syntax.Element,
     syntax.List,
@@ -60,8 +65,8 @@ class Raced:
         if race is None:
             return False
         if _has_limit(race):
-            return _surely_waits(site.call)
-        return any(map(_only_waits, self._runners(race)))
+            return self._only_waits(site.call, surely=True)
+        return any(map(self._only_waits, self._runners(race)))
 
     def plan(self, sites: Sequence[Site]) -> Plan:
         """Cancel the losers of each race."""
@@ -83,8 +88,24 @@ class Raced:
     def _repair(self, race: syntax.Call, sites: Sequence[Site]) -> tuple[list[Edit], bool]:
         """Return what cancels the losers, nothing if that is not clear, and whether it is safe."""
         if self._are_all(race, sites):
-            return self._edits(race), all(map(_only_waits, self._runners(race)))
-        return self._edits_by_name(race, sites), all(_only_waits(site.call) for site in sites)
+            return self._edits(race), all(map(self._only_waits, self._runners(race)))
+        return self._edits_by_name(race, sites), all(self._only_waits(site.call) for site in sites)
+
+    def _only_waits(self, task: syntax.BaseExpression, *, surely: bool = False) -> bool:
+        """Tell whether ``task``, the call that makes it, runs a coroutine that waits for others."""
+        given = task.args[0].value if isinstance(task, syntax.Call) and task.args else None
+        while isinstance(given, syntax.Call) and last_name(given.func) in _PASSES_ON:
+            given = given.args[0].value if given.args else None
+        if not isinstance(given, syntax.Call):
+            return False
+        if likely_function(self._context.tree, given) is not None:
+            return False  # it is of this file, and does what only its name says it does not
+        name = last_name(given.func)
+        if not surely:
+            return _WAITS.match(name) is not None
+        owner = given.func.value if isinstance(given.func, syntax.Attribute) else given
+        of_queue = name in _OF_QUEUES and _QUEUE.search(last_name(owner)) is not None
+        return name in _SURELY_WAITS or (of_queue and not given.args)
 
     def _runners(self, race: syntax.Call) -> list[syntax.BaseExpression]:
         """Return what makes the tasks of ``race``, as far as that is clear, or the tasks."""
@@ -194,6 +215,8 @@ class Raced:
         """Tell whether ``use`` asks whether a task is over, or is for one that surely is."""
         tree = self._context.tree
         outer = tree.parent[use]
+        if self._context.judge.ownership.flow.loops(use) or self._is_nested(use):
+            return False  # it is waited for
         if isinstance(outer, syntax.Attribute) and outer.attr.value in _ASKS:
             return True
         if isinstance(outer, syntax.Comparison) and outer.left is use:
@@ -204,6 +227,11 @@ class Raced:
             and _is_in(around.test, use.value)
             for around in tree.ancestors(use)
         )
+
+    def _is_nested(self, use: syntax.Name) -> bool:
+        """Tell whether ``use`` stands in another function than the one that binds the name."""
+        scope = self._context.tree.scope[use]
+        return scope.function is not scope.owner(use.value)
 
     # -- the edits --------------------------------------------------------------------------
 
@@ -299,22 +327,7 @@ class Raced:
             f"{indent}for {task} in {pending}:",
             f"{indent}{writer.layout.step}{task}.cancel()",
         ]
-        return [*edits, writer.insert_after(statement, lines)]
-
-
-def _only_waits(task: syntax.BaseExpression) -> bool:
-    """Tell whether ``task``, the call that makes it, runs a coroutine that waits for others."""
-    given = task.args[0].value if isinstance(task, syntax.Call) and task.args else None
-    return isinstance(given, syntax.Call) and _WAITS.match(last_name(given.func)) is not None
-
-
-def _surely_waits(task: syntax.BaseExpression) -> bool:
-    """Tell whether ``task``, the call that makes it, surely runs what only waits for others."""
-    given = task.args[0].value if isinstance(task, syntax.Call) and task.args else None
-    if not isinstance(given, syntax.Call):
-        return False
-    name = last_name(given.func)
-    return name in _SURELY_WAITS or (name in _SURELY_READS and not given.args)
+        return [*writer.laid_out(statement, edits), writer.insert_after(statement, lines)]
 
 
 def _has_limit(wait: syntax.Call) -> bool:
