@@ -91,7 +91,12 @@ class Waits:
             or not isinstance(loops[0], syntax.While)
         ):
             return False
-        loop = loops[0]
+        loop, task = loops[0], waited.elements[0].value
+        stores = (
+            tree.scope[task].stores.get(task.value, ()) if isinstance(task, syntax.Name) else ()
+        )
+        if not stores or any(tree.holds(loop, store) for store in stores):
+            return False  # it waits for another one in each turn
         if not is_endless(loop):
             return _is_empty(loop.test, done.value)
         exits = [

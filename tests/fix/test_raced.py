@@ -235,6 +235,31 @@ def test_who_asks_again_is_still_waiting() -> None:
     assert "waiter.cancel()" not in fix(module(*lines)).text
 
 
+def test_a_function_of_the_file_may_do_nothing_but_wait() -> None:
+    waits = "async def wait_for_it(it):\n    while not it.there:\n        await asyncio.sleep(1)\n"
+    race = [
+        "task = asyncio.create_task(wait_for_it(work))",
+        f"await asyncio.wait([other, task], {FIRST})",
+        "if task.done():",
+        "    print(1)",
+    ]
+    assert "    task.cancel()\n" in fix(f"{module(*race)}\n\n{waits}").text
+    stores = waits.replace("sleep(1)\n", "sleep(1)\n    it.seen = True\n")
+    assert "    task.cancel()\n" not in fix(f"{module(*race)}\n\n{stores}").text
+
+
+def test_a_race_in_each_turn_of_a_loop() -> None:
+    loop = [
+        "while True:",
+        f"    task = {WAITER}",
+        f"    done, _ = await asyncio.wait([task], timeout=3, {FIRST})",
+        "    if task in done:",
+        "        return",
+    ]
+    ended = [*loop[:3], "    task.cancel()", *loop[3:]]
+    check_fixed(module(*loop), module(*ended), line_length=200)
+
+
 def test_what_becomes_too_long_is_laid_out_anew() -> None:
     given = "[asyncio.create_task(a.wait()), asyncio.create_task(b.wait())]"
     text = fix(module(f"await asyncio.wait({given}, timeout=3)")).text

@@ -98,14 +98,33 @@ class Raced:
             given = given.args[0].value if given.args else None
         if not isinstance(given, syntax.Call):
             return False
-        if likely_function(self._context.tree, given) is not None:
-            return False  # it is of this file, and does what only its name says it does not
         name = last_name(given.func)
+        path = self._context.judge.ownership.names.canonical(self._context.tree, given.func) or ""
+        if not path.startswith("asyncio."):
+            function = likely_function(self._context.tree, given)
+            if function is not None:
+                return _WAITS.match(name) is not None and self._does_nothing_else(function)
         if not surely:
             return _WAITS.match(name) is not None
         owner = given.func.value if isinstance(given.func, syntax.Attribute) else given
         of_queue = name in _OF_QUEUES and _QUEUE.search(last_name(owner)) is not None
         return name in _SURELY_WAITS or (of_queue and not given.args)
+
+    def _does_nothing_else(self, function: syntax.FunctionDef) -> bool:
+        """Tell whether all that ``function`` does is to wait, and to ask what for."""
+        tree = self._context.tree
+        waits = {
+            node.expression for node in tree.walk(function.body) if isinstance(node, syntax.Await)
+        }
+        return not any(
+            isinstance(node, (syntax.AssignTarget, syntax.AugAssign, syntax.Yield))
+            or (
+                isinstance(node, syntax.Call)
+                and not (node in waits and _WAITS.match(last_name(node.func)))
+                and last_name(node.func) not in ("is_set", "empty", "done")
+            )
+            for node in tree.walk(function.body)
+        )
 
     def _runners(self, race: syntax.Call) -> list[syntax.BaseExpression]:
         """Return what makes the tasks of ``race``, as far as that is clear, or the tasks."""
@@ -187,7 +206,8 @@ class Raced:
         if task not in made or not isinstance(item, syntax.Name):
             return False
         return self._is_as_often(task, race) and all(
-            use is item or self._only_asks(use) for use in self._uses(item)
+            use is item or (self._only_asks(use) and self._is_as_often(use, race))
+            for use in self._uses(item)
         )
 
     def _made_once(self, name: syntax.Name) -> syntax.BaseExpression | None:
@@ -215,8 +235,6 @@ class Raced:
         """Tell whether ``use`` asks whether a task is over, or is for one that surely is."""
         tree = self._context.tree
         outer = tree.parent[use]
-        if self._context.judge.ownership.flow.loops(use) or self._is_nested(use):
-            return False  # it is waited for
         if isinstance(outer, syntax.Attribute) and outer.attr.value in _ASKS:
             return True
         if isinstance(outer, syntax.Comparison) and outer.left is use:
@@ -227,11 +245,6 @@ class Raced:
             and _is_in(around.test, use.value)
             for around in tree.ancestors(use)
         )
-
-    def _is_nested(self, use: syntax.Name) -> bool:
-        """Tell whether ``use`` stands in another function than the one that binds the name."""
-        scope = self._context.tree.scope[use]
-        return scope.function is not scope.owner(use.value)
 
     # -- the edits --------------------------------------------------------------------------
 
