@@ -95,7 +95,7 @@ class Worker:
         return any(self._endless_loops(_goes_on_until_a_sign))
 
     def outlives_its_source(self) -> bool:
-        """Tell the same of it, but if it ends with what it reads from: ``async for``."""
+        """Tell the same, but not of what ends with what it reads from: ``async for``."""
         if self.found is None:
             return self.runs_until_ended()
         loops = self._endless_loops(_goes_on_until_a_sign)

@@ -56,8 +56,8 @@ _SMALLER: Final = frozenset({"cancel", "disconnect", "drain", "end", "finish", "
 STARTS: Final = re.compile(r"_*(start|run|open|connect|begin|launch|setup|listen|serve)(_|\Z)")
 # What must be done, however late.
 _SAVES: Final = re.compile(
-    r"save|store|write|flush|commit|persist|sync|dump|send|publish|upload|notify|charge|pay",
-    re.IGNORECASE,
+    r"(?:\A|_)(?:save|store|write|flush|commit|persist|sync|dump|send|publish|upload|notify|charge"
+    r"|pay)(?:_|\Z)"
 )
 # Methods of the container that tell nothing of what is in it.
 _KEEPING: Final = frozenset({"add", "append", "discard", "remove"})

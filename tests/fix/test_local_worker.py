@@ -28,6 +28,10 @@ if not task.done():
                     task.cancel()
                     await asyncio.wait([task], timeout=10)"""
 
+LOOP = "async for one in ws:\n    print(one)"
+DEEPER = LOOP.replace("\n", "\n    ")
+MADE = "task = asyncio.create_task(beat(ws))"
+
 
 def module(body: str) -> str:
     """Return a program whose ``handle`` has this body."""
@@ -130,15 +134,17 @@ def test_it_ends_with_the_call(before: str, after: str) -> None:
     check_fixed(module(before), module(after))
 
 
+def test_each_function_has_its_own() -> None:
+    one = module(f"{MADE}\n{LOOP}")
+    other = one[one.index("async def handle") :].replace("def handle", "def answer")
+    text = fix(f"{one}\n\n{other}").text
+    assert text.count("    finally:\n        if not task.done():\n") == 2
+
+
 def test_without_a_time_limit() -> None:
     source = module("task = asyncio.create_task(beat(ws))\nasync for one in ws:\n    print(one)")
     text = fix(source, shutdown_timeout=None).text
     assert "            await asyncio.gather(task, return_exceptions=True)\n" in text
-
-
-LOOP = "async for one in ws:\n    print(one)"
-DEEPER = LOOP.replace("\n", "\n    ")
-MADE = "task = asyncio.create_task(beat(ws))"
 
 
 @pytest.mark.parametrize(

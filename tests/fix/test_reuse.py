@@ -316,6 +316,14 @@ class Service:
         finally:
             print("never")
 
+    async def async_later(self):
+        await asyncio.sleep(1)
+        print("now")
+
+    async def save_later(self):
+        await asyncio.sleep(1)
+        print("now")
+
     async def _soon(self):
         await asyncio.sleep(0)
         print("now")
@@ -340,6 +348,8 @@ def joins(end: str, site: str = "self._poll()", after: str = "") -> bool:
         ("self._wait()", True),
         ("heartbeat()", True),
         ("self._later()", True),
+        ("self.async_later()", True),
+        ("self.save_later()", False),
         ("self._soon()", False),
         ("self._work()", False),
         ("self._work_off()", False),

@@ -8,6 +8,7 @@ may be needed until later, or have something left to do: that is declined.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
@@ -84,9 +85,10 @@ class LocalWorkers:
     def plan(self, sites: Sequence[Site]) -> Plan:
         """End the tasks of ``sites``."""
         found = Plan()
+        several = Counter(site.function for site in sites)
         for site in sites:
             reason = unstoppable(self._context, site)
-            edits = [] if reason or len(sites) > 1 else self._edits(site)
+            edits = [] if reason or several[site.function] > 1 else self._edits(site)
             if edits:
                 found.edits += edits
                 found.fixed.append(site.finding)

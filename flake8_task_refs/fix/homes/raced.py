@@ -60,7 +60,7 @@ class Raced:
         self._context = context
 
     def accepts(self, site: Site) -> bool:
-        """Take the tasks of a race that nobody keeps afterwards."""
+        """Take the tasks that a wait leaves behind, if one of them only waits for others."""
         race = self._race(site) if site.code == "TSK002" else None
         if race is None:
             return False
@@ -136,7 +136,7 @@ class Raced:
         return [task or item for task, item in zip(made, items, strict=True)]
 
     def _race(self, site: Site) -> syntax.Call | None:
-        """Return the call of ``asyncio.wait`` that waits for the first of ``site`` and others."""
+        """Return the call of ``asyncio.wait`` that may leave the task of ``site`` behind."""
         tree = self._context.tree
         runner = self._collection_around(site.call)
         call = self._race_of(runner)
@@ -156,7 +156,7 @@ class Raced:
         return node
 
     def _race_of(self, node: syntax.Node) -> syntax.Call | None:
-        """Return the race that is given ``node``, or a list with ``node`` in it."""
+        """Return the wait that may give up on ``node``, or on what is in a list with it."""
         tree = self._context.tree
         arg = tree.parent[self._collection_around(node)]
         call = tree.parent[arg] if isinstance(arg, syntax.Arg) else None
