@@ -108,8 +108,11 @@ class FileNames:
 
     @cached_property
     def all_names(self) -> frozenset[str]:
-        """Every name that occurs anywhere in the file."""
-        return frozenset(node.value for node in self._file.all(syntax.Name))
+        """Every name that occurs anywhere in the file, but for those of attributes alone."""
+        attributes = {id(node.attr) for node in self._file.all(syntax.Attribute)}
+        return frozenset(
+            node.value for node in self._file.all(syntax.Name) if id(node) not in attributes
+        )
 
     def canonical(self, node: syntax.Node | None) -> str:
         """Return the dotted name that ``node`` stands for; as it is written, if that is unknown."""

@@ -152,6 +152,22 @@ async def lifespan(app: FastAPI):
     assert "app.state.background_tasks_2 = lifespan_tasks\n" in result.text
 
 
+def test_an_attribute_of_that_name_is_no_variable() -> None:
+    text = """
+import asyncio
+
+class Pool:
+    def __init__(self):
+        self._background_tasks = []
+
+async def run(work):
+    asyncio.create_task(work())
+"""
+    assert "    _background_tasks.add(task)\n" in fix(text).text
+    taken = text.replace("self._background", "_background")
+    assert "    _background_tasks_2.add(task)\n" in fix(taken).text
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [
