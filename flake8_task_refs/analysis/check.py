@@ -42,9 +42,9 @@ _MAX_LOOKS = 5
 # Characters of a region that costs less to parse as it is than to choose from.
 _SHORT = 1_500
 _KEEPS_EVERY_TASK = re.compile(r"\.set_task_factory\(\s*([\w.]+)")
-# A container, and what is put into it, but for a reference that is weak by itself.
+# A container, and the name of what is put into it, or a task that is made there and then.
 _PUTS_IN = re.compile(
-    r"(\b\w+|)(?:\[[^\]\n]*\])?\.(?:add|append)\((?!\s*(?:weakref\.)?(?:ref|proxy)\()"
+    r"(\b\w+|)(?:\[[^\]\n]*\])?\.(?:add|append)\(\s*(?:(\w+)\s*\)|(?:\w+\.)*Task\()"
 )
 
 
@@ -409,7 +409,11 @@ class Module:
             for definition in self.outline.definitions:
                 if definition.name == name and definition.kind == "def":
                     body = self.outline.code[definition.header : definition.end]
-                    if any(not self._is_weak(match[1]) for match in _PUTS_IN.finditer(body)):
+                    if any(
+                        (not put[2] or re.search(rf"\breturn {put[2]}\b", body))
+                        and not self._is_weak(put[1])
+                        for put in _PUTS_IN.finditer(body)
+                    ):
                         return True
         return False
 

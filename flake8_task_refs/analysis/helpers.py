@@ -110,6 +110,15 @@ def likely_function(tree: Tree, call: syntax.Call) -> syntax.FunctionDef | None:
     function too many: decorators do not matter, and ``anything.method()`` is the only method of
     that name.
     """
+    if isinstance(call.func, syntax.Name):
+        scope = tree.scope[call.func].owner(call.func.value)
+        stores = scope.stores.get(call.func.value, ()) if scope is not None else ()
+        defined = [
+            holder
+            for store in stores
+            if isinstance(holder := tree.parent[store], syntax.FunctionDef)
+        ]
+        return defined[-1] if defined else None
     path = dotted_text(call.func)
     if path is None:
         return None
@@ -120,9 +129,6 @@ def likely_function(tree: Tree, call: syntax.Call) -> syntax.FunctionDef | None:
         if isinstance(node, syntax.FunctionDef) and node.name.value == name
     ]
     classes = {function: tree.method_class(function) for function in named}
-    if not owner:
-        plain = [function for function in named if classes[function] is None]
-        return plain[-1] if plain else None
     if owner in ("self", "cls"):
         around = tree.class_around(call)
         named = [f for f in named if around is not None and classes[f] is around]

@@ -377,9 +377,19 @@ def is_partial(call: syntax.Call) -> bool:
         none = isinstance(arg.value, syntax.Name) and arg.value.value == "None"
         if keyword == "timeout" and not none:
             return True
-        if keyword == "return_when" and waits_for_first(arg.value):
+        if keyword == "return_when" and waits_for_first(arg.value) and not _is_for_one(call):
             return True
     return False
+
+
+def _is_for_one(call: syntax.Call) -> bool:
+    """Tell whether ``call`` waits for a single task, which is the first and the last to end."""
+    waited = call.args[0].value
+    return (
+        isinstance(waited, (syntax.List, syntax.Tuple, syntax.Set))
+        and len(waited.elements) == 1
+        and not isinstance(waited.elements[0], syntax.StarredElement)
+    )
 
 
 def waits_for_first(value: syntax.BaseExpression) -> bool:

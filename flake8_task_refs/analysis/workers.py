@@ -31,6 +31,11 @@ _ENDLESS_NAME: Final = re.compile(
     r"|(?:listen|consume|poll|watch|monitor|subscribe|periodic|periodically)(?:_\w+)?)\Z"
 )
 _ENDS_NAME: Final = re.compile(r"(?:\A|_)(?:once|one|initial|first|stop|init|setup|warm|until)")
+# What does something to a worker, or in the name of one, begins with what it does.
+_DEED: Final = re.compile(
+    r"_*(?:add|cancel|check|clear|close|create|delete|disable|enable|ensure|find|get|join|kill|load"
+    r"|make|notify|register|remove|reset|restart|save|send|set|start|unregister|update)_"
+)
 # What a worker is given in any case, and what no end is told by.
 _COMMON: Final = frozenset({"self", "cls", "app", "application", "state", "asyncio", "settings"})
 # Methods that wait for what somebody else sends.
@@ -82,7 +87,11 @@ class Worker:
         """Tell whether it loops for ever: by its code if it is here, else by its name."""
         if self.found is None:
             name = last_name(self.call.func)
-            return _ENDLESS_NAME.match(name) is not None and _ENDS_NAME.search(name) is None
+            return (
+                _ENDLESS_NAME.match(name) is not None
+                and _ENDS_NAME.search(name) is None
+                and _DEED.match(name) is None
+            )
         return any(self._endless_loops())
 
     def runs_until_ended(self) -> bool:

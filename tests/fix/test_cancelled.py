@@ -432,9 +432,10 @@ class Jobs:
     ("bodies", "reason"),
     [
         ({"more": "timer = loop.call_later(3, print)\n        self.jobs[2] = timer"}, NOT_ALONE),
+        ({"more": "self.jobs.update(\n            one=loop.call_later(3, print))"}, NOT_ALONE),
         ({"before": "await self.lock.acquire()", "after": "self.lock.release()"}, LOCKED),
     ],
-    ids=["a timer under a name", "a lock that is held"],
+    ids=["a timer under a name", "a timer on the next line", "a lock that is held"],
 )
 def test_what_may_be_a_timer_or_need_a_lock_is_not_waited_for(
     bodies: dict[str, str], reason: str
@@ -443,6 +444,29 @@ def test_what_may_be_a_timer_or_need_a_lock_is_not_waited_for(
     source = JOBS.format(**{**empty, **bodies})
     check_declined(source, reason, analysis=ASKED)
     assert fix(JOBS.format(**empty), analysis=ASKED).fixed
+
+
+@pytest.mark.parametrize(
+    ("manager", "locked"),
+    [
+        ("with self.write_locks[1]:", True),
+        ("async with self.lock_of(self):", True),
+        ("async with asyncio.Semaphore(3):", True),
+        ("async with asyncio.timeout(seconds):", False),
+        ("with suppress(BlockingIOError):", False),
+    ],
+)
+def test_a_lock_is_known_by_the_words_of_its_name(manager: str, *, locked: bool) -> None:
+    loop = "for _, job in list(self.jobs.items()):\n            job.cancel()"
+    source = (
+        JOBS.format(more="pass", before="pass", after="pass")
+        .replace(loop, f"{manager}\n            self.job.cancel()")
+        .replace("self.jobs[1] =", "self.job =")
+    )
+    if locked:
+        check_declined(source, LOCKED, analysis=ASKED)
+    else:
+        assert fix(source, analysis=ASKED).fixed
 
 
 @pytest.mark.parametrize("gives", ["return job", "yield job"])

@@ -141,6 +141,40 @@ def test_each_function_has_its_own() -> None:
     assert text.count("    finally:\n        if not task.done():\n") == 2
 
 
+def test_a_function_of_the_same_name_elsewhere_is_another() -> None:
+    head = HEAD.partition("async def beat")[0]
+    handlers = "".join(
+        f"""
+async def {name}(ws):
+    async def beat():
+{indent(dedent(body), " " * 8)}
+    task = asyncio.create_task(beat())
+    async for one in ws:
+        print(one)
+
+"""
+        for name, body in {
+            "first": """
+                try:
+                    while True:
+                        await asyncio.sleep(20)
+                finally:
+                    await ws.send("bye")
+                """,
+            "second": """
+                while True:
+                    await asyncio.sleep(20)
+                    await ws.send("ping")
+                """,
+        }.items()
+    )
+    result = fix(head + handlers)
+    first, _, second = result.text.partition("async def second")
+    assert "cancel" not in first
+    assert "task.cancel()" in second
+    assert [declined.reason for declined in result.declined] == [ENDLESS]
+
+
 def test_without_a_time_limit() -> None:
     source = module("task = asyncio.create_task(beat(ws))\nasync for one in ws:\n    print(one)")
     text = fix(source, shutdown_timeout=None).text

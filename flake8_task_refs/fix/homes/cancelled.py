@@ -9,6 +9,7 @@ from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.places import place_of
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.children import calls_hook, may_come_back, runs_what_it_is_given
+from flake8_task_refs.fix.container_uses import mentions
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit, Place
 from flake8_task_refs.fix.source import body_of, dotted, statement_expression
@@ -32,7 +33,12 @@ _REPEATABLE: Final = (
 )
 _SELVES: Final = frozenset({"self", "cls"})
 # What a task may want for its clean-up.
-_LOCK: Final = re.compile(r"lock|sem|cond|mutex", re.IGNORECASE)
+_LOCK: Final = re.compile(
+    r"(?:\A|_)(?:(?:[rw]|rw|file|thread)?lock|sem|semaphore|cond|condition|mutex)s?(?:_|\Z)",
+    re.IGNORECASE,
+)
+# These give a timer, which nobody can wait for.
+_TIMERS: Final = frozenset({"call_later", "call_at", "call_soon", "call_soon_threadsafe"})
 LOCKED: Final = "the task may need what is locked here for its clean-up: await it after that"
 NOT_ALONE: Final = (
     "what is cancelled here has no name to wait for it by, or more is done with it at once: "
@@ -144,7 +150,7 @@ class Cancelled:
                 isinstance(call.func, syntax.Attribute)
                 and file.function(call) is site.function
                 and file.span(call).start < file.span(site.call).start
-                and _LOCK.search(dotted(call.func.value))
+                and self._names_lock(call.func.value)
             ):
                 held += {"acquire": 1, "release": -1}.get(call.func.attr.value, 0)
         if held > 0:
@@ -153,10 +159,16 @@ class Cancelled:
             if isinstance(outer, (syntax.FunctionDef, syntax.Lambda)):
                 return False
             if isinstance(outer, syntax.With) and any(
-                _LOCK.search(self._context.file.code(item.item)) for item in outer.items
+                self._names_lock(item.item) for item in outer.items
             ):
                 return True
         return False
+
+    def _names_lock(self, node: syntax.Node) -> bool:
+        return any(
+            isinstance(inner, syntax.Name) and _LOCK.search(inner.value)
+            for inner in self._context.file.inside(node)
+        )
 
     def _edits(self, site: Site, collected: dict[syntax.Node, str]) -> list[Edit]:
         """Return what waits for the task; ``collected`` are the loops whose tasks are a list."""
@@ -250,13 +262,42 @@ class Cancelled:
         held = dotted(receiver) if isinstance(loop, syntax.While) else _iterated(loop.iter)
         if isinstance(loop, syntax.For) and not held:
             held = _mapping(loop.iter)
-        held = re.escape(held.removesuffix(".values()"))
-        code = self._context.tree.outline.code
-        made = r"\bcall_(?:later|at|soon)\w*\("
+        held = held.removesuffix(".values()")
+        if not held:
+            return False
+        file = self._context.file
         # Made there and then, or put in under a name.
-        named = "|".join(["(?!)", *re.findall(rf"\b(\w+)[ \t]*=[^\n=]*{made}", code)])
-        timers = rf"{held}\b[^\n]*(?:{made}|[=(,][ \t]*(?:{named})\b)"
-        return bool(held) and re.search(timers, code) is not None
+        named = {
+            dotted(target.target)
+            for node in file.all(syntax.Assign)
+            if self._makes_timer(node.value)
+            for target in node.targets
+        } - {""}
+        for kind in (syntax.Name, syntax.Attribute):
+            for use in file.all(kind):
+                statement = self._small_statement(use) if dotted(use) == held else None
+                if statement is not None and (
+                    self._makes_timer(statement) or mentions(file, statement, named)
+                ):
+                    return True
+        return False
+
+    def _makes_timer(self, node: syntax.Node) -> bool:
+        return any(
+            isinstance(inner, syntax.Call) and last_name(inner.func) in _TIMERS
+            for inner in self._context.file.inside(node)
+        )
+
+    def _small_statement(self, node: syntax.Node) -> syntax.Node | None:
+        """Return the statement of a line that ``node`` is in; None in a header."""
+        return next(
+            (
+                outer
+                for outer in self._context.tree.ancestors(node)
+                if isinstance(outer, syntax.BaseSmallStatement)
+            ),
+            None,
+        )
 
     def _is_called_here(self, site: Site) -> bool:
         """Tell whether code of this file, and so perhaps a task, runs what cancels it."""
