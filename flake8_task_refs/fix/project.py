@@ -25,6 +25,8 @@ _SETUPS: Final = {
     "setup.py": re.compile(r"\bpython_requires\s*=\s*[\"']([^\"']+)"),
 }
 _LOWEST: Final = re.compile(r"(?:>=|~=|==|\^|~|>)\s*(\d+)\.(\d+)")
+# How black and ruff are told: `py38`, `py310`.
+_TARGET: Final = re.compile(r"py(\d)(\d+)\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,11 @@ def _oldest_python(directory: Path) -> tuple[int, int] | None:
         lowest = _LOWEST.search(versions) if isinstance(versions, str) else None
         if lowest is not None:
             return int(lowest[1]), int(lowest[2])
-    return None
+    targets: list[object] = [table.get("target-version") for table in _ruff(directory)]
+    black = _table(project, "tool", "black").get("target-version")
+    targets += black if isinstance(black, list) else [black]
+    known = [_TARGET.match(target) for target in targets if isinstance(target, str)]
+    return min(((int(one[1]), int(one[2])) for one in known if one is not None), default=None)
 
 
 def _project(directory: Path) -> dict[str, Any]:

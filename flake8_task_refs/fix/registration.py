@@ -185,9 +185,8 @@ class Writer:
             return [Edit(end, end, f", {argument}")]
         if "#" in self.file.text[end : whole.end]:
             return []
-        comma = "" if self.file.has_comma(after) else ","
-        if after is not call.args[-1]:
-            comma = ""
+        is_last = after is call.args[-1] and "\n" in self.file.text[end : whole.end]
+        comma = "," if is_last and not self.file.has_comma(after) else ""
         return [Edit(end, end, f",\n{before}{argument}{comma}")]
 
     def _spans_lines(self, site: Site) -> bool:

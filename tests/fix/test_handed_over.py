@@ -56,3 +56,12 @@ def test_what_may_be_another_awaitable_is_left_alone(given: str) -> None:
 def test_what_runs_at_the_programs_end_is_left_alone(given: str) -> None:
     start = f"def start(loop, work):\n    atexit.register({given})\n"
     check_declined(f"import asyncio\nimport atexit\n\n\n{start}", AT_EXIT)
+
+
+@pytest.mark.parametrize(
+    "handed", ["asyncio.create_task, work(), name='w'", "asyncio.create_task, work(), context=None"]
+)
+def test_what_a_partial_gives_the_creator_is_left_alone(handed: str) -> None:
+    later = f"loop.call_soon(functools.partial({handed}))"
+    source = f"import functools\n{HEAD}        loop = asyncio.get_running_loop()\n        {later}\n"
+    check_declined(source, "pass a function that keeps the task")

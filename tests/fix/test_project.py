@@ -234,6 +234,17 @@ def test_a_task_is_asked_for_no_name_that_it_has_not(source: str) -> None:
         ({"setup.cfg": "[options]\npython_requires = ~= 3.7\n"}, '"', None, (3, 7)),
         ({"setup.py": "setup(python_requires='>=3.9')\n"}, '"', None, (3, 9)),
         ({"pyproject.toml": "[project]\nrequires-python = '<4'"}, '"', None, None),
+        ({"pyproject.toml": "[tool.black]\ntarget-version = ['py310', 'py38']"}, '"', None, (3, 8)),
+        ({"ruff.toml": "target-version = 'py311'"}, '"', None, (3, 11)),
+        (
+            {
+                "pyproject.toml": "[project]\nrequires-python = '>=3.9'",
+                "ruff.toml": "target-version = 'py37'",
+            },
+            '"',
+            None,
+            (3, 9),
+        ),
         (
             {
                 "pyproject.toml": "[project]\nrequires-python = '>=3.8'",

@@ -377,6 +377,8 @@ def test_cpython_has_no_error_to_tell_of_any_more(name: str) -> None:
         "if task.exception() is not None:\n    sys.exit(1)\nprint(1)",
         "error = task.exception()\nif error is not None:\n    give_up(error)\nprint(1)",
         "failed = []\nif task.exception():\n    failed.append(task)\nif not failed:\n    print(1)",
+        "if task.exception():\n    print(1)\nconnect()",
+        "if error := task.exception():\n    print(error)\nprint('over')",
     ],
 )
 def test_what_may_be_for_other_tasks_does_not_run_for_a_cancelled_one(body: str) -> None:

@@ -50,20 +50,24 @@ class HandedOver:
         if at < 0 or at + 2 != len(args) or args[-1].star:
             return []
         maker, given = args[at].value, args[-1].value
+        is_scheduler = context.judge.ownership.sites.is_scheduler(context.tree, site.call.func)
+        has_keywords = len(args) != len(site.call.args)
         if (
             isinstance(given, syntax.Call)
             and not given.args
             and self._is_the_same_later(site, given)
         ):
             # Each time it is called, it makes a coroutine of its own.
-            is_scheduler = context.judge.ownership.sites.is_scheduler
-            if not is_scheduler(context.tree, site.call.func) or len(args) != len(site.call.args):
+            if not is_scheduler or has_keywords:
                 return []
             context.additions.defined_before(site.call)
             text = f"{file.code(maker)}({file.code(given)})"
             start, end = file.span(maker).start, file.span(given).end
             return [Edit(start, end, f"lambda: {context.additions.track()}({text})")]
-        # The coroutine is made now, its arguments as they are now.
+        # The coroutine is made now, its arguments as they are now. A `partial` would give keywords
+        # to whom it calls.
+        if has_keywords and not is_scheduler:
+            return []
         if not self._makes_tasks_of_coroutines(site, maker, given):
             return []
         context.additions.defined_before(site.call)

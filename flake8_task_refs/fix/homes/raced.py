@@ -34,6 +34,8 @@ _WAITS: Final = re.compile(
     r"|(?:get|read|accept)(?:_?(?:message|event|item|next|line|lines|frame|packet|exactly|until"
     r"|connection|client))?\Z|readline\Z|readexactly\Z"
 )
+# What does something as well, or with what it has waited for.
+_AND_WORKS: Final = re.compile(r"_(?:and|then|or)_|next_(?!message|event|item|line|frame|packet)")
 # Those that surely do not: a `get(url)` is work.
 _SURELY_WAITS: Final = frozenset({"wait", "wait_closed", "sleep", "acquire"})
 _OF_QUEUES: Final = frozenset({"get", "join"})
@@ -105,7 +107,12 @@ class Raced:
             if function is not None:
                 return _WAITS.match(name) is not None and self._does_nothing_else(function)
         if not surely:
-            return _WAITS.match(name) is not None
+            asks_for_one = name in ("get", "next") and bool(given.args)
+            return (
+                _WAITS.match(name) is not None
+                and _AND_WORKS.search(name) is None
+                and not asks_for_one
+            )
         owner = given.func.value if isinstance(given.func, syntax.Attribute) else given
         of_queue = name in _OF_QUEUES and _QUEUE.search(last_name(owner)) is not None
         return name in _SURELY_WAITS or (of_queue and not given.args)

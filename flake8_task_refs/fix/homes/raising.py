@@ -38,6 +38,8 @@ _ASKS: Final = frozenset(
 )  # fmt: skip
 _LOGS: Final = re.compile(r"_*log(?:_\w+)?\Z")
 _ANSWERS: Final = ("set_result", "set_exception")
+# What a callback does when its task is over, however it ended.
+_TIDIES: Final = frozenset({"discard", "remove", "pop", "clear", "set", "release", "task_done"})
 _COMPREHENSIONS: Final = (syntax.GeneratorExp, syntax.ListComp, syntax.SetComp, syntax.DictComp)
 OTHER_USE: Final = (
     "a look at cancelled() would change more than the error, or does not fit where the result is "
@@ -50,7 +52,7 @@ class RaisingCallbacks:
 
     What a callback has done until then stays done, and what comes later does not run: only the
     error is not raised and logged any more. So it goes where nothing else runs in between. What
-    comes later runs after all where it is for failed tasks as well as for others.
+    comes later runs after all where it tidies up for failed tasks as well as for others.
     """
 
     def __init__(self, context: Context) -> None:
@@ -155,12 +157,15 @@ class RaisingCallbacks:
     def _goes_on(self, callback: syntax.FunctionDef, ask: syntax.Call, task: str) -> list[Edit]:
         """Return what lets the rest of ``callback`` run, if that is for failed tasks, too.
 
-        Nothing if there is no rest, or one that asks for the result again.
+        Nothing if there is no rest, or one that asks for the result again or does more than to
+        tidy up: a task that is started anew would be so after a shutdown.
         """
         tree, look = self._context.tree, f"{task}.cancelled()"
         statement = tree.statement_of(ask)
         rest = self._rest(statement)
-        if not rest or self._asks_again(task, rest):
+        # `if error:` behind `error = task.exception()` is still about the failure.
+        after = rest[1:] if isinstance(statement_expression(statement), syntax.Assign) else rest
+        if not rest or self._asks_again(task, rest) or not self._only_tidies(after):
             return []
         if isinstance(statement, syntax.If):
             return self._condition(callback, statement, look, rest)
@@ -290,6 +295,15 @@ class RaisingCallbacks:
                 ]
             at = block
         return found
+
+    def _only_tidies(self, rest: Sequence[syntax.Node]) -> bool:
+        """Tell whether ``rest`` does no more than to take something out, or to let others go on."""
+        return all(
+            isinstance(node.func, syntax.Attribute) and node.func.attr.value in _TIDIES
+            for later in rest
+            for node in self._context.tree.walk(later, into_functions=True)
+            if isinstance(node, syntax.Call)
+        )
 
     def _asks_again(self, task: str, rest: Sequence[syntax.Node]) -> bool:
         """Tell whether ``rest`` asks ``task`` for what came of it."""
