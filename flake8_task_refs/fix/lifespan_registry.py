@@ -44,7 +44,8 @@ from flake8_task_refs.fix.source import (
     Statement,
     first_statement,
 )
-from flake8_task_refs.fix.spawned import task_name, used_names
+from flake8_task_refs.fix.spawned import used_names
+from flake8_task_refs.fix.task_names import task_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

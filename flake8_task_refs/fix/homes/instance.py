@@ -36,13 +36,8 @@ from flake8_task_refs.fix.source import (
     last_part,
     statement_expression,
 )
-from flake8_task_refs.fix.spawned import (
-    local_lasts,
-    task_name,
-    unstoppable,
-    used_names,
-    worker_of,
-)
+from flake8_task_refs.fix.spawned import unstoppable, used_names, worker_of
+from flake8_task_refs.fix.task_names import local_lasts, task_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

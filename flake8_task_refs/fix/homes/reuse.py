@@ -23,7 +23,7 @@ from flake8_task_refs.fix.lifespan_body import lifespan_around
 from flake8_task_refs.fix.registration import Registry
 from flake8_task_refs.fix.repair_sites import by_statement, is_declared_future, is_returned
 from flake8_task_refs.fix.source import dotted, last_part
-from flake8_task_refs.fix.spawned import task_name
+from flake8_task_refs.fix.task_names import task_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -41,7 +41,8 @@ from flake8_task_refs.fix.source import (
     has_docstring,
     last_part,
 )
-from flake8_task_refs.fix.spawned import task_name, unstoppable, used_names
+from flake8_task_refs.fix.spawned import unstoppable, used_names
+from flake8_task_refs.fix.task_names import task_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
