@@ -44,8 +44,8 @@ from flake8_task_refs.fix.source import (
     Statement,
     first_statement,
 )
-from flake8_task_refs.fix.spawned import used_names
 from flake8_task_refs.fix.task_names import task_name
+from flake8_task_refs.fix.worker import Used, used_by
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,7 +76,7 @@ def _place(
     block = innermost_block(context, function, [first, *yields])
     start = next(i for i, st in enumerate(block) if file.within(first, st))
     stop = max(i for i, st in enumerate(block) if any(file.within(node, st) for node in yields))
-    used = frozenset().union(*(used_names(context, site) for site in sites))
+    used = used_by(context, sites)
     unsafe = context.settings.unsafe_fixes
 
     # An existing try/finally with the creation inside: its finally is the place, if nothing that
@@ -108,7 +108,7 @@ def _place(
 
 
 def _reaches(
-    context: Context, used: frozenset[str], around: syntax.Try, yields: Sequence[syntax.Yield]
+    context: Context, used: Used, around: syntax.Try, yields: Sequence[syntax.Yield]
 ) -> bool:
     """Tell whether the ``finally`` of ``around`` comes early enough to end the tasks in it.
 
@@ -124,7 +124,7 @@ def _reaches(
 def _inside(
     context: Context,
     function: syntax.FunctionDef,
-    used: frozenset[str],
+    used: Used,
     last: Statement,
     starts: Sequence[syntax.Node],
 ) -> EndingPlace | None:

@@ -14,7 +14,7 @@ from flake8_task_refs.analysis.syntax import is_name, last_name
 from flake8_task_refs.fix.free_names import names_in
 from flake8_task_refs.fix.shutdown import only_reports
 from flake8_task_refs.fix.source import body_of, dotted, statement_expression
-from flake8_task_refs.fix.spawned import used_names, worker_of
+from flake8_task_refs.fix.worker import LikelyWorker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -52,7 +52,8 @@ def are_told_last(context: Context, before: Sequence[Statement], sites: Sequence
 
 def _ends_with(context: Context, site: Site, event: syntax.BaseExpression) -> bool:
     """Tell whether the task of ``site`` waits for ``event``, and has no loop that goes on then."""
-    worker, tree, file = worker_of(context, site), context.tree, context.file
+    worker = LikelyWorker.of(context, site).function
+    tree, file = context.tree, context.file
     if worker is None or not isinstance(site.coroutine, syntax.Call):
         return False
     inside = list(file.inside(worker.body))
@@ -92,7 +93,7 @@ def is_only_told(
 
     A cancellation right after would cut short what it still has to do.
     """
-    file, used = context.file, used_names(context, site)
+    file, used = context.file, LikelyWorker.of(context, site).used().names
     inside = list(file.inside(worker.body))
     asked, flags = (
         frozenset().union(*(names_in(file, at.test) for at in inside if isinstance(at, kinds)))

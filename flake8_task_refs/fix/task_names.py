@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.lifetime import is_main
 from flake8_task_refs.fix.repair_sites import shows_locals
-from flake8_task_refs.fix.spawned import worker_of
+from flake8_task_refs.fix.worker import LikelyWorker
 
 if TYPE_CHECKING:
     from flake8_task_refs.fix.contract import Context
@@ -42,7 +42,7 @@ def _type_of_task(context: Context, site: Site) -> str:
         params = around.params
         if not any(p.annotation for p in (*params.params, *params.kwonly_params)):
             return "untyped"  # its body is not checked
-    worker = worker_of(context, site)
+    worker = LikelyWorker.of(context, site).function
     if worker is None or worker.returns is None or not worker.asynchronous:
         return ""
     return context.file.code(worker.returns.annotation)

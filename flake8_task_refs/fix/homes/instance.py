@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.analysis.workers import cannot_leave, runs_for_ever
-from flake8_task_refs.fix.children import calls_hook
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit, Place
 from flake8_task_refs.fix.fates import STARTS
@@ -36,8 +35,8 @@ from flake8_task_refs.fix.source import (
     last_part,
     statement_expression,
 )
-from flake8_task_refs.fix.spawned import unstoppable, used_names, worker_of
 from flake8_task_refs.fix.task_names import local_lasts, task_name
+from flake8_task_refs.fix.worker import LikelyWorker, used_by
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -209,19 +208,20 @@ def _is_ended(context: Context, owner: syntax.ClassDef, site: Site) -> bool:
         for node in context.file.inside(owner)
     ):
         return False
-    worker = worker_of(context, site)
+    likely = LikelyWorker.of(context, site)
+    worker = likely.function
     if (
         worker is None
         or context.file.method_class(worker) is not owner
-        or worker.name.value in _CLOSES
-        or unstoppable(context, site)
+        or likely.name in _CLOSES
+        or likely.unstoppable()
     ):
         return False
     if (
         _ends_less(context, owner, close, site)
         or is_only_told(context, close, site, worker)
         or _has_other_loops(context, owner)
-        or calls_hook(context, owner, worker)
+        or likely.calls_hook(owner)
     ):
         return False
     kinds = _events(context, close, [site])
@@ -312,7 +312,7 @@ def _ends_less(
 
 def _events(context: Context, close: syntax.FunctionDef, sites: Sequence[Site]) -> list[list[str]]:
     """Return what each statement of ``close`` does with the workers of ``sites``."""
-    used = frozenset[str]().union(*(used_names(context, site) for site in sites))
+    used = used_by(context, sites)
     return [list(events(context.file, used, statement)) for statement in body_of(close)]
 
 

@@ -21,7 +21,7 @@ from flake8_task_refs.fix.fates import STARTS
 from flake8_task_refs.fix.lifespan_body import EndingPlace, ending_edits, last_line_with_comments
 from flake8_task_refs.fix.shutdown import Ending
 from flake8_task_refs.fix.source import body_of, statement_expression
-from flake8_task_refs.fix.spawned import unstoppable, worker_of
+from flake8_task_refs.fix.worker import LikelyWorker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,7 +87,7 @@ class LocalWorkers:
         found = Plan()
         several = Counter(site.function for site in sites)
         for site in sites:
-            reason = unstoppable(self._context, site)
+            reason = LikelyWorker.of(self._context, site).unstoppable()
             edits = [] if reason or several[site.function] > 1 else self._edits(site)
             if edits:
                 found.edits += edits
@@ -219,7 +219,8 @@ class LocalWorkers:
 
     def _only_beats(self, site: Site) -> bool:
         """Tell whether what ``site`` runs sleeps in between, and has nothing to do at its end."""
-        worker, file = worker_of(self._context, site), self._context.file
+        worker = LikelyWorker.of(self._context, site).function
+        file = self._context.file
         if worker is None:
             coroutine = site.coroutine
             return isinstance(coroutine, syntax.Call) and bool(
