@@ -13,7 +13,13 @@ from flake8_task_refs.analysis.names import assigned_value
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.free_names import names_in
 from flake8_task_refs.fix.plain_class import methods
-from flake8_task_refs.fix.source import dotted, last_part
+from flake8_task_refs.fix.source import (
+    body_of,
+    dotted,
+    has_docstring,
+    last_part,
+    statement_expression,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,8 +32,22 @@ EVERYWHERE: Final = frozenset(
     {"self", "cls", "asyncio", "app", "application", "state", "request", "logger", "logging"}
 )
 
-# How many calls deep a worker is looked into.
+# A function of such a name starts what is to go on.
+STARTS: Final = re.compile(r"_*(start|run|open|connect|begin|launch|setup|listen|serve)(_|\Z)")
+# How a function gets what its connection has next.
+GETS_MORE: Final = re.compile(
+    r"(?:a?recv|receive|read|readline|get|next|accept|iter)(?:_\w+)?\Z|__anext__\Z"
+)
+# How many calls deep a worker is looked into, and how deep for a single name.
 _DEPTH: Final = 3
+_NAME_DEPTH: Final = 4
+# What a coroutine of another file is called that does something now and then, and no more.
+_BEATS: Final = re.compile(r"(?:\A|_)(?:heart_?beat|beats?|keep_?alive|ping|pinger|pings)(?:_|\Z)")
+# What must be done, however late.
+_SAVES: Final = re.compile(
+    r"(?:\A|_)(?:save|store|write|flush|commit|persist|sync|dump|send|publish|upload|notify|charge"
+    r"|pay)(?:_|\Z)"
+)
 # What somebody may have set, for it to be called when all is over.
 _HOOK: Final = re.compile(
     r"(?:\A|_)(?:error|exception|fail|failure|failed|lost|close|closed|disconnect|disconnected"
@@ -112,6 +132,27 @@ class LikelyWorker:
                             deeper.append(called)
             todo = deeper
 
+    def comes_to(self, names: set[str]) -> bool:
+        """Tell whether it may run a function that is called one of ``names``."""
+        if not isinstance(self.coroutine, syntax.Call):
+            return True  # who knows
+        todo, seen = [self.coroutine], set[syntax.FunctionDef]()
+        for _ in range(_NAME_DEPTH):
+            deeper: list[syntax.Call] = []
+            for call in todo:
+                if last_name(call.func) in names:
+                    return True
+                function = likely_function(self.context.tree, call)
+                if function is not None and function not in seen:
+                    seen.add(function)
+                    deeper += [
+                        node
+                        for node in self.context.file.inside(function.body)
+                        if isinstance(node, syntax.Call)
+                    ]
+            todo = deeper
+        return False
+
     def calls_hook(self, owner: syntax.ClassDef) -> bool:
         """Tell whether it calls what was given to its object, and may close that.
 
@@ -173,6 +214,62 @@ class LikelyWorker:
             f"{self.name}() catches CancelledError in its loop and goes on, so that a shutdown "
             "could not end it: let it re-raise first"
         )
+
+    def is_delayed(self) -> bool:
+        """Tell whether it sleeps first: what is closed then, wants it no more."""
+        function = self.function
+        if function is None or _SAVES.search(function.name.value):
+            return False
+        body = body_of(function)[int(has_docstring(function)) :]
+        while len(body) == 1 and isinstance(body[0], syntax.Try):
+            body = body_of(body[0])
+        small = statement_expression(body[0]) if len(body) > 1 else None
+        waits = small.value if isinstance(small, syntax.Expr) else None
+        call = waits.expression if isinstance(waits, syntax.Await) else None
+        return (
+            isinstance(call, syntax.Call)
+            and last_name(call.func) == "sleep"
+            and bool(call.args)
+            and self.context.file.code(call.args[0].value).strip("0.") != ""
+        )
+
+    def only_beats(self) -> bool:
+        """Tell whether it sleeps in between, and has nothing to do at its end."""
+        if self.function is None:
+            return _BEATS.search(self.name) is not None
+        inside = list(self.context.file.inside(self.function.body))
+        awaits = [node.expression for node in inside if isinstance(node, syntax.Await)]
+        calls = [node for node in awaits if isinstance(node, syntax.Call)]
+        last = [*body_of(self.function)][-1:]
+        return (
+            any(last_name(call.func) == "sleep" for call in calls)
+            and not any(GETS_MORE.match(last_name(call.func)) for call in calls)
+            and not any(
+                isinstance(node, (syntax.With, syntax.ExceptHandler, syntax.Finally))
+                for node in inside
+            )
+            and any(isinstance(statement, syntax.While) for statement in last)
+        )
+
+    def shares_with(self, function: syntax.FunctionDef) -> set[str]:
+        """Return the variables of ``function``, which starts it, that it is given or shares."""
+        if not isinstance(self.coroutine, syntax.Call):
+            return set()
+        tree, scope = self.context.tree, self.context.tree.inner[function]
+        called = self.coroutine.func.value if isinstance(self.coroutine.func, syntax.Name) else ""
+        parts: list[syntax.Node] = [self.coroutine]
+        parts += [
+            nested.body
+            for store in scope.stores.get(called, ())
+            if isinstance(nested := tree.parent[store], syntax.FunctionDef)
+        ]
+        names = {
+            node.value
+            for part in parts
+            for node in tree.walk(part)
+            if isinstance(node, syntax.Name)
+        }
+        return {name for name in names - {"self", "cls", called} if scope.binds(name)}
 
     # -- what can it be told? ---------------------------------------------------------------
 

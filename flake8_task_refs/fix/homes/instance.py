@@ -10,7 +10,6 @@ from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.analysis.workers import cannot_leave, runs_for_ever
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit, Place
-from flake8_task_refs.fix.fates import STARTS
 from flake8_task_refs.fix.free_names import fresh, names_in
 from flake8_task_refs.fix.plain_class import init_of, is_plain, methods, self_of
 from flake8_task_refs.fix.registration import Registry
@@ -36,7 +35,7 @@ from flake8_task_refs.fix.source import (
     statement_expression,
 )
 from flake8_task_refs.fix.task_names import local_lasts, task_name
-from flake8_task_refs.fix.worker import LikelyWorker, used_by
+from flake8_task_refs.fix.worker import STARTS, LikelyWorker, used_by
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

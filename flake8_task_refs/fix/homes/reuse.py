@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.from_python import expression_of
-from flake8_task_refs.analysis.helpers import find_helper, likely_function
+from flake8_task_refs.analysis.helpers import find_helper
 from flake8_task_refs.analysis.sites import CREATORS
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.additions import LOG_FAILED
@@ -24,6 +24,7 @@ from flake8_task_refs.fix.registration import Registry
 from flake8_task_refs.fix.repair_sites import by_statement, is_declared_future, is_returned
 from flake8_task_refs.fix.source import dotted, last_part
 from flake8_task_refs.fix.task_names import task_name
+from flake8_task_refs.fix.worker import LikelyWorker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -121,11 +122,12 @@ class Existing:
 
     def __init__(self, context: Context) -> None:
         """Look through the file of ``context``."""
+        self._context = context
         self._file = context.file
         self._names = context.names
         self._judge = context.judge
         self._registrations = list(self._find())
-        self._fates = Fates(context.file, context.judge)
+        self._fates = Fates(context)
         self._effects = HelperEffects(context.file, context.judge)
 
     def _find(self) -> Iterator[_Registration]:
@@ -330,12 +332,7 @@ class Existing:
         """Tell whether annotations of tasks and coroutines allow for what ``site`` runs."""
         if is_declared_future(self._file, site) and any(map(_TASK.search, notes)):
             return False
-        coroutine = site.coroutine
-        worker = (
-            likely_function(self._file.tree, coroutine)
-            if isinstance(coroutine, syntax.Call)
-            else None
-        )
+        worker = LikelyWorker.of(self._context, site).function
         if worker is None or worker.returns is None:
             return True
         returned = self._file.code(worker.returns.annotation)
