@@ -14,8 +14,8 @@ from flake8_task_refs.analysis.helpers import find_helper
 from flake8_task_refs.analysis.sites import CREATORS
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.additions import LOG_FAILED
+from flake8_task_refs.fix.container_ends import ContainerEnds
 from flake8_task_refs.fix.contract import Context, Plan
-from flake8_task_refs.fix.fates import Fates
 from flake8_task_refs.fix.helper_effects import HelperEffects
 from flake8_task_refs.fix.homes.lifespan import refusal
 from flake8_task_refs.fix.homes.startup import is_started_by_application
@@ -127,7 +127,7 @@ class Existing:
         self._names = context.names
         self._judge = context.judge
         self._registrations = list(self._find())
-        self._fates = Fates(context)
+        self._ends = ContainerEnds(context)
         self._effects = HelperEffects(context.file, context.judge)
 
     def _find(self) -> Iterator[_Registration]:
@@ -326,7 +326,7 @@ class Existing:
         ]
         params = [*found.function.params.posonly_params, *found.function.params.params]
         notes += [self._file.code(p.annotation.annotation) for p in params if p.annotation]
-        return self._are_met(notes, site) and self._fates.suit(found.container, found.node, site)
+        return self._are_met(notes, site) and self._ends.may_join(found.container, found.node, site)
 
     def _are_met(self, notes: Sequence[str], site: Site) -> bool:
         """Tell whether annotations of tasks and coroutines allow for what ``site`` runs."""
@@ -423,7 +423,7 @@ class Existing:
             if (
                 holder is not None
                 and self._is_visible(found, site)
-                and self._fates.endings(found.container, found.node) is not None
+                and self._ends.endings(found.container, found.node) is not None
             ):
                 registry = Registry(found.container, _PAIRS[found.discard], found.discard)
                 return registry, found.logs

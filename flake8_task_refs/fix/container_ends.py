@@ -1,4 +1,4 @@
-"""What becomes of the tasks in a container that the file has, and whether one more suits there.
+"""Who ends the tasks in a container that the file has, and whether one more may join them.
 
 A container to which the file only adds takes any task. One that is cancelled when its owner
 closes takes one more that is endless, or that only begins after some time, but not the one that
@@ -52,8 +52,8 @@ _KEEPING: Final = frozenset({"add", "append", "discard", "remove"})
 _LOGS: Final = frozenset({"debug", "info", "warning", "error", "exception", "critical"})
 
 
-class Fates:
-    """Tells for the containers of one file whether a further task may join them."""
+class ContainerEnds:
+    """Tells for the containers of one file who ends what is in them, and what may join that."""
 
     def __init__(self, context: Context) -> None:
         """Answer for the file of ``context``."""
@@ -62,7 +62,7 @@ class Fates:
         self._judge = context.judge
         self._known: dict[tuple[str, syntax.Node], set[syntax.FunctionDef] | None] = {}
 
-    def suit(self, container: str, near: syntax.Node, site: Site) -> bool:
+    def may_join(self, container: str, near: syntax.Node, site: Site) -> bool:
         """Tell whether the task of ``site`` may join what is called ``container`` at ``near``."""
         endings = self.endings(container, near)
         if not endings:
