@@ -8,6 +8,7 @@ from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.app_key import AIOHTTP, app_key
 from flake8_task_refs.fix.app_state import has_state, parameter_of
+from flake8_task_refs.fix.closing import are_told_last
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit, Place
 from flake8_task_refs.fix.free_names import fresh
@@ -39,11 +40,7 @@ from flake8_task_refs.fix.shutdown import (
     place,
     steps,
 )
-from flake8_task_refs.fix.signs import are_told_last
-from flake8_task_refs.fix.source import (
-    Statement,
-    first_statement,
-)
+from flake8_task_refs.fix.source import Statement, first_statement
 from flake8_task_refs.fix.task_names import task_name
 from flake8_task_refs.fix.worker import Used, used_by
 

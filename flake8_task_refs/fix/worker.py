@@ -10,7 +10,7 @@ from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.cancellation import swallowers
 from flake8_task_refs.analysis.helpers import likely_function
 from flake8_task_refs.analysis.names import assigned_value
-from flake8_task_refs.analysis.syntax import last_name
+from flake8_task_refs.analysis.syntax import is_name, last_name
 from flake8_task_refs.fix.free_names import names_in
 from flake8_task_refs.fix.plain_class import methods
 from flake8_task_refs.fix.source import (
@@ -72,7 +72,7 @@ class Used:
     """The names by which a shutdown could talk to some workers.
 
     ``owners`` are the last names of the objects whose methods run as the tasks, but for those that
-    are found ``EVERYWHERE``; ``""`` stands for a function that is nobody's method.
+    are found ``EVERYWHERE``; ``""`` stands for no object: a function is spawned.
     """
 
     names: frozenset[str] = frozenset()
@@ -81,8 +81,9 @@ class Used:
 
 @dataclass(frozen=True, slots=True)
 class LikelyWorker:
-    """What runs as a task, as far as it can be guessed: ``analysis.workers.Worker`` is certain.
+    """What runs as a task, as far as it can be guessed.
 
+    ``analysis.workers.Worker`` looks only into a function that certainly runs.
     ``function`` is its code, None if it is not in this file. ``coroutine`` is what makes it, in the
     function ``around``; it is left out where only the code is asked about.
     """
@@ -112,6 +113,11 @@ class LikelyWorker:
         if self.function is not None:
             return self.function.name.value
         return last_name(self.coroutine.func) if isinstance(self.coroutine, syntax.Call) else ""
+
+    def inside(self) -> Iterator[syntax.Node]:
+        """Yield the nodes of its own code."""
+        if self.function is not None:
+            yield from self.context.file.inside(self.function.body)
 
     # -- whom does it call? -----------------------------------------------------------------
 
@@ -237,7 +243,7 @@ class LikelyWorker:
         """Tell whether it sleeps in between, and has nothing to do at its end."""
         if self.function is None:
             return _BEATS.search(self.name) is not None
-        inside = list(self.context.file.inside(self.function.body))
+        inside = list(self.inside())
         awaits = [node.expression for node in inside if isinstance(node, syntax.Await)]
         calls = [node for node in awaits if isinstance(node, syntax.Call)]
         last = [*body_of(self.function)][-1:]
@@ -297,6 +303,42 @@ class LikelyWorker:
         return Used(
             (frozenset(found) - EVERYWHERE - {asyncio}) | first,
             frozenset({owner}) - EVERYWHERE,
+        )
+
+    def ends_with(self, event: syntax.BaseExpression) -> bool:
+        """Tell whether it waits for ``event``, and has no loop that goes on then."""
+        tree, file, coroutine = self.context.tree, self.context.file, self.coroutine
+        if not isinstance(coroutine, syntax.Call):
+            return False
+        inside = list(self.inside())
+        waited = [
+            node.value
+            for node in inside
+            if isinstance(node, syntax.Attribute) and node.attr.value == "wait"
+        ]
+        name = last_name(event)
+        if isinstance(event, syntax.Name):
+            # As it is known to both, or handed over under the same name.
+            home = tree.scope[event].owner(name)
+            is_given = any(is_name(arg.value, name) for arg in coroutine.args)
+            waits = [
+                node
+                for node in waited
+                if is_name(node, name) and (is_given or tree.scope[node].owner(name) is home)
+            ]
+        else:
+            owner, _, _ = dotted(event).rpartition(".")
+            is_its = bool(owner) and self.path.rpartition(".")[0] == owner
+            waits = [node for node in waited if is_its and dotted(node) == f"self.{name}"]
+        return bool(waits) and not any(
+            node.asynchronous
+            if isinstance(node, syntax.For)
+            else isinstance(node, syntax.While)
+            and name not in names_in(file, node.test)
+            and not any(
+                isinstance(at, (syntax.Break, syntax.Return)) for at in tree.jumps(node.body)
+            )
+            for node in inside
         )
 
 
