@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.callbacks import Callbacks
+from flake8_task_refs.analysis.containers import Containers
 from flake8_task_refs.analysis.helpers import Helper, find_helper
 from flake8_task_refs.analysis.lifecycle import Lifecycle
 from flake8_task_refs.analysis.names import assigned_value
 from flake8_task_refs.analysis.ownership import Hold, How, Ownership
+from flake8_task_refs.analysis.queues import is_put_at_once
+from flake8_task_refs.analysis.sites import Wrapper, defined_in
+from flake8_task_refs.analysis.syntax import dotted_text, last_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,10 +24,6 @@ if TYPE_CHECKING:
     from flake8_task_refs.analysis.applications import Application
     from flake8_task_refs.analysis.sites import CreationSite
     from flake8_task_refs.analysis.tree import Tree
-from flake8_task_refs.analysis.containers import Containers
-from flake8_task_refs.analysis.queues import is_put_at_once
-from flake8_task_refs.analysis.sites import Wrapper, defined_in
-from flake8_task_refs.analysis.syntax import dotted_text, last_name
 
 _ENDINGS: Final = frozenset({"TSK201", "TSK204"})
 # Aggregates that run whether they are awaited or not, and that a function may hand on as it does

@@ -26,10 +26,14 @@ NO_END_YET: Final = "but nothing ends the task yet"
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    """A finding that is left alone, and why, in words for the user."""
+    """A finding that is left alone, and why, in words for the user.
+
+    ``again`` tells whether it may be repaired once others are; it is nothing to the user.
+    """
 
     finding: Finding
     reason: str
+    again: bool = field(default=False, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,6 @@ _ENDINGS: Final = frozenset({"TSK201", "TSK204"})
 # One site has one code, the worst: what may come to light when that is gone.
 _BEHIND: Final = _ENDINGS | {"TSK301", "TSK304"}
 _HIDES: Final = {"TSK002": _BEHIND, "TSK101": _BEHIND, "TSK201": _BEHIND, "TSK204": _BEHIND}
-_TRY_AGAIN: Final = (WORSE, BROKEN, OVERLAPS, LOSES_COMMENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,15 @@ class FixResult:
 
 
 class _RefusedError(Exception):
-    """The plan does not lead to better text; the message is the reason."""
+    """The plan does not lead to better text; ``reason`` says why.
+
+    ``again`` tells whether it may do so once other repairs are made.
+    """
+
+    def __init__(self, reason: str, *, again: bool = True) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.again = again
 
 
 def fix_source(source: str, settings: FixSettings | None = None) -> FixResult:
@@ -108,7 +115,7 @@ def _fix_source(source: str, settings: FixSettings) -> FixResult:
         done = _Repair(judged, settings).of(list(now))
         for refusal in done.plan.declined:
             origin = now[refusal.finding]
-            declined[origin] = Declined(origin, refusal.reason)
+            declined[origin] = replace(refusal, finding=origin)
         fixed |= {now[finding] for finding in done.plan.fixed}
         for finding in done.plan.fixed:
             unended.pop(now[finding], None)
@@ -118,7 +125,7 @@ def _fix_source(source: str, settings: FixSettings) -> FixResult:
             break
         text = apply(text, in_line_ends_of(text, done.edits))
         # What could not be done beside other repairs may go alone; a reasoned refusal is final.
-        refused = {o for o, r in declined.items() if not r.reason.startswith(_TRY_AGAIN)}
+        refused = {origin for origin, refusal in declined.items() if not refusal.again}
         gone = set(done.plan.fixed)
         left = [f for f in now if f not in gone and now[f] not in refused]
         if not left and not behind:
@@ -214,9 +221,9 @@ class _Repair:
         """Find out which of ``wanted`` can be repaired beside ``base`` and each other."""
         try:
             self._attempt([*base, *wanted])
-        except _RefusedError as reason:
+        except _RefusedError as error:
             if len(wanted) == 1 or self._attempts > _MAX_ATTEMPTS:
-                return [], [Declined(finding, str(reason)) for finding in wanted]
+                return [], [Declined(finding, error.reason, error.again) for finding in wanted]
         else:
             return wanted, []
         middle = len(wanted) // 2
@@ -247,7 +254,7 @@ class _Repair:
         except OverlapError:
             raise _RefusedError(OVERLAPS) from None
         if context.additions.clashes():
-            raise _RefusedError(CLASHES)
+            raise _RefusedError(CLASHES, again=False)
         done = _Done(file.text, made, edits, apply(file.text, edits))
         return replace(done, left=self._verify(done))
 
@@ -282,7 +289,7 @@ class _Repair:
         if self._uses_locals(done.edits) and (
             read_too_early(done.text) - read_too_early(done.before)
         ):
-            raise _RefusedError(READ_TOO_EARLY)
+            raise _RefusedError(READ_TOO_EARLY, again=False)
         if _comments(done.before) - _comments(done.text):
             raise _RefusedError(LOSES_COMMENT)
         try:

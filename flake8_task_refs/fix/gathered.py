@@ -16,7 +16,7 @@ from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.free_names import names_in
 from flake8_task_refs.fix.lifespan_body import lifespan_around
 from flake8_task_refs.fix.repair_sites import GATHERED
-from flake8_task_refs.fix.spawned import task_name
+from flake8_task_refs.fix.task_names import task_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

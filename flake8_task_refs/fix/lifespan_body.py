@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from flake8_task_refs.fix.contract import Context
     from flake8_task_refs.fix.repair_sites import Site
+    from flake8_task_refs.fix.worker import Used
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ def final_of(around: syntax.Try) -> Sequence[Statement]:
 
 
 def leads_straight(
-    context: Context, around: syntax.Try, used: frozenset[str], yields: Sequence[syntax.Yield]
+    context: Context, around: syntax.Try, used: Used, yields: Sequence[syntax.Yield]
 ) -> bool:
     """Tell whether nothing runs between ``yields`` and the ``finally`` of ``around``.
 
@@ -122,9 +123,7 @@ def leads_straight(
     return not any(_runs_between(context, around, used, node) for node in yields)
 
 
-def _runs_between(
-    context: Context, around: syntax.Try, used: frozenset[str], node: syntax.Yield
-) -> bool:
+def _runs_between(context: Context, around: syntax.Try, used: Used, node: syntax.Yield) -> bool:
     file = context.file
     inner: syntax.Node = node
     for outer in file.ancestors(node):
@@ -144,13 +143,13 @@ def _runs_between(
     return False
 
 
-def _closes(context: Context, around: syntax.Try, used: frozenset[str]) -> bool:
+def _closes(context: Context, around: syntax.Try, used: Used) -> bool:
     """Tell whether what catches an error in ``around`` closes something."""
     return any(CLOSE in events(context.file, used, caught.body) for caught in around.handlers)
 
 
 def closes_between(
-    context: Context, around: syntax.Try, used: frozenset[str], yields: Sequence[syntax.Yield]
+    context: Context, around: syntax.Try, used: Used, yields: Sequence[syntax.Yield]
 ) -> bool:
     """Tell whether anything is closed between ``yields`` and the ``finally`` of ``around``."""
     file = context.file
@@ -183,7 +182,7 @@ def leaves_with(
 
 
 def after_last_yield(
-    context: Context, used: frozenset[str], statement: Statement, yields: Sequence[syntax.Yield]
+    context: Context, used: Used, statement: Statement, yields: Sequence[syntax.Yield]
 ) -> list[str]:
     """Return the events inside ``statement`` that come after its last ``yield``."""
     file = context.file
@@ -192,7 +191,7 @@ def after_last_yield(
 
 
 def graceful_later(
-    context: Context, function: syntax.FunctionDef, block: Sequence[Statement], used: frozenset[str]
+    context: Context, function: syntax.FunctionDef, block: Sequence[Statement], used: Used
 ) -> bool:
     """Tell whether the worker is waited for only after ``block`` has been left."""
     file = context.file

@@ -22,7 +22,7 @@ from flake8_task_refs.fix.lifespan_body import (
 from flake8_task_refs.fix.repair_sites import TAKING, has_handle, names_task
 from flake8_task_refs.fix.shutdown import CLOSE, GRACEFUL, Ending, events, place, settled
 from flake8_task_refs.fix.source import Statement, body_of, dotted, statement_expression
-from flake8_task_refs.fix.spawned import used_names
+from flake8_task_refs.fix.worker import Used, used_by
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,10 +47,6 @@ def end_by_name(
     return Plan(edits, fixed=[site.finding for site in sites])
 
 
-def _used(context: Context, sites: Sequence[Site]) -> frozenset[str]:
-    return frozenset[str]().union(*(used_names(context, site) for site in sites))
-
-
 def _handles(context: Context, sites: Sequence[Site]) -> tuple[str, ...]:
     """Return the names of the tasks, in the order in which they are made."""
     ordered = sorted(sites, key=lambda site: context.file.first_line(site.call))
@@ -69,7 +65,7 @@ def _what_follows(
     first = next(i for i, statement in enumerate(block) if statement is made[0])
     if list(block[first : first + len(made)]) != made:
         return []
-    around, used = try_around(context, function, block), _used(context, sites)
+    around, used = try_around(context, function, block), used_by(context, sites)
     if around is not None and leads_straight(context, around, used, yields_of(context, function)):
         return []  # its `finally` is the place, and may be reached before the names are bound
     following, handles = list(block[first + len(made) :]), _handles(context, sites)
@@ -88,7 +84,7 @@ def _place(
     file, yields = context.file, yields_of(context, function)
     if not all(any(file.within(node, statement) for statement in following) for node in yields):
         return None
-    used = _used(context, sites)
+    used = used_by(context, sites)
     if graceful_later(context, function, following, used):
         return None
     stop = _last_that_yields(context, following, yields)
@@ -108,7 +104,7 @@ def _place(
 
 def _goes_straight_to_its_end(
     context: Context,
-    used: frozenset[str],
+    used: Used,
     sites: Sequence[Site],
     around: syntax.Try,
     yields: Sequence[syntax.Yield],
@@ -138,7 +134,7 @@ def _last_that_yields(
 
 def _kinds(
     context: Context,
-    used: frozenset[str],
+    used: Used,
     sites: Sequence[Site],
     statements: Sequence[Statement],
 ) -> list[list[str]]:

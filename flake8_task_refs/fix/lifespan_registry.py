@@ -8,6 +8,7 @@ from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.app_key import AIOHTTP, app_key
 from flake8_task_refs.fix.app_state import has_state, parameter_of
+from flake8_task_refs.fix.closing import are_told_last
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit, Place
 from flake8_task_refs.fix.free_names import fresh
@@ -39,12 +40,9 @@ from flake8_task_refs.fix.shutdown import (
     place,
     steps,
 )
-from flake8_task_refs.fix.signs import are_told_last
-from flake8_task_refs.fix.source import (
-    Statement,
-    first_statement,
-)
-from flake8_task_refs.fix.spawned import task_name, used_names
+from flake8_task_refs.fix.source import Statement, first_statement
+from flake8_task_refs.fix.task_names import task_name
+from flake8_task_refs.fix.worker import Used, used_by
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,7 +73,7 @@ def _place(
     block = innermost_block(context, function, [first, *yields])
     start = next(i for i, st in enumerate(block) if file.within(first, st))
     stop = max(i for i, st in enumerate(block) if any(file.within(node, st) for node in yields))
-    used = frozenset().union(*(used_names(context, site) for site in sites))
+    used = used_by(context, sites)
     unsafe = context.settings.unsafe_fixes
 
     # An existing try/finally with the creation inside: its finally is the place, if nothing that
@@ -107,7 +105,7 @@ def _place(
 
 
 def _reaches(
-    context: Context, used: frozenset[str], around: syntax.Try, yields: Sequence[syntax.Yield]
+    context: Context, used: Used, around: syntax.Try, yields: Sequence[syntax.Yield]
 ) -> bool:
     """Tell whether the ``finally`` of ``around`` comes early enough to end the tasks in it.
 
@@ -123,7 +121,7 @@ def _reaches(
 def _inside(
     context: Context,
     function: syntax.FunctionDef,
-    used: frozenset[str],
+    used: Used,
     last: Statement,
     starts: Sequence[syntax.Node],
 ) -> EndingPlace | None:

@@ -9,8 +9,7 @@ from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.contract import Context, Declined, Home, Plan
 from flake8_task_refs.fix.homes import HOMES
 from flake8_task_refs.fix.repair_sites import Site, shows_locals, site_of
-from flake8_task_refs.fix.spawned import gives_only_tasks
-from flake8_task_refs.fix.wrappers import inside_wrappers
+from flake8_task_refs.fix.wrappers import gives_only_tasks, inside_wrappers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

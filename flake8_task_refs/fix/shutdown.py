@@ -17,13 +17,14 @@ from flake8_task_refs.analysis.helpers import likely_function
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.free_names import names_in
 from flake8_task_refs.fix.source import SourceFile, dotted, last_part
-from flake8_task_refs.fix.spawned import EVERYWHERE, owner_mark
+from flake8_task_refs.fix.worker import EVERYWHERE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from flake8_task_refs.fix.contract import Context
     from flake8_task_refs.fix.layout import Layout
+    from flake8_task_refs.fix.worker import Used
 
 # What a statement does, as far as the order matters.
 GRACEFUL: Final = "graceful"  # waits for a worker, or tells it to finish
@@ -63,14 +64,14 @@ _PAUSES: Final = frozenset({"sleep", "wait", "wait_for", "gather", "shield"})
 
 def events(
     file: SourceFile,
-    used: frozenset[str],
+    used: Used,
     node: syntax.Node,
     after: int = -1,
     path: tuple[syntax.Node, ...] = (),
 ) -> Iterator[str]:
     """Yield what ``node`` does at shutdown, in source order: ``GRACEFUL``, ``CLOSE`` and so on.
 
-    ``used`` are the names by which the workers are known (``spawned.used_names``). A called
+    ``used`` are the names by which the workers are known (``worker.used_by``). A called
     function of the same file is looked into. What begins before the offset ``after`` is passed
     over; ``path`` are the functions that have been gone through.
     """
@@ -82,7 +83,7 @@ def events(
         elif isinstance(inner, syntax.Await):
             yield from _wait(file, used, inner, path)
         elif isinstance(inner, syntax.While):
-            if _waits(file, inner) and used & names_in(file, inner):
+            if _waits(file, inner) and used.names & names_in(file, inner):
                 yield GRACEFUL  # `while worker.busy: await asyncio.sleep(1)`
         elif _tells(file, used, inner):
             yield TELLS
@@ -98,9 +99,7 @@ _EVENTFUL: Final = (
 )
 
 
-def steps(
-    file: SourceFile, used: frozenset[str], statements: Iterable[syntax.Node]
-) -> list[list[str]]:
+def steps(file: SourceFile, used: Used, statements: Iterable[syntax.Node]) -> list[list[str]]:
     """Return for each of ``statements`` whether it is ``GRACEFUL`` or a ``CLOSE``, in order."""
     return settled([list(events(file, used, statement)) for statement in statements])
 
@@ -159,7 +158,7 @@ def is_waited_for(found: Sequence[str]) -> bool:
 
 
 def _event(
-    file: SourceFile, used: frozenset[str], call: syntax.Call, path: tuple[syntax.Node, ...]
+    file: SourceFile, used: Used, call: syntax.Call, path: tuple[syntax.Node, ...]
 ) -> Iterator[str]:
     name = last_name(call.func)
     receiver = dotted(call.func.value) if isinstance(call.func, syntax.Attribute) else ""
@@ -170,17 +169,17 @@ def _event(
         inside += events(file, used, function.body, path=(*path, function))
     if isinstance(call.func, syntax.Attribute) and not own and _GRACEFUL.match(name):
         known = {receiver, last_part(receiver)} if receiver else names_in(file, call.func.value)
-        if known & used:
+        if known & used.names:
             yield CLOSE if _only_closes(file, call, receiver) else GRACEFUL
             return
     closes = (
         _CLOSE_WORD.search(name)
         and not _SPEAKS.match(name)
-        and not (owner_mark(receiver) in used and _ENDS_ITSELF.match(name))
+        and not (last_part(receiver) in used.owners and _ENDS_ITSELF.match(name))
     )
     if set(inside) - {TELLS, PAUSES} or (inside and not closes):
         yield from inside
-    elif own and receiver in used and _GRACEFUL.match(name):
+    elif own and receiver in used.names and _GRACEFUL.match(name):
         yield GRACEFUL
     elif closes:
         yield CLOSE
@@ -191,7 +190,7 @@ def _event(
         function is None
         and isinstance(call.func, syntax.Attribute)
         and name not in _LOGS
-        and names_in(file, call.func.value) & (used - EVERYWHERE)
+        and names_in(file, call.func.value) & (used.names - EVERYWHERE)
     ):
         awaited = _is_awaited(file, call)
         if awaited and name not in _LEAVES:
@@ -226,14 +225,14 @@ def _is_awaited(file: SourceFile, call: syntax.Call) -> bool:
 
 
 def _wait(
-    file: SourceFile, used: frozenset[str], node: syntax.Await, path: tuple[syntax.Node, ...]
+    file: SourceFile, used: Used, node: syntax.Await, path: tuple[syntax.Node, ...]
 ) -> Iterator[str]:
     """Yield whether ``node`` waits for what a worker uses, or for time to pass."""
     waited = node.expression
     if not isinstance(waited, syntax.Call):
         # A local of the same name as one of the worker's is another.
         shared = not isinstance(waited, syntax.Name) or _is_shared(file, waited)
-        yield ASKS if shared and used & names_in(file, waited) else PAUSES
+        yield ASKS if shared and used.names & names_in(file, waited) else PAUSES
         return
     name = last_name(waited.func)
     if name not in _PAUSES or any(
@@ -241,10 +240,10 @@ def _wait(
     ):
         return
     given = {name for arg in waited.args for name in names_in(file, arg.value)}
-    yield ASKS if name != "sleep" and used & given else PAUSES
+    yield ASKS if name != "sleep" and used.names & given else PAUSES
 
 
-def _tells(file: SourceFile, used: frozenset[str], node: syntax.Node) -> bool:
+def _tells(file: SourceFile, used: Used, node: syntax.Node) -> bool:
     """Tell whether ``node``, an assignment, gives something that a worker reads a new value."""
     if isinstance(node, syntax.Assign):
         targets = [item.target for item in node.targets]
@@ -256,21 +255,23 @@ def _tells(file: SourceFile, used: frozenset[str], node: syntax.Node) -> bool:
         return False  # it lets go of something
     for target in targets:
         if isinstance(target, syntax.Name):
-            if target.value in used and _is_shared(file, target):
+            if target.value in used.names and _is_shared(file, target):
                 return True
         elif isinstance(target, syntax.Subscript):
-            if last_name(target.value) in used:
+            # `x[0][key] = 1`: what has no name counts for a worker that is nobody's method.
+            name = last_name(target.value)
+            if name in used.names or (not name and "" in used.owners):
                 return True
         elif isinstance(target, syntax.Attribute) and (
-            target.attr.value in used or _is_used_object(used, target.value)
+            target.attr.value in used.names or _is_used_object(used, target.value)
         ):
             return True
     return False
 
 
-def _is_used_object(used: frozenset[str], node: syntax.BaseExpression) -> bool:
+def _is_used_object(used: Used, node: syntax.BaseExpression) -> bool:
     """Tell whether ``node`` is an object that a worker uses, whose code may be in another file."""
-    return bool(dotted(node)) and last_name(node) in used - EVERYWHERE
+    return bool(dotted(node)) and last_name(node) in used.names - EVERYWHERE
 
 
 def _is_shared(file: SourceFile, name: syntax.Name) -> bool:

@@ -1,12 +1,20 @@
-"""The file's own ``create_task``: the task that all its callers drop is kept where it is made."""
+"""The file's own ``create_task``: where it makes its task, and whether it surely gives that back.
+
+A task that all its callers drop is kept where it is made.
+"""
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
+from flake8_task_refs.analysis.from_python import expression_of
 from flake8_task_refs.analysis.helpers import likely_function
+from flake8_task_refs.analysis.names import assigned_value
+from flake8_task_refs.analysis.sites import AGGREGATES
+from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.homes.startup import is_started_by_application
 from flake8_task_refs.fix.lifespan_body import lifespan_around
 from flake8_task_refs.fix.repair_sites import Site, form_of
@@ -82,3 +90,116 @@ def _site_in(
     elif not any(one is call for one in returned):
         return None
     return Site(caller.finding, call, form, statement, wrapper, target, inside[0])
+
+
+def gives_only_tasks(context: Context, site: Site) -> bool:
+    """Tell whether the call of ``site`` gives back what it is said to make, whichever way it goes.
+
+    On another way, a helper of the file may give back None, or a future of another kind.
+    """
+    made = site.made
+    wrapper = context.judge.ownership.sites.wrapper
+    if made is None or made.kind == "deferred" or not wrapper(context.tree, site.call.func):
+        return True
+    name = last_name(site.call.func)
+    return all(
+        _is_said_to_give(function, "Future" if made.kind == "aggregate" else "Task")
+        and _never_falls_through(context, function.body)
+        and all(
+            _is_made_by(context, jump.value, made.path)
+            for jump in context.tree.jumps(function.body)
+            if isinstance(jump, syntax.Return)
+        )
+        for function in context.file.functions()
+        if function.name.value == name
+    )
+
+
+def _is_made_by(context: Context, value: syntax.BaseExpression | None, path: str) -> bool:
+    """Tell whether ``value`` is surely a new task, or an aggregate of ``path``."""
+    tree = context.tree
+    if isinstance(value, syntax.IfExp):
+        return _is_made_by(context, value.body, path) and _is_made_by(context, value.orelse, path)
+    if isinstance(value, syntax.Name):
+        scope = tree.scope[value].owner(value.value)
+        stores = scope.stores.get(value.value, ()) if scope is not None else ()
+        made = [assigned_value(tree, store) for store in stores]
+        return bool(made) and all(
+            isinstance(item, syntax.Call) and _is_made_by(context, item, path) for item in made
+        )
+    if not isinstance(value, syntax.Call):
+        return False
+    sites = context.judge.ownership.sites
+    if path in AGGREGATES:
+        return sites.aggregate(tree, value.func) == path
+    made_by = value.func
+    if sites.is_context_run(tree, made_by) and value.args:
+        made_by = value.args[0].value
+    return sites.creator(tree, made_by) is not None
+
+
+def _is_said_to_give(function: syntax.FunctionDef, kind: str) -> bool:
+    """Tell whether the annotation of ``function`` agrees; a type checker believes nothing else."""
+    if function.returns is None:
+        return True
+    said: syntax.BaseExpression = function.returns.annotation
+    if isinstance(said, syntax.SimpleString) and isinstance(said.evaluated_value, str):
+        with contextlib.suppress(SyntaxError, ValueError):
+            said = expression_of(said.evaluated_value)
+    return last_name(said.value if isinstance(said, syntax.Subscript) else said) in (kind, "Any")
+
+
+def _never_falls_through(context: Context, body: syntax.BaseSuite) -> bool:
+    """Tell whether ``body`` surely ends in a return or a raise."""
+    last = body.body[-1]
+    match last:
+        case syntax.SimpleStatementLine():
+            return isinstance(last.body[-1], (syntax.Return, syntax.Raise))
+        case syntax.If():
+            return (
+                _never_falls_through(context, last.body)
+                and last.orelse is not None
+                and (
+                    _never_falls_through(context, last.orelse.body)
+                    if isinstance(last.orelse, syntax.Else)
+                    else _never_falls_through(context, syntax.IndentedBlock([last.orelse]))
+                )
+            )
+        case syntax.Try():
+            tried = last.orelse.body if last.orelse is not None else last.body
+            return _never_falls_through(context, tried) and all(
+                _never_falls_through(context, handler.body) for handler in last.handlers
+            )
+        case syntax.With():
+            return not any(
+                _suppresses(context, item.item) for item in last.items
+            ) and _never_falls_through(context, last.body)
+    return isinstance(last, (syntax.Return, syntax.Raise))
+
+
+def _suppresses(context: Context, manager: syntax.BaseExpression) -> bool:
+    """Tell whether a context manager of the standard library or this file may swallow errors."""
+    if not isinstance(manager, syntax.Call):
+        return False
+    if last_name(manager.func) == "suppress":
+        return True
+    owners = [
+        owner
+        for owner in context.file.all(syntax.ClassDef)
+        if owner.name.value == last_name(manager.func)
+    ]
+    if any(
+        isinstance(jump, syntax.Return) and jump.value is not None
+        for method in context.file.functions()
+        if method.name.value in {"__exit__", "__aexit__"}
+        and context.file.method_class(method) in owners
+        for jump in context.tree.jumps(method.body)
+    ):
+        return True
+    function = likely_function(context.tree, manager)
+    return function is not None and any(
+        isinstance(outer, syntax.Try) and outer.handlers
+        for jump in context.tree.jumps(function.body)
+        if isinstance(jump, syntax.Yield)
+        for outer in context.tree.ancestors(jump)
+    )

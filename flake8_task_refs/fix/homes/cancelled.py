@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Final
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.places import place_of
 from flake8_task_refs.analysis.syntax import last_name
-from flake8_task_refs.fix.children import calls_hook, may_come_back, runs_what_it_is_given
 from flake8_task_refs.fix.container_uses import mentions
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit, Place
 from flake8_task_refs.fix.source import body_of, dotted, statement_expression
-from flake8_task_refs.fix.spawned import calls_of
+from flake8_task_refs.fix.worker import LikelyWorker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -83,29 +82,28 @@ class Cancelled:
         name = function.name.value
         around = self._context.tree.class_around(function)
         for worker in self._workers(site):
-            for call in calls_of(self._context, worker):
+            for call in worker.calls():
                 owner = call.func.value if isinstance(call.func, syntax.Attribute) else None
                 if last_name(call.func) == name and dotted(owner) not in _SELVES:
                     return (
-                        f"{worker.name.value}(), which runs as the task, may call {name}() "
+                        f"{worker.name}(), which runs as the task, may call {name}() "
                         "itself, and would wait there for its own end: await it by hand"
                     )
         for worker in self._workers(site):
             if around is not None and (
-                calls_hook(self._context, around, worker)
-                or runs_what_it_is_given(self._context, around, worker)
+                worker.calls_hook(around) or worker.runs_what_it_is_given(around)
             ):
                 return (
-                    f"{worker.name.value}(), which runs as the task, calls what it is given, and "
+                    f"{worker.name}(), which runs as the task, calls what it is given, and "
                     f"that may call {name}(), which would wait for its own end: await it by hand"
                 )
         return ""
 
     def _may_come_back(self, site: Site) -> bool:
         """Tell whether the task may run the function around ``site``, by way of another object."""
-        return any(may_come_back(self._context, worker) for worker in self._workers(site))
+        return any(worker.may_come_back() for worker in self._workers(site))
 
-    def _workers(self, site: Site) -> Iterator[syntax.FunctionDef]:
+    def _workers(self, site: Site) -> Iterator[LikelyWorker]:
         """Yield the functions of the file that may run as what is cancelled at ``site``.
 
         Those of all tasks of the file, if it is not clear which of them is meant.
@@ -126,7 +124,9 @@ class Cancelled:
             for node in tree.walk(arg)
             if isinstance(node, syntax.Call)
         }
-        yield from (one for one in self._context.file.functions() if one.name.value in run)
+        for function in self._context.file.functions():
+            if function.name.value in run:
+                yield LikelyWorker(self._context, function)
 
     def _assigned_to(self, names: set[str]) -> Iterator[syntax.Call]:
         """Yield the calls whose value is assigned to one of ``names``."""

@@ -18,7 +18,7 @@ from flake8_task_refs.fix.container_uses import (
 )
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.source import body_of, dotted, last_part, statement_expression
-from flake8_task_refs.fix.spawned import task_name
+from flake8_task_refs.fix.task_names import task_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -8,27 +8,22 @@ from typing import TYPE_CHECKING, Final
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.analysis.workers import cannot_leave, runs_for_ever
-from flake8_task_refs.fix.children import calls_hook
+from flake8_task_refs.fix.closing import CLOSES, CloseMethod
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit, Place
-from flake8_task_refs.fix.fates import STARTS
 from flake8_task_refs.fix.free_names import fresh, names_in
-from flake8_task_refs.fix.plain_class import init_of, is_plain, methods, self_of
+from flake8_task_refs.fix.plain_class import init_of, is_plain, self_of
 from flake8_task_refs.fix.registration import Registry
 from flake8_task_refs.fix.shutdown import (
-    CLOSE,
     CONFLICT,
     GRACEFUL,
     PAUSES,
     TELLS,
     Cancellation,
-    events,
     place,
     settled,
 )
-from flake8_task_refs.fix.signs import ends_with_its_sign, is_only_told, leaves_queue
 from flake8_task_refs.fix.source import (
-    Statement,
     body_of,
     dotted,
     first_statement,
@@ -36,13 +31,8 @@ from flake8_task_refs.fix.source import (
     last_part,
     statement_expression,
 )
-from flake8_task_refs.fix.spawned import (
-    local_lasts,
-    task_name,
-    unstoppable,
-    used_names,
-    worker_of,
-)
+from flake8_task_refs.fix.task_names import local_lasts, task_name
+from flake8_task_refs.fix.worker import LikelyWorker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,18 +40,6 @@ if TYPE_CHECKING:
     from flake8_task_refs.analysis.tree import Tree
     from flake8_task_refs.fix.repair_sites import Site
 
-_CLOSES: Final = (
-    "aclose",
-    "close",
-    "stop",
-    "shutdown",
-    "disconnect",
-    "async_close",
-    "cog_unload",
-    "__aexit__",
-)
-# These may also end something smaller: the current track, one connection of many.
-_SMALLER: Final = ("stop", "disconnect")
 # A class with these may have tasks in another loop than that of its close method.
 _OTHER_LOOPS: Final = frozenset(
     {
@@ -125,7 +103,8 @@ class Instances:
                     return None
                 if not self._is_plain(owner):
                     return None
-                lives = _close(owner) is None and _is_held_by_module(context, owner)
+                close = CloseMethod.of(context, owner)
+                lives = close is None and _is_held_by_module(context, owner)
                 return owner if lives or _is_ended(context, owner, site) else None
             if isinstance(outer, (syntax.Lambda, syntax.ClassDef)):
                 return None
@@ -206,46 +185,44 @@ def _is_ended(context: Context, owner: syntax.ClassDef, site: Site) -> bool:
     The task runs for ever, or waits for the close method to let it finish, and has nothing left to
     do when that has seen its sign.
     """
-    close = _close(owner)
-    if close is None or context.file.within(site.call, close):
+    close = CloseMethod.of(context, owner)
+    if close is None or context.file.within(site.call, close.function):
         return False
     if any(
         isinstance(node, syntax.Call) and last_name(node.func) == "cancel"
         for node in context.file.inside(owner)
     ):
         return False
-    worker = worker_of(context, site)
+    worker = LikelyWorker.of(context, site)
     if (
-        worker is None
-        or context.file.method_class(worker) is not owner
-        or worker.name.value in _CLOSES
-        or unstoppable(context, site)
+        worker.function is None
+        or context.file.method_class(worker.function) is not owner
+        or worker.name in CLOSES
+        or worker.unstoppable()
     ):
         return False
     if (
-        _ends_less(context, owner, close, site)
-        or is_only_told(context, close, site, worker)
+        close.may_be_midway(worker)
+        or close.only_tells(worker)
         or _has_other_loops(context, owner)
-        or calls_hook(context, owner, worker)
+        or worker.calls_hook(owner)
     ):
         return False
-    kinds = _events(context, close, [site])
-    if not any(set(found) - {TELLS, PAUSES} for found in kinds) and leaves_queue(
-        context, close, worker
-    ):
+    kinds = close.kinds([site])
+    if not any(set(found) - {TELLS, PAUSES} for found in kinds) and close.leaves_queue(worker):
         return False
     finishes = any(GRACEFUL in found for found in kinds)
     if place(settled(kinds)) is None:
         return False
     if not finishes:
-        return runs_for_ever(context.tree, worker)
-    if cannot_leave(context.tree, worker):
+        return runs_for_ever(context.tree, worker.function)
+    if cannot_leave(context.tree, worker.function):
         return True
-    ends = ends_with_its_sign(context, owner, close, worker)
+    ends = close.waits_for_its_end(worker)
     if ends is not None:
         return ends
     # Another task may give the sign: what waits for messages is not ended by it.
-    loops = (node for node in context.file.inside(worker.body) if isinstance(node, syntax.For))
+    loops = (node for node in worker.inside() if isinstance(node, syntax.For))
     return any(loop.asynchronous for loop in loops)
 
 
@@ -258,67 +235,6 @@ def _has_other_loops(context: Context, owner: syntax.ClassDef) -> bool:
     return bool(names & _OTHER_LOOPS) or any(
         last_name(call.func) == "new_event_loop" for call in context.tree.calls
     )
-
-
-def _place(context: Context, close: syntax.FunctionDef, sites: Sequence[Site]) -> int | None:
-    """Return how many statements of ``close`` come before the cancellation, None if none is right.
-
-    What else says that the object is closed, had better not wait for the tasks: others read it.
-    """
-    kinds = settled(_events(context, close, sites))
-    number = place(kinds)
-    if number is None:
-        return None
-    passed: set[str] = set()
-    for at, statement in enumerate(body_of(close)[number:], number):
-        if CLOSE in kinds[at]:
-            break
-        flags = _flags_set(statement)
-        if flags and passed <= flags:
-            number, passed = at + 1, set()
-        if any(isinstance(node, syntax.Return) for node in context.tree.jumps(statement)):
-            # `if self.closed: return`
-            test = statement.test if isinstance(statement, syntax.If) else statement
-            passed |= names_in(context.file, test) - {"self"} or {""}
-    return number
-
-
-def _flags_set(statement: Statement) -> set[str]:
-    """Return the attributes of its object that ``statement`` does no more than give a value."""
-    small = statement_expression(statement)
-    if not isinstance(small, syntax.Assign) or dotted(small.value) == "None":
-        return set()
-    paths = [dotted(target.target) for target in small.targets]
-    return {last_part(path) for path in paths if path.startswith("self.")}
-
-
-def _ends_less(
-    context: Context, owner: syntax.ClassDef, close: syntax.FunctionDef, site: Site
-) -> bool:
-    """Tell whether ``close`` may be called while its object goes on."""
-    name = close.name.value
-    if name in _SMALLER:
-        # What starts it anew, is ended with what was started first.
-        started = dotted(site.coroutine.func) if isinstance(site.coroutine, syntax.Call) else ""
-        if not started or not any(
-            isinstance(node, syntax.Call) and dotted(node.func) == started
-            for method in methods(owner)
-            if STARTS.match(method.name.value)
-            for node in context.file.inside(method.body)
-        ):
-            return True
-    return any(
-        isinstance(node, syntax.Call) and dotted(node.func) == f"self.{name}"
-        for method in methods(owner)
-        if method.name.value not in {*_CLOSES, "__del__"}
-        for node in context.file.inside(method.body)
-    )
-
-
-def _events(context: Context, close: syntax.FunctionDef, sites: Sequence[Site]) -> list[list[str]]:
-    """Return what each statement of ``close`` does with the workers of ``sites``."""
-    used = frozenset[str]().union(*(used_names(context, site) for site in sites))
-    return [list(events(context.file, used, statement)) for statement in body_of(close)]
 
 
 def _rebinds_self(context: Context, method: syntax.FunctionDef, site: Site) -> bool:
@@ -343,14 +259,14 @@ def _plan(
         raise ValueError("not a plain class")
     attribute = f"self.{_attribute(context, owner, others)}"
     found = Plan(fixed=[site.finding for site in sites])
-    close = _close(owner)
+    close = CloseMethod.of(context, owner)
     if close is not None:
-        number = _place(context, close, sites)
+        number = close.place(sites)
         if number is None:
             refused = Plan()
             refused.decline(sites, CONFLICT)
             return refused
-        found.edits.append(_cancellation(context, close, number, attribute))
+        found.edits.append(_cancellation(context, close.function, number, attribute))
     found.edits.append(_declaration(context, init, attribute))
     for site in sites:
         task = task_name(context, site)
@@ -398,15 +314,6 @@ def _declaration(context: Context, init: syntax.FunctionDef, attribute: str) -> 
     lines = writer.layout.best(line, file.indent(first))
     where = file.first_line_with_comments(first)
     return writer.insert_at(where, lines, Place.AFTER_STATEMENT)
-
-
-def _close(owner: syntax.ClassDef) -> syntax.FunctionDef | None:
-    by_name = {method.name.value: method for method in methods(owner)}
-    for name in _CLOSES:
-        method = by_name.get(name)
-        if method is not None and method.asynchronous and not method.decorators:
-            return method
-    return None
 
 
 def _cancellation(context: Context, close: syntax.FunctionDef, number: int, attribute: str) -> Edit:

@@ -16,7 +16,7 @@ from flake8_task_refs.fix.lifespan_by_name import end_by_name
 from flake8_task_refs.fix.lifespan_helper import helper_of
 from flake8_task_refs.fix.lifespan_registry import end_by_registry
 from flake8_task_refs.fix.repair_sites import is_collected, names_task
-from flake8_task_refs.fix.spawned import unstoppable
+from flake8_task_refs.fix.worker import LikelyWorker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -116,7 +116,7 @@ def _needs_care(context: Context, function: syntax.FunctionDef, site: Site) -> s
 
 def refusal(context: Context, function: syntax.FunctionDef, site: Site) -> str:
     """Return why the end of ``function`` cannot end the task of ``site``, ``""`` if it can."""
-    reason = unstoppable(context, site)
+    reason = LikelyWorker.of(context, site).unstoppable()
     return reason or (AFTER_YIELD if _is_after_yield(context, function, site) else "")
 
 

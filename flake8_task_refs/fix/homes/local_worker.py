@@ -17,11 +17,10 @@ from flake8_task_refs.analysis.syntax import is_name, last_name
 from flake8_task_refs.analysis.workers import Worker
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit, Place
-from flake8_task_refs.fix.fates import STARTS
 from flake8_task_refs.fix.lifespan_body import EndingPlace, ending_edits, last_line_with_comments
 from flake8_task_refs.fix.shutdown import Ending
 from flake8_task_refs.fix.source import body_of, statement_expression
-from flake8_task_refs.fix.spawned import unstoppable, worker_of
+from flake8_task_refs.fix.worker import GETS_MORE, STARTS, LikelyWorker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,12 +37,6 @@ _BEGINS: Final = re.compile(
     r"_*(?:a?enter|log_?in|init|initialize|subscribe|register|ensure|prepare|attach|join|create|make"
     r"|add|on)(?:_|\Z)|__a?(?:enter|init)__"
 )
-# How a function gets what its connection has next.
-_GETS_MORE: Final = re.compile(
-    r"(?:a?recv|receive|read|readline|get|next|accept|iter)(?:_\w+)?\Z|__anext__\Z"
-)
-# What a coroutine of another file is called that does something now and then, and no more.
-_BEATS: Final = re.compile(r"(?:\A|_)(?:heart_?beat|beats?|keep_?alive|ping|pinger|pings)(?:_|\Z)")
 
 
 class LocalWorkers:
@@ -65,7 +58,7 @@ class LocalWorkers:
             or _BEGINS.match(function.name.value)
             or self._gives_something(function)
             or self._context.judge.application(function) is not None
-            or not self._shared(site.coroutine, function)
+            or not (shared := LikelyWorker.of(self._context, site).shares_with(function))
             or not Worker(self._context.judge.ownership, site.coroutine).outlives_its_source()
         ):
             return False
@@ -73,10 +66,7 @@ class LocalWorkers:
         return any(
             self._context.tree.order[node] > after
             and (
-                (
-                    isinstance(node, (syntax.While, syntax.For))
-                    and self._serves(node, self._shared(site.coroutine, function))
-                )
+                (isinstance(node, (syntax.While, syntax.For)) and self._serves(node, shared))
                 or _joins(node)
             )
             for node in self._context.tree.walk(function.body)
@@ -87,7 +77,7 @@ class LocalWorkers:
         found = Plan()
         several = Counter(site.function for site in sites)
         for site in sites:
-            reason = unstoppable(self._context, site)
+            reason = LikelyWorker.of(self._context, site).unstoppable()
             edits = [] if reason or several[site.function] > 1 else self._edits(site)
             if edits:
                 found.edits += edits
@@ -108,24 +98,6 @@ class LocalWorkers:
                 return True
         return False
 
-    def _shared(self, coroutine: syntax.Call, function: syntax.FunctionDef) -> set[str]:
-        """Return the variables of ``function`` that ``coroutine`` is given, or shares."""
-        tree, scope = self._context.tree, self._context.tree.inner[function]
-        called = coroutine.func.value if isinstance(coroutine.func, syntax.Name) else ""
-        parts: list[syntax.Node] = [coroutine]
-        parts += [
-            nested.body
-            for store in scope.stores.get(called, ())
-            if isinstance(nested := tree.parent[store], syntax.FunctionDef)
-        ]
-        names = {
-            node.value
-            for part in parts
-            for node in tree.walk(part)
-            if isinstance(node, syntax.Name)
-        }
-        return {name for name in names - {"self", "cls", called} if scope.binds(name)}
-
     def _serves(self, loop: syntax.While | syntax.For, shared: set[str]) -> bool:
         """Tell whether ``loop`` gets what comes next of one of the variables ``shared``."""
         if isinstance(loop, syntax.For):
@@ -133,7 +105,7 @@ class LocalWorkers:
         return any(
             isinstance(node, syntax.Await)
             and isinstance(node.expression, syntax.Call)
-            and _GETS_MORE.match(last_name(node.expression.func)) is not None
+            and GETS_MORE.match(last_name(node.expression.func)) is not None
             and _root(node.expression.func) in shared
             for node in self._context.file.inside(loop, into_scopes=False)
         )
@@ -183,13 +155,11 @@ class LocalWorkers:
 
         The task beats now and then, and is told nothing.
         """
-        file = self._context.file
+        file, worker = self._context.file, LikelyWorker.of(self._context, site)
         function = site.function
-        if not isinstance(function, syntax.FunctionDef) or not isinstance(
-            site.coroutine, syntax.Call
-        ):
+        if not isinstance(function, syntax.FunctionDef):
             return False
-        shared = self._shared(site.coroutine, function)
+        shared = worker.shares_with(function)
         if isinstance(served, syntax.Try):
             inside = body_of(served.body)
             rest = [*served.handlers, served.orelse, served.finalbody, *inside[:-1], *later]
@@ -210,33 +180,11 @@ class LocalWorkers:
                 if part is not None
                 for node in file.inside(part, into_scopes=False)
             )
-            and self._only_beats(site)
+            and worker.only_beats()
             and not any(
                 isinstance(node, syntax.Attribute) and node.attr.value in ("set", "join", "wait")
                 for node in file.inside(function)
             )
-        )
-
-    def _only_beats(self, site: Site) -> bool:
-        """Tell whether what ``site`` runs sleeps in between, and has nothing to do at its end."""
-        worker, file = worker_of(self._context, site), self._context.file
-        if worker is None:
-            coroutine = site.coroutine
-            return isinstance(coroutine, syntax.Call) and bool(
-                _BEATS.search(last_name(coroutine.func))
-            )
-        inside = list(file.inside(worker.body))
-        awaits = [node.expression for node in inside if isinstance(node, syntax.Await)]
-        calls = [node for node in awaits if isinstance(node, syntax.Call)]
-        last = [*body_of(worker)][-1:]
-        return (
-            any(last_name(call.func) == "sleep" for call in calls)
-            and not any(_GETS_MORE.match(last_name(call.func)) for call in calls)
-            and not any(
-                isinstance(node, (syntax.With, syntax.ExceptHandler, syntax.Finally))
-                for node in inside
-            )
-            and any(isinstance(statement, syntax.While) for statement in last)
         )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.registration import Registry
 from flake8_task_refs.fix.repair_sites import by_statement, is_declared_future
-from flake8_task_refs.fix.spawned import local_lasts, task_name
+from flake8_task_refs.fix.task_names import local_lasts, task_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.from_python import expression_of
-from flake8_task_refs.analysis.helpers import find_helper, likely_function
+from flake8_task_refs.analysis.helpers import find_helper
 from flake8_task_refs.analysis.sites import CREATORS
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.additions import LOG_FAILED
+from flake8_task_refs.fix.container_ends import ContainerEnds
 from flake8_task_refs.fix.contract import Context, Plan
-from flake8_task_refs.fix.fates import Fates
 from flake8_task_refs.fix.helper_effects import HelperEffects
 from flake8_task_refs.fix.homes.lifespan import refusal
 from flake8_task_refs.fix.homes.startup import is_started_by_application
@@ -23,7 +23,8 @@ from flake8_task_refs.fix.lifespan_body import lifespan_around
 from flake8_task_refs.fix.registration import Registry
 from flake8_task_refs.fix.repair_sites import by_statement, is_declared_future, is_returned
 from flake8_task_refs.fix.source import dotted, last_part
-from flake8_task_refs.fix.spawned import task_name
+from flake8_task_refs.fix.task_names import task_name
+from flake8_task_refs.fix.worker import LikelyWorker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -121,11 +122,12 @@ class Existing:
 
     def __init__(self, context: Context) -> None:
         """Look through the file of ``context``."""
+        self._context = context
         self._file = context.file
         self._names = context.names
         self._judge = context.judge
         self._registrations = list(self._find())
-        self._fates = Fates(context.file, context.judge)
+        self._ends = ContainerEnds(context)
         self._effects = HelperEffects(context.file, context.judge)
 
     def _find(self) -> Iterator[_Registration]:
@@ -324,18 +326,13 @@ class Existing:
         ]
         params = [*found.function.params.posonly_params, *found.function.params.params]
         notes += [self._file.code(p.annotation.annotation) for p in params if p.annotation]
-        return self._are_met(notes, site) and self._fates.suit(found.container, found.node, site)
+        return self._are_met(notes, site) and self._ends.may_join(found.container, found.node, site)
 
     def _are_met(self, notes: Sequence[str], site: Site) -> bool:
         """Tell whether annotations of tasks and coroutines allow for what ``site`` runs."""
         if is_declared_future(self._file, site) and any(map(_TASK.search, notes)):
             return False
-        coroutine = site.coroutine
-        worker = (
-            likely_function(self._file.tree, coroutine)
-            if isinstance(coroutine, syntax.Call)
-            else None
-        )
+        worker = LikelyWorker.of(self._context, site).function
         if worker is None or worker.returns is None:
             return True
         returned = self._file.code(worker.returns.annotation)
@@ -426,7 +423,7 @@ class Existing:
             if (
                 holder is not None
                 and self._is_visible(found, site)
-                and self._fates.endings(found.container, found.node) is not None
+                and self._ends.endings(found.container, found.node) is not None
             ):
                 registry = Registry(found.container, _PAIRS[found.discard], found.discard)
                 return registry, found.logs

@@ -41,7 +41,8 @@ from flake8_task_refs.fix.source import (
     has_docstring,
     last_part,
 )
-from flake8_task_refs.fix.spawned import task_name, unstoppable, used_names
+from flake8_task_refs.fix.task_names import task_name
+from flake8_task_refs.fix.worker import LikelyWorker, used_by
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -231,7 +232,7 @@ class _Startup:
         good = []
         stops = [hook.function for hook in self._app.stops if hook.function is not None]
         for site in sites:
-            reason = unstoppable(context, site)
+            reason = LikelyWorker.of(context, site).unstoppable()
             if not reason and is_collected(context.file, site):
                 reason = COLLECTED
             if not reason and any(names_task(context.file, site, stop.body) for stop in stops):
@@ -319,7 +320,7 @@ class _Startup:
         There are none if the place is within a plain function, which cannot wait for them.
         """
         context, file = self._context, self._context.file
-        used = frozenset[str]().union(*(used_names(context, site) for site in sites))
+        used = used_by(context, sites)
         handlers = [hook.function for hook in self._app.stops if hook.function is not None]
         if not handlers:
             return self._new_handler(self._handler(sites[-1]))

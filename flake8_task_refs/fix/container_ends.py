@@ -1,4 +1,4 @@
-"""What becomes of the tasks in a container that the file has, and whether one more suits there.
+"""Who ends the tasks in a container that the file has, and whether one more may join them.
 
 A container to which the file only adds takes any task. One that is cancelled when its owner
 closes takes one more that is endless, or that only begins after some time, but not the one that
@@ -13,24 +13,18 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
-from flake8_task_refs.analysis.helpers import likely_function
 from flake8_task_refs.analysis.hooks import STOPS
 from flake8_task_refs.analysis.lifetime import is_main
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.analysis.workers import Worker
 from flake8_task_refs.fix.container_uses import is_counted, is_wait, mentions, uses_of
-from flake8_task_refs.fix.source import (
-    SourceFile,
-    body_of,
-    dotted,
-    has_docstring,
-    statement_expression,
-)
+from flake8_task_refs.fix.source import dotted
+from flake8_task_refs.fix.worker import STARTS, LikelyWorker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from flake8_task_refs.analysis.verdict import Judge
+    from flake8_task_refs.fix.contract import Context
     from flake8_task_refs.fix.repair_sites import Site
 
 # A function that ends what its object or module started is called by one of these words,
@@ -53,28 +47,22 @@ _OF_ALL: Final = frozenset(
 _TWO_WORDS: Final = re.compile(r"(shut|tear|clean)_(down|up)")
 # These may end something smaller, too, and what they ended is started anew.
 _SMALLER: Final = frozenset({"cancel", "disconnect", "drain", "end", "finish", "stop"})
-STARTS: Final = re.compile(r"_*(start|run|open|connect|begin|launch|setup|listen|serve)(_|\Z)")
-# What must be done, however late.
-_SAVES: Final = re.compile(
-    r"(?:\A|_)(?:save|store|write|flush|commit|persist|sync|dump|send|publish|upload|notify|charge"
-    r"|pay)(?:_|\Z)"
-)
 # Methods of the container that tell nothing of what is in it.
 _KEEPING: Final = frozenset({"add", "append", "discard", "remove"})
 _LOGS: Final = frozenset({"debug", "info", "warning", "error", "exception", "critical"})
-_MAX_DEPTH: Final = 4
 
 
-class Fates:
-    """Tells for the containers of one file whether a further task may join them."""
+class ContainerEnds:
+    """Tells for the containers of one file who ends what is in them, and what may join that."""
 
-    def __init__(self, file: SourceFile, judge: Judge) -> None:
-        """Answer for ``file``, of whose applications ``judge`` knows."""
-        self._file = file
-        self._judge = judge
+    def __init__(self, context: Context) -> None:
+        """Answer for the file of ``context``."""
+        self._context = context
+        self._file = context.file
+        self._judge = context.judge
         self._known: dict[tuple[str, syntax.Node], set[syntax.FunctionDef] | None] = {}
 
-    def suit(self, container: str, near: syntax.Node, site: Site) -> bool:
+    def may_join(self, container: str, near: syntax.Node, site: Site) -> bool:
         """Tell whether the task of ``site`` may join what is called ``container`` at ``near``."""
         endings = self.endings(container, near)
         if not endings:
@@ -87,8 +75,9 @@ class Fates:
             return False
         # It would cancel itself, and wait for itself.
         names = {function.name.value for function in endings}
-        is_for_a_close = self._is_endless(site) or self._is_delayed(site)
-        return is_for_a_close and not self._comes_to(site, names)
+        worker = LikelyWorker.of(self._context, site)
+        is_for_a_close = self._is_endless(site) or worker.is_delayed()
+        return is_for_a_close and not worker.comes_to(names)
 
     def endings(self, container: str, near: syntax.Node) -> set[syntax.FunctionDef] | None:
         """Return the functions that cancel all that is in the container when its owner ends.
@@ -223,8 +212,7 @@ class Fates:
 
     def _is_started(self, near: syntax.Node, site: Site) -> bool:
         """Tell whether what starts the tasks of the container starts that of ``site``, too."""
-        coroutine = site.coroutine
-        started = dotted(coroutine.func) if isinstance(coroutine, syntax.Call) else ""
+        started = LikelyWorker.of(self._context, site).path
         owner = self._file.tree.class_around(near)
         return any(
             STARTS.match(function.name.value)
@@ -234,49 +222,6 @@ class Fates:
                 for node in self._file.inside(function.body)
             )
             for function in self._file.functions()
-        )
-
-    def _comes_to(self, site: Site, endings: set[str]) -> bool:
-        """Tell whether the task of ``site`` may run one of the functions ``endings``."""
-        coroutine = site.coroutine
-        if not isinstance(coroutine, syntax.Call):
-            return True  # who knows
-        todo, seen = [coroutine], set[syntax.FunctionDef]()
-        for _ in range(_MAX_DEPTH):
-            deeper: list[syntax.Call] = []
-            for call in todo:
-                if last_name(call.func) in endings:
-                    return True
-                function = likely_function(self._file.tree, call)
-                if function is not None and function not in seen:
-                    seen.add(function)
-                    deeper += [
-                        node
-                        for node in self._file.inside(function.body)
-                        if isinstance(node, syntax.Call)
-                    ]
-            todo = deeper
-        return False
-
-    def _is_delayed(self, site: Site) -> bool:
-        """Tell whether what ``site`` starts sleeps first: what is closed then, wants it no more."""
-        coroutine = site.coroutine
-        if not isinstance(coroutine, syntax.Call):
-            return False
-        function = likely_function(self._file.tree, coroutine)
-        if function is not None and _SAVES.search(function.name.value):
-            return False
-        body = body_of(function)[int(has_docstring(function)) :] if function is not None else ()
-        while len(body) == 1 and isinstance(body[0], syntax.Try):
-            body = body_of(body[0])
-        small = statement_expression(body[0]) if len(body) > 1 else None
-        waits = small.value if isinstance(small, syntax.Expr) else None
-        call = waits.expression if isinstance(waits, syntax.Await) else None
-        return (
-            isinstance(call, syntax.Call)
-            and last_name(call.func) == "sleep"
-            and bool(call.args)
-            and self._file.code(call.args[0].value).strip("0.") != ""
         )
 
     def _is_endless(self, site: Site) -> bool:
