@@ -61,7 +61,7 @@ def runs_for_ever(tree: Tree, function: syntax.FunctionDef) -> bool:
     return any(
         node.asynchronous
         if isinstance(node, syntax.For)
-        else isinstance(node, syntax.While) and not _is_left(tree, node, _names(tree, node.test))
+        else isinstance(node, syntax.While) and not is_left(tree, node, _names(tree, node.test))
         for node in tree.walk(function.body)
     )
 
@@ -69,7 +69,7 @@ def runs_for_ever(tree: Tree, function: syntax.FunctionDef) -> bool:
 def cannot_leave(tree: Tree, function: syntax.FunctionDef) -> bool:
     """Tell whether ``function`` has a ``while True`` that its own code does not leave."""
     return any(
-        isinstance(node, syntax.While) and is_endless(node) and not _is_left(tree, node, set())
+        isinstance(node, syntax.While) and is_endless(node) and not is_left(tree, node, set())
         for node in tree.walk(function.body)
     )
 
@@ -238,10 +238,10 @@ def _depends_on(tree: Tree, call: syntax.Call) -> set[str]:
 def _goes_on(tree: Tree, loop: syntax.While | syntax.For) -> bool:
     """Tell whether nothing but an error, a flag of others or the end of its source stops a loop."""
     if isinstance(loop, syntax.For):
-        return loop.asynchronous and not _is_left(tree, loop, set())
+        return loop.asynchronous and not is_left(tree, loop, set())
     if not is_endless(loop) and not _is_flag(loop.test):
         return False
-    return not _is_left(tree, loop, _names(tree, loop.test))
+    return not is_left(tree, loop, _names(tree, loop.test))
 
 
 def _goes_on_until_a_sign(tree: Tree, loop: syntax.While | syntax.For) -> bool:
@@ -251,7 +251,7 @@ def _goes_on_until_a_sign(tree: Tree, loop: syntax.While | syntax.For) -> bool:
     """
     if isinstance(loop, syntax.For):
         return _goes_on(tree, loop)
-    return waits_for_a_sign(loop.test) and not _is_left(tree, loop, _names(tree, loop.test))
+    return waits_for_a_sign(loop.test) and not is_left(tree, loop, _names(tree, loop.test))
 
 
 def _is_flag(test: syntax.BaseExpression) -> bool:
@@ -261,7 +261,7 @@ def _is_flag(test: syntax.BaseExpression) -> bool:
     return isinstance(test, (syntax.Name, syntax.Attribute))
 
 
-def _is_left(tree: Tree, loop: syntax.While | syntax.For, flags: set[str]) -> bool:
+def is_left(tree: Tree, loop: syntax.While | syntax.For, flags: set[str]) -> bool:
     """Tell whether the body of ``loop`` leaves it, or clears one of ``flags``."""
     return any(
         isinstance(node, syntax.Return)

@@ -14,9 +14,16 @@ from flake8_task_refs.analysis.helpers import likely_function
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.free_names import names_in
 from flake8_task_refs.fix.plain_class import methods
-from flake8_task_refs.fix.shutdown import CLOSE, events, only_reports, place, settled
-from flake8_task_refs.fix.source import Statement, body_of, dotted, last_part, statement_expression
-from flake8_task_refs.fix.worker import STARTS, LikelyWorker, used_by
+from flake8_task_refs.fix.shutdown import CLOSE, events, place, settled
+from flake8_task_refs.fix.source import (
+    Statement,
+    body_of,
+    dotted,
+    last_part,
+    only_reports,
+    statement_expression,
+)
+from flake8_task_refs.fix.worker import STARTS, LikelyWorker, used_by, values_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,6 +46,8 @@ CLOSES: Final = (
 _SMALLER: Final = ("stop", "disconnect")
 _WAITS: Final = frozenset({"join", "wait", "wait_for", "gather", "drain"})
 _CLOSED_BY: Final = frozenset({"close", "aclose", "disconnect"})
+# What gives a sign, and how it is waited for.
+_SIGNS: Final = {"set": "wait", "put": "get", "put_nowait": "get"}
 _TOLD_BY: Final = frozenset({"set", "clear", "put", "put_nowait", "send", "send_nowait", "stop"})
 
 
@@ -166,13 +175,11 @@ class CloseMethod:
         What is in there would be lost.
         """
         queues = {
-            last_name(node.expression.func.value)
-            for node in worker.inside()
-            if isinstance(node, syntax.Await)
-            and isinstance(node.expression, syntax.Call)
-            and isinstance(node.expression.func, syntax.Attribute)
-            and node.expression.func.attr.value == "get"
-            and dotted(node.expression.func.value).startswith("self.")
+            last_name(queue)
+            for call in worker.calls()
+            if isinstance(call.func, syntax.Attribute) and call.func.attr.value == "get"
+            for queue in values_of(self.context, call.func.value)
+            if dotted(queue).startswith("self.") and not call.args
         }
         return bool(queues - names_in(self.context.file, self.function.body))
 
@@ -208,9 +215,9 @@ class CloseMethod:
 
 
 def are_told_last(context: Context, before: Sequence[Statement], sites: Sequence[Site]) -> bool:
-    """Tell whether the last that is done ``before`` is to set what all tasks of ``sites`` wait for.
+    """Tell whether the last that is done ``before`` is to give all tasks of ``sites`` their sign.
 
-    They have had no turn since then.
+    They wait for an event that is set, or for an item that is put, and have had no turn since then.
     """
     while True:
         before = [statement for statement in before if not only_reports(context.file, statement)]
@@ -222,12 +229,14 @@ def are_told_last(context: Context, before: Sequence[Statement], sites: Sequence
         else:
             break
     small = statement_expression(last) if last is not None else None
-    call = small.value if isinstance(small, syntax.Expr) else None
+    call: syntax.Node | None = small.value if isinstance(small, syntax.Expr) else None
+    if isinstance(call, syntax.Await):
+        call = call.expression
     if not isinstance(call, syntax.Call) or not isinstance(call.func, syntax.Attribute):
         return False
-    event = call.func.value
-    return call.func.attr.value == "set" and all(
-        LikelyWorker.of(context, site).ends_with(event) for site in sites
+    asked = _SIGNS.get(call.func.attr.value)
+    return asked is not None and all(
+        LikelyWorker.of(context, site).ends_with(call.func.value, asked) for site in sites
     )
 
 

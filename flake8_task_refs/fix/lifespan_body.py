@@ -14,9 +14,8 @@ from flake8_task_refs.fix.shutdown import (
     Ending,
     events,
     is_waited_for,
-    only_reports,
 )
-from flake8_task_refs.fix.source import Statement, body_of
+from flake8_task_refs.fix.source import Statement, body_of, only_reports
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -79,6 +79,14 @@ class Writer:
             lines.append(f"{indent}return {task}")
         return [*edits, self.insert_after(statement, lines)]
 
+    def bind(self, site: Site, task: str) -> list[Edit]:
+        """Let the local ``task`` hold the task of a statement that only makes it."""
+        statement = site.statement
+        if statement is None or site.form != "discard":
+            raise ValueError("only a statement can be bound")
+        edits, _ = self._bind(site, statement, task, self.file.indent(statement))
+        return edits
+
     def _bind(
         self, site: Site, statement: Statement, task: str, indent: str
     ) -> tuple[list[Edit], str]:

@@ -16,7 +16,7 @@ from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.helpers import likely_function
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.free_names import names_in
-from flake8_task_refs.fix.source import SourceFile, dotted, last_part
+from flake8_task_refs.fix.source import LOGS, SourceFile, dotted, last_part
 from flake8_task_refs.fix.worker import EVERYWHERE
 
 if TYPE_CHECKING:
@@ -53,10 +53,6 @@ _CLOSE_WORD: Final = re.compile(
 _ENDS_ITSELF: Final = re.compile(r"(?!__)(?:\w*_)?(?:stop|shutdown|terminate|quit|exit)(?:_|\Z)")
 # `request_exit()` only speaks of an end.
 _SPEAKS: Final = re.compile(r"_*(request|signal|ask|tell|notify|send|publish|announce|mark)_")
-_LOGS: Final = frozenset(
-    {"debug", "info", "warning", "warn", "error", "exception", "critical", "log"}
-)
-_REPORTS: Final = _LOGS | {"print"}
 # These go with a close, and seldom wait for an answer that a worker has to deliver.
 _LEAVES: Final = frozenset({"unsubscribe", "punsubscribe", "unlisten", "unregister", "deregister"})
 _PAUSES: Final = frozenset({"sleep", "wait", "wait_for", "gather", "shield"})
@@ -133,21 +129,6 @@ def settled(kinds: Sequence[Sequence[str]]) -> list[list[str]]:
     return result
 
 
-def only_reports(file: SourceFile, statement: syntax.Node) -> bool:
-    """Tell whether ``statement`` does no more than to log or to print something."""
-    small = statement.body if isinstance(statement, syntax.SimpleStatementLine) else [statement]
-    return all(
-        isinstance(node, syntax.Pass)
-        or (
-            isinstance(node, syntax.Expr)
-            and isinstance(node.value, syntax.Call)
-            and last_name(node.value.func) in _REPORTS
-            and not any(isinstance(inner, syntax.Await) for inner in file.inside(node))
-        )
-        for node in small
-    )
-
-
 def is_waited_for(found: Sequence[str]) -> bool:
     """Tell whether a worker is waited for by what does ``found``; to be told is not enough."""
     return (
@@ -189,7 +170,7 @@ def _event(
     elif (
         function is None
         and isinstance(call.func, syntax.Attribute)
-        and name not in _LOGS
+        and name not in LOGS
         and names_in(file, call.func.value) & (used.names - EVERYWHERE)
     ):
         awaited = _is_awaited(file, call)

@@ -8,12 +8,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.hooks import Hook, hooks
 from flake8_task_refs.analysis.spans import Span, Spans
-from flake8_task_refs.analysis.syntax import dotted_text
+from flake8_task_refs.analysis.syntax import dotted_text, last_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,6 +24,10 @@ Statement: TypeAlias = syntax.SimpleStatementLine | syntax.BaseCompoundStatement
 Function: TypeAlias = syntax.FunctionDef | syntax.Lambda
 
 _Node = TypeVar("_Node", bound=syntax.Node)
+# What a logger is told with.
+LOGS: Final = frozenset(
+    {"debug", "info", "warning", "warn", "error", "exception", "critical", "log"}
+)
 
 
 class SourceFile:
@@ -280,3 +284,18 @@ def statement_expression(statement: syntax.Node) -> syntax.BaseSmallStatement | 
     if isinstance(statement, syntax.SimpleStatementLine) and len(statement.body) == 1:
         return statement.body[0]
     return None
+
+
+def only_reports(file: SourceFile, statement: syntax.Node) -> bool:
+    """Tell whether ``statement`` does no more than to log or to print something."""
+    small = statement.body if isinstance(statement, syntax.SimpleStatementLine) else [statement]
+    return all(
+        isinstance(node, syntax.Pass)
+        or (
+            isinstance(node, syntax.Expr)
+            and isinstance(node.value, syntax.Call)
+            and last_name(node.value.func) in LOGS | {"print"}
+            and not any(isinstance(inner, syntax.Await) for inner in file.inside(node))
+        )
+        for node in small
+    )

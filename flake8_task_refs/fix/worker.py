@@ -11,6 +11,7 @@ from flake8_task_refs.analysis.cancellation import swallowers
 from flake8_task_refs.analysis.helpers import likely_function
 from flake8_task_refs.analysis.names import assigned_value
 from flake8_task_refs.analysis.syntax import is_name, last_name
+from flake8_task_refs.analysis.workers import is_left
 from flake8_task_refs.fix.free_names import names_in
 from flake8_task_refs.fix.plain_class import methods
 from flake8_task_refs.fix.source import (
@@ -18,6 +19,7 @@ from flake8_task_refs.fix.source import (
     dotted,
     has_docstring,
     last_part,
+    only_reports,
     statement_expression,
 )
 
@@ -214,12 +216,30 @@ class LikelyWorker:
 
     def unstoppable(self) -> str:
         """Return why no shutdown could end it by cancelling it, or ``""``."""
-        if self.function is None or not any(swallowers(self.context.tree, self.function)):
-            return ""
-        return (
-            f"{self.name}() catches CancelledError in its loop and goes on, so that a shutdown "
-            "could not end it: let it re-raise first"
-        )
+        for function in self._awaited():
+            if any(swallowers(self.context.tree, function)):
+                return (
+                    f"{function.name.value}() catches CancelledError in its loop and goes on, so "
+                    "that a shutdown could not end it: let it re-raise first"
+                )
+        return ""
+
+    def _awaited(self) -> Iterator[syntax.FunctionDef]:
+        """Yield its own function and those of the file that it awaits, and these await."""
+        todo = [] if self.function is None else [self.function]
+        seen = set(todo)
+        for _ in range(_DEPTH):
+            yield from todo
+            deeper = [
+                function
+                for outer in todo
+                for node in self.context.file.inside(outer.body)
+                if isinstance(node, syntax.Await) and isinstance(node.expression, syntax.Call)
+                if (function := likely_function(self.context.tree, node.expression)) is not None
+                if function.asynchronous and function not in seen
+            ]
+            seen.update(deeper)
+            todo = deeper
 
     def is_delayed(self) -> bool:
         """Tell whether it sleeps first: what is closed then, wants it no more."""
@@ -239,23 +259,50 @@ class LikelyWorker:
             and self.context.file.code(call.args[0].value).strip("0.") != ""
         )
 
-    def only_beats(self) -> bool:
-        """Tell whether it sleeps in between, and has nothing to do at its end."""
+    def only_beats(self, served: set[str]) -> bool:
+        """Tell whether it sleeps in between, and has nothing to do at its end.
+
+        Each time, it does nothing but to speak to one of ``served``, variables of who starts it.
+        """
         if self.function is None:
             return _BEATS.search(self.name) is not None
+        known = served | self._given(served)
         inside = list(self.inside())
         awaits = [node.expression for node in inside if isinstance(node, syntax.Await)]
         calls = [node for node in awaits if isinstance(node, syntax.Call)]
         last = [*body_of(self.function)][-1:]
         return (
             any(last_name(call.func) == "sleep" for call in calls)
+            and len(calls) == len(awaits)
+            and all(last_name(call.func) == "sleep" or _speaks_to(call, known) for call in calls)
             and not any(GETS_MORE.match(last_name(call.func)) for call in calls)
-            and not any(
-                isinstance(node, (syntax.With, syntax.ExceptHandler, syntax.Finally))
-                for node in inside
-            )
+            and all(self._leaves_nothing(node, known) for node in inside)
             and any(isinstance(statement, syntax.While) for statement in last)
         )
+
+    def _given(self, values: set[str]) -> set[str]:
+        """Return its parameters that are given one of the variables, or attributes, ``values``."""
+        coroutine, function = self.coroutine, self.function
+        if not isinstance(coroutine, syntax.Call) or function is None:
+            return set()
+        is_method = self.context.file.method_class(function) is not None
+        params = [*function.params.posonly_params, *function.params.params][int(is_method) :]
+        given = [arg for arg in coroutine.args if arg.keyword is None and not arg.star]
+        return {
+            param.name.value
+            for param, arg in zip(params, given, strict=False)
+            if dotted(arg.value) in values
+        }
+
+    def _leaves_nothing(self, node: syntax.Node, known: set[str]) -> bool:
+        """Tell whether ``node`` changes nothing that others see but what is ``known``."""
+        if isinstance(node, (syntax.With, syntax.ExceptHandler, syntax.Finally, syntax.Nonlocal)):
+            return False
+        if isinstance(node, (syntax.AssignTarget, syntax.AugAssign, syntax.AnnAssign)):
+            return isinstance(node.target, syntax.Name)
+        if isinstance(node, syntax.Expr) and isinstance(node.value, syntax.Call):
+            return _speaks_to(node.value, known) or only_reports(self.context.file, node)
+        return not isinstance(node, (syntax.Global, syntax.Del))
 
     def shares_with(self, function: syntax.FunctionDef) -> set[str]:
         """Return the variables of ``function``, which starts it, that it is given or shares."""
@@ -305,8 +352,11 @@ class LikelyWorker:
             frozenset({owner}) - EVERYWHERE,
         )
 
-    def ends_with(self, event: syntax.BaseExpression) -> bool:
-        """Tell whether it waits for ``event``, and has no loop that goes on then."""
+    def ends_with(self, event: syntax.BaseExpression, asked: str) -> bool:
+        """Tell whether it waits for ``event``, and has no loop that goes on then.
+
+        ``asked`` is the method by which it waits: ``get`` of a queue, ``wait`` of an event.
+        """
         tree, file, coroutine = self.context.tree, self.context.file, self.coroutine
         if not isinstance(coroutine, syntax.Call):
             return False
@@ -314,30 +364,29 @@ class LikelyWorker:
         waited = [
             node.value
             for node in inside
-            if isinstance(node, syntax.Attribute) and node.attr.value == "wait"
+            if isinstance(node, syntax.Attribute) and node.attr.value == asked
         ]
-        name = last_name(event)
+        name, path = last_name(event), dotted(event)
+        # Handed over, or as it is known to both.
+        given = self._given({path} - {""})
+        waits = [node for node in waited if dotted(node) in given]
         if isinstance(event, syntax.Name):
-            # As it is known to both, or handed over under the same name.
             home = tree.scope[event].owner(name)
-            is_given = any(is_name(arg.value, name) for arg in coroutine.args)
-            waits = [
+            waits += [
                 node
                 for node in waited
-                if is_name(node, name) and (is_given or tree.scope[node].owner(name) is home)
+                if is_name(node, name) and tree.scope[node].owner(name) is home
             ]
         else:
-            owner, _, _ = dotted(event).rpartition(".")
+            owner, _, _ = path.rpartition(".")
             is_its = bool(owner) and self.path.rpartition(".")[0] == owner
-            waits = [node for node in waited if is_its and dotted(node) == f"self.{name}"]
+            waits += [node for node in waited if is_its and dotted(node) == f"self.{name}"]
         return bool(waits) and not any(
             node.asynchronous
             if isinstance(node, syntax.For)
             else isinstance(node, syntax.While)
-            and name not in names_in(file, node.test)
-            and not any(
-                isinstance(at, (syntax.Break, syntax.Return)) for at in tree.jumps(node.body)
-            )
+            and ({name} | given).isdisjoint(names_in(file, node.test))
+            and not is_left(tree, node, set())
             for node in inside
         )
 
@@ -349,6 +398,19 @@ def used_by(context: Context, sites: Sequence[Site]) -> Used:
         frozenset[str]().union(*(used.names for used in each)),
         frozenset[str]().union(*(used.owners for used in each)),
     )
+
+
+def root(node: syntax.BaseExpression) -> str:
+    """Return the variable that ``node`` begins with: ``ws`` of ``ws.iter_text()``."""
+    at: syntax.BaseExpression = node
+    while isinstance(at, (syntax.Call, syntax.Attribute, syntax.Subscript)):
+        at = at.func if isinstance(at, syntax.Call) else at.value
+    return at.value if isinstance(at, syntax.Name) else ""
+
+
+def _speaks_to(call: syntax.Call, known: set[str]) -> bool:
+    """Tell whether ``call`` is a method of one of the variables ``known``, or is given one."""
+    return root(call.func) in known or any(root(arg.value) in known for arg in call.args)
 
 
 def _related(context: Context, owner: syntax.ClassDef) -> list[syntax.ClassDef]:
@@ -375,13 +437,13 @@ def _makes_children(context: Context, call: syntax.Call) -> bool:
 def _given(context: Context, spawning: syntax.Call) -> Iterator[syntax.Call]:
     """Yield the calls that make the coroutines for ``spawning``."""
     for arg in spawning.args:
-        for made in _values(context, arg.value):
+        for made in values_of(context, arg.value):
             for node in context.file.inside(made):
                 if isinstance(node, syntax.Call) and last_name(node.func) not in _WAITS | _SPAWNS:
                     yield node
 
 
-def _values(context: Context, node: syntax.BaseExpression) -> list[syntax.BaseExpression]:
+def values_of(context: Context, node: syntax.BaseExpression) -> list[syntax.BaseExpression]:
     """Return ``node``, and what is assigned to it if it is a variable."""
     found = [node]
     if isinstance(node, syntax.Name):

@@ -585,6 +585,34 @@ TOLD_LAST = {
             server.stopping.set()
             await pool.close()
         """,
+    "by an item in its queue": """
+        jobs = asyncio.Queue()
+
+        async def work_off():
+            while True:
+                if await jobs.get() is None:
+                    break
+                for _ in range(3):
+                    await asyncio.sleep(0)
+            happened.append("said goodbye")
+
+        asyncio.create_task(work_off())
+        yield
+        jobs.put_nowait(1)
+        await jobs.put(None)
+        """,
+    "by an item in the queue that it was given": """
+        jobs = asyncio.Queue()
+
+        async def work_off(queue):
+            while await queue.get() is not None:
+                await asyncio.sleep(0)
+            happened.append("said goodbye")
+
+        asyncio.create_task(work_off(jobs))
+        yield
+        jobs.put_nowait(None)
+        """,
 }
 
 
@@ -604,8 +632,9 @@ def test_a_worker_that_is_told_to_end_at_last_gets_time_for_it(
         "while True:\n            await wake.wait()\n            wake.clear()",
         "await wake.wait()\n        while True:\n            await asyncio.sleep(0.001)",
         "await other.wake.wait()",
+        "while True:\n            await wake.wait()\n            for _ in [1]: break",
     ],
-    ids=["wakes up time and again", "starts then", "another event"],
+    ids=["wakes up time and again", "starts then", "another event", "leaves only an inner loop"],
 )
 def test_what_an_event_does_not_end_is_not_waited_for(run: str) -> None:
     source = lifespan(
@@ -697,6 +726,10 @@ def test_a_worker_that_cannot_be_cancelled_is_declined() -> None:
     ]:
         source = lifespan(body.format(caught=caught, does=does))
         check_declined(source, "deaf() catches CancelledError")
+        inner = source.replace("create_task(deaf())", "create_task(outer())").replace(
+            "async def deaf", "async def outer():\n        await deaf()\n\n    async def deaf"
+        )
+        check_declined(inner, "deaf() catches CancelledError")
     for caught, does in [("Exception", "pass"), ("asyncio.CancelledError", "raise")]:
         assert not fix(lifespan(body.format(caught=caught, does=does))).declined
 

@@ -213,6 +213,14 @@ def test_what_may_be_needed_is_declined(body: str) -> None:
             "    finally:\n        ws.bye()\n"
         ),
         "    while True:\n        await ws.pong.wait()\n",
+        # It does something for others each time.
+        "    while True:\n        await asyncio.sleep(1)\n        await DOCUMENT.save()\n",
+        "    while True:\n        await asyncio.sleep(1)\n        DOCUMENT.save()\n",
+        "    while True:\n        await asyncio.sleep(1)\n        DOCUMENT.saved += 1\n",
+        (
+            "    global LEFT\n    while True:\n        await asyncio.sleep(1)\n"
+            "        LEFT = 3\n        await ws.send(LEFT)\n"
+        ),
     ],
 )
 def test_what_has_something_left_to_do_is_declined(worker: str) -> None:
@@ -244,6 +252,35 @@ def test_what_may_be_meant_to_go_on_is_kept(name: str, body: str) -> None:
     text = fix(module(body).replace("def handle", f"def {name}")).text
     assert "_background_tasks" in text
     assert "finally" not in text
+
+
+@pytest.mark.parametrize("known_as", ["ws", "peer"])
+def test_a_bare_one_ends_with_the_call_too(known_as: str) -> None:
+    head = HEAD.replace("beat(ws)", f"beat({known_as})").replace("ws.send", f"{known_as}.send")
+    before = module(f"asyncio.create_task(beat(ws))\n{LOOP}").replace(HEAD, head)
+    after = module(f"{MADE}\n{LOOP}").replace(HEAD, head)
+    assert "cancel()" in fix(before).text
+    assert fix(before).text == fix(after).text
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "asyncio.create_task(beat(queue))",
+        "for _ in range(3):\n    asyncio.create_task(beat(queue))",
+        "tasks = [asyncio.create_task(beat(queue)) for _ in range(3)]",
+    ],
+)
+@pytest.mark.parametrize("name", ["handle", "run_all"])
+def test_workers_of_a_queue_of_the_call_are_declined(made: str, name: str) -> None:
+    check_declined(module(f"{made}\nawait queue.join()").replace("handle", name), ENDLESS)
+
+
+def test_what_an_iterator_gives_on_is_made_for_that_iterator() -> None:
+    body = "asyncio.create_task(beat(queue))\nwhile True:\n    yield await queue.get()"
+    assert "    finally:\n        if not task.done():\n" in fix(module(body)).text
+    fills = module(body).replace("ws.send", "ws.put")
+    check_declined(fills.replace("        await asyncio.sleep(20)\n", ""), ENDLESS)
 
 
 def test_what_ends_by_itself_is_kept() -> None:

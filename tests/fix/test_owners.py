@@ -606,6 +606,11 @@ await asyncio.wait_for(self._handle(line), 5)
     ("old", "new"),
     [
         ("await self.wire.readline()", "await self.jobs.get()"),
+        ("await self.wire.readline()", "await asyncio.wait_for(self.jobs.get(), None)"),
+        (
+            "self._step(line)",
+            "await self._next()\n\n    async def _next(self):\n        await self.jobs.get()\n",
+        ),
         ("        self.wire = wire\n", "        self.thread = threading.Thread(target=wire)\n"),
         ("        self.wire = wire\n", "        self.loop = asyncio.new_event_loop()\n"),
         ("self._step(line)", "await self.on_error(line)"),
@@ -622,6 +627,8 @@ await asyncio.wait_for(self._handle(line), 5)
     ],
     ids=[
         "queue",
+        "queue in a call",
+        "queue of a helper",
         "thread",
         "loop",
         "error hook",

@@ -20,7 +20,7 @@ from flake8_task_refs.fix.edits import Edit, Place
 from flake8_task_refs.fix.lifespan_body import EndingPlace, ending_edits, last_line_with_comments
 from flake8_task_refs.fix.shutdown import Ending
 from flake8_task_refs.fix.source import body_of, statement_expression
-from flake8_task_refs.fix.worker import GETS_MORE, STARTS, LikelyWorker
+from flake8_task_refs.fix.worker import GETS_MORE, STARTS, LikelyWorker, root
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,26 +50,39 @@ class LocalWorkers:
         """Take what runs until it is ended, and has to do with a variable of the call."""
         function = site.function
         if (
-            site.code != "TSK002"
+            site.code not in ("TSK001", "TSK002")
+            or site.is_handed_over
             or not isinstance(function, syntax.FunctionDef)
             or not function.asynchronous
             or not isinstance(site.coroutine, syntax.Call)
-            or STARTS.match(function.name.value)
-            or _BEGINS.match(function.name.value)
-            or self._gives_something(function)
             or self._context.judge.application(function) is not None
             or not (shared := LikelyWorker.of(self._context, site).shares_with(function))
             or not Worker(self._context.judge.ownership, site.coroutine).outlives_its_source()
         ):
             return False
         after = self._context.tree.order[site.call]
-        return any(
-            self._context.tree.order[node] > after
-            and (
-                (isinstance(node, (syntax.While, syntax.For)) and self._serves(node, shared))
-                or _joins(node)
-            )
+        later = [
+            node
             for node in self._context.tree.walk(function.body)
+            if self._context.tree.order[node] > after
+        ]
+        if any(_joins(node, shared) for node in later):
+            return True
+        if (
+            STARTS.match(function.name.value)
+            or _BEGINS.match(function.name.value)
+            or self._gives_something(function)
+        ):
+            return False
+        yields = [
+            at for at in self._context.tree.jumps(function.body) if isinstance(at, syntax.Yield)
+        ]
+        return any(
+            isinstance(node, (syntax.While, syntax.For))
+            and self._served(node, shared)
+            # A context manager lends something, which may need the task, to others.
+            and all(self._context.file.within(at, node) for at in yields)
+            for node in later
         )
 
     def plan(self, sites: Sequence[Site]) -> Plan:
@@ -91,24 +104,22 @@ class LocalWorkers:
     def _gives_something(self, function: syntax.FunctionDef) -> bool:
         """Tell whether ``function`` returns a value, which may need the task later."""
         for jump in self._context.tree.jumps(function.body):
-            if isinstance(jump, syntax.Yield):
-                return True
             value = jump.value if isinstance(jump, syntax.Return) else None
             if value is not None and not is_name(value, "None"):
                 return True
         return False
 
-    def _serves(self, loop: syntax.While | syntax.For, shared: set[str]) -> bool:
-        """Tell whether ``loop`` gets what comes next of one of the variables ``shared``."""
+    def _served(self, loop: syntax.While | syntax.For, shared: set[str]) -> set[str]:
+        """Return those of the variables ``shared`` of which ``loop`` gets what comes next."""
         if isinstance(loop, syntax.For):
-            return loop.asynchronous and _root(loop.iter) in shared
-        return any(
-            isinstance(node, syntax.Await)
+            return {root(loop.iter)} & shared if loop.asynchronous else set()
+        return shared & {
+            root(node.expression.func)
+            for node in self._context.file.inside(loop, into_scopes=False)
+            if isinstance(node, syntax.Await)
             and isinstance(node.expression, syntax.Call)
             and GETS_MORE.match(last_name(node.expression.func)) is not None
-            and _root(node.expression.func) in shared
-            for node in self._context.file.inside(loop, into_scopes=False)
-        )
+        }
 
     # -- the edits --------------------------------------------------------------------------
 
@@ -119,9 +130,10 @@ class LocalWorkers:
         if statement is None or not isinstance(function, syntax.FunctionDef):
             return []
         body = body_of(function)
-        if site.form != "assign" or not any(one is statement for one in body):
+        if not any(one is statement for one in body) or site.form not in ("assign", "discard"):
             return []
-        if len(context.tree.inner[function].stores.get(site.target, ())) != 1:
+        is_bound = site.form == "assign"
+        if is_bound and len(context.tree.inner[function].stores.get(site.target, ())) != 1:
             return []
         following = body[next(i for i, one in enumerate(body) if one is statement) + 1 :]
         while following and _only_assigns(following[0]):
@@ -129,16 +141,20 @@ class LocalWorkers:
         served = following[0] if following else None
         if served is None or not self._is_all_of_it(served, following[1:], site):
             return []
+        task = site.target if is_bound else context.locals.free("task", site.call)
         ending = Ending(
-            (site.target,),
+            (task,),
             context.additions.module("asyncio"),
             context.settings.shutdown_timeout,
             # To cancel a task that has failed would keep its failure from the loop.
             if_running=True,
         )
-        names = writer.name_edit(site)
-        named = writer.laid_out(statement, names) if names else []
-        edits = named if named and not writer.makes_too_long(named) else []
+        if is_bound:
+            names = writer.name_edit(site)
+            named = writer.laid_out(statement, names) if names else []
+            edits = named if named and not writer.makes_too_long(named) else []
+        else:
+            edits = writer.bind(site, task)
         if not isinstance(served, syntax.Try):
             return [*edits, *ending_edits(context, EndingPlace((served, served)), ending, edits)]
         if served.finalbody is not None:
@@ -168,7 +184,8 @@ class LocalWorkers:
             rest, loop = list(later), served
         return (
             isinstance(loop, (syntax.While, syntax.For))
-            and self._serves(loop, shared)
+            and bool(served_here := self._served(loop, shared))
+            and worker.only_beats(served_here)
             and (
                 isinstance(loop, syntax.For)
                 or is_endless(loop)
@@ -180,7 +197,6 @@ class LocalWorkers:
                 if part is not None
                 for node in file.inside(part, into_scopes=False)
             )
-            and worker.only_beats()
             and not any(
                 isinstance(node, syntax.Attribute) and node.attr.value in ("set", "join", "wait")
                 for node in file.inside(function)
@@ -188,21 +204,14 @@ class LocalWorkers:
         )
 
 
-def _root(node: syntax.BaseExpression) -> str:
-    """Return the variable that ``node`` begins with: ``ws`` of ``ws.iter_text()``."""
-    at: syntax.BaseExpression = node
-    while isinstance(at, (syntax.Call, syntax.Attribute, syntax.Subscript)):
-        at = at.func if isinstance(at, syntax.Call) else at.value
-    return at.value if isinstance(at, syntax.Name) else ""
-
-
-def _joins(node: syntax.Node) -> bool:
+def _joins(node: syntax.Node, shared: set[str]) -> bool:
     """Tell whether ``node`` waits until workers have done all that there is: ``queue.join()``."""
     return (
         isinstance(node, syntax.Call)
         and isinstance(node.func, syntax.Attribute)
         and node.func.attr.value == "join"
         and not node.args
+        and root(node.func) in shared
     )
 
 

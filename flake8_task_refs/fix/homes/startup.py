@@ -22,6 +22,7 @@ from flake8_task_refs.analysis.hooks import (
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.app_key import AIOHTTP, app_key
 from flake8_task_refs.fix.app_state import replaces_state
+from flake8_task_refs.fix.closing import are_told_last
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit, Place
 from flake8_task_refs.fix.free_names import fresh
@@ -226,6 +227,7 @@ class _Startup:
         self._context = context
         self._app = application
         self._attribute = ""
+        self._told = False  # whether the tasks have just been told to end where they are cancelled
 
     def plan(self, sites: Sequence[Site]) -> Plan:
         context, found = self._context, Plan()
@@ -339,6 +341,7 @@ class _Startup:
             handler, number = handlers[0], int(has_docstring(handlers[0]))
         else:
             handler, number = places[before - 1][0], places[before - 1][1] + 1
+            self._told = are_told_last(context, body_of(handler)[:number], sites)
         return self._into_handler(handler, number)
 
     def _into_handler(self, handler: syntax.FunctionDef, number: int) -> list[Edit]:
@@ -429,4 +432,6 @@ class _Startup:
             # aiohttp cleans up after a start that failed, too.
             stored = f"{_first_parameter(function)}.get({app_key(context)}, ())"
         annotation = f": list[{context.additions.module('asyncio')}.Task[object]]"
-        return Cancellation.within(context, function, f"list({stored})", annotation=annotation)
+        return Cancellation.within(
+            context, function, f"list({stored})", annotation=annotation, told=self._told
+        )
