@@ -202,7 +202,7 @@ def tell_error(terminal: Terminal, name: str, error: str) -> None:
     path = Path(name)
     hint = ""
     if not os.path.lexists(path):
-        while not path.parent.exists():
+        while not os.path.exists(path.parent):  # noqa: PTH110 (it raises nothing)
             path = path.parent
         try:
             near = [str(other) for other in path.parent.iterdir()]

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from commands import FAULT, ROOT, fix, flake8, run
+from commands import FAULT, ROOT, fix, flake8, run, run_bound_by_modes
 
 from flake8_task_refs import fix_source
 from flake8_task_refs.files import FileError, decode, read, shown, write
@@ -30,7 +30,7 @@ from flake8_task_refs.processes import WorkerLostError, each
 from flake8_task_refs.scanning import internal_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
 
@@ -287,6 +287,73 @@ def test_what_is_no_file_is_told_and_the_run_goes_on(
         assert done.returncode == 123
         assert re.search(rf"(?m)^\./bad\.py: error: {reason}$", done.stderr.decode()), done.stderr
     assert (tmp_path / "good.py").read_text() == FIXED
+
+
+@pytest.fixture
+def closed(tmp_path: Path) -> Iterator[Path]:
+    """A directory that cannot be read, with one file in it, beside another file."""
+    directory = tmp_path / "closed"
+    directory.mkdir()
+    (directory / "a.py").write_text(FAULT)
+    (tmp_path / "good.py").write_text(FAULT)
+    directory.chmod(0)
+    yield directory
+    directory.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("named", "told", "files"),
+    [
+        (".", "./closed", 2),
+        ("closed", "closed", 1),
+        ("closed/a/b.py", "closed/a/b.py", 1),
+    ],
+)
+@pytest.mark.parametrize("door", ["fix --check", "fix --diff", "fix", "map"])
+def test_a_directory_that_cannot_be_read_is_told_and_the_run_goes_on(
+    closed: Path, door: str, named: str, told: str, files: int
+) -> None:
+    program, *options = door.split()
+    module = f"flake8_task_refs.{program}"
+    done = run_bound_by_modes(
+        sys.executable, "-m", module, "--isolated", *options, named, cwd=closed.parent
+    )
+    error, *_, total = done.stderr.decode().splitlines()
+    assert error == f"{told}: error: Permission denied"
+    assert re.search(rf"\b{files} files? read, 1 error$", total)
+    assert done.returncode == 123
+    if files > 1:
+        fixed = FIXED if door == "fix" else FAULT
+        assert (closed.parent / "good.py").read_text() == fixed
+
+
+def test_a_baseline_keeps_what_stands_in_a_directory_that_cannot_be_read(closed: Path) -> None:
+    closed.chmod(0o755)
+    options = ("--isolated", "--check", "--baseline", "known.json", "--write-baseline")
+    fix(*options, cwd=closed.parent)
+    before = (closed.parent / "known.json").read_text()
+    assert '"closed/a.py"' in before
+    closed.chmod(0)
+    command = (sys.executable, "-m", "flake8_task_refs.fix", *options)
+    done = run_bound_by_modes(*command, cwd=closed.parent)
+    assert done.stderr.decode().splitlines() == [
+        "./closed: error: Permission denied",
+        "2 findings written to known.json",
+    ]
+    assert done.returncode == 123
+    assert (closed.parent / "known.json").read_text() == before
+
+
+def test_a_baseline_that_cannot_be_looked_for_is_wrong_usage(closed: Path) -> None:
+    options = ("--isolated", "--check", "--baseline", "closed/known.json", "--write-baseline")
+    command = (sys.executable, "-m", "flake8_task_refs.fix", *options)
+    done = run_bound_by_modes(*command, cwd=closed.parent)
+    assert (
+        done.stderr.decode()
+        .splitlines()[-1]
+        .endswith("error: --baseline closed/known.json: Permission denied")
+    )
+    assert done.returncode == 2
 
 
 def test_a_directory_may_be_called_like_a_file(tmp_path: Path) -> None:
