@@ -114,6 +114,16 @@ def read_bytes(name: str) -> bytes:
         raise FileError(_reason(error)) from None
 
 
+def read_stdin() -> bytes:
+    """Return the bytes of standard input. Raises ``FileError``."""
+    if sys.stdin is None:
+        raise FileError("standard input is closed")
+    try:
+        return sys.stdin.buffer.read()
+    except OSError as error:
+        raise FileError(_reason(error)) from None
+
+
 def write(name: str, source: SourceText, text: str) -> None:
     """Put ``text`` into the file ``name``, which ``source`` was read from, all of it or nothing.
 

@@ -784,12 +784,64 @@ def test_workers_end_with_their_parent(how: signal.Signals) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-@pytest.mark.parametrize("options", [["--version"], ["--explain", "TSK001"]])
+@pytest.mark.parametrize("options", [["--version"], ["--help"], ["--explain", "TSK001"]])
 @pytest.mark.parametrize("output", [">&-", ">/dev/full"])
 def test_an_answer_that_cannot_be_written_is_an_error(options: list[str], output: str) -> None:
     command = shlex.join([sys.executable, "-m", "flake8_task_refs.fix", *options])
     done = run("sh", "-c", f"{command} {output}", cwd=ROOT)
     assert (done.returncode, done.stdout, done.stderr) == (123, b"", b"")
+
+
+# Standard streams that are closed.
+
+_FIX = shlex.join([sys.executable, "-m", "flake8_task_refs.fix", "--isolated"])
+_MAP = shlex.join([sys.executable, "-m", "flake8_task_refs.map", "--isolated"])
+
+
+@pytest.mark.parametrize(
+    "command",
+    [_FIX, f"{_FIX} --check", f"{_FIX} --diff", f"{_MAP} --format json"],
+    ids=["fix", "check", "diff", "map"],
+)
+def test_standard_input_that_cannot_be_read_is_an_error(tmp_path: Path, command: str) -> None:
+    for redirection, reason in (
+        ("<&-", b"standard input is closed"),
+        ("0>/dev/null", b"Bad file descriptor"),
+    ):
+        done = run("sh", "-c", f"{command} - {redirection}", cwd=tmp_path)
+        error, _ = done.stderr.splitlines()
+        assert error == b"stdin: error: " + reason
+        assert done.returncode == 123
+
+
+@pytest.mark.parametrize(
+    "command", [f"{_FIX} --check", f"{_FIX} --diff", _MAP], ids=["check", "diff", "map"]
+)
+def test_output_that_is_closed_cannot_be_written(tmp_path: Path, command: str) -> None:
+    (tmp_path / "a.py").write_text(FAULT)
+    for others in ("", "<&-"):
+        done = run("sh", "-c", f"{command} a.py >&- {others}", cwd=tmp_path)
+        assert done.stderr.startswith(b"error: cannot write the output: ")
+        assert done.stderr.count(b"\n") == 1
+        assert done.returncode == 123
+        done = run("sh", "-c", f"{command} a.py >&- 2>&- {others}", cwd=tmp_path)
+        assert done.returncode == 123
+    assert (tmp_path / "a.py").read_text() == FAULT
+
+
+def test_a_run_that_writes_no_output_needs_none(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text(FAULT)
+    assert run("sh", "-c", f"{_FIX} a.py <&- >&- 2>&-", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "a.py").read_text() == FIXED
+    done = run("sh", "-c", f"{_FIX} --check a.py >&-", cwd=tmp_path)
+    assert (done.returncode, done.stderr.count(b"\n")) == (0, 1)
+
+
+def test_where_nobody_wants_to_be_told_the_findings_are_listed(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text(FAULT)
+    done = run("sh", "-c", f"{_FIX} --check a.py 2>&-", cwd=tmp_path)
+    assert done.stdout.startswith(b"a.py:5:5: TSK001 ")
+    assert done.returncode == 1
 
 
 def _is_alive(number: int) -> bool:

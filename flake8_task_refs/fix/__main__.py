@@ -19,6 +19,7 @@ from flake8_task_refs.command_line import (
     answer,
     did_you_mean,
     gracefully,
+    keep_closed_streams_closed,
     leave,
     refuse_unknown_codes,
 )
@@ -158,6 +159,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the fixer with ``argv`` (``sys.argv`` if ``None``) and return its exit status."""
+    keep_closed_streams_closed()
     parser = _parser()
     arguments = parser.parse_args(argv)
     refuse_unknown_codes(parser, arguments.flake8)
