@@ -424,6 +424,21 @@ def test_a_link_within_the_tree_is_followed(tmp_path: Path) -> None:
     assert (tmp_path / "lib" / "real.txt").read_text() == FIXED
 
 
+@pytest.mark.parametrize("named", [".", "a", "a/link.py", "directory", "../tree", "{tree}"])
+def test_a_diff_names_where_a_link_leads_to(tmp_path: Path, named: str) -> None:
+    tree = tmp_path / "tree"
+    (tree / "a").mkdir(parents=True)
+    (tree / "a" / "real.py").write_text(FAULT)
+    (tree / "a" / "link.py").symlink_to("real.py")
+    (tree / "directory").symlink_to("a")
+    diff = fix("--isolated", "--diff", named.format(tree=tree), cwd=tree).stdout
+    assert diff.startswith(b"--- a/a/real.py\n+++ b/a/real.py\n")
+    run("git", "init", "-q", ".", cwd=tree)
+    applied = run("git", "apply", "-", cwd=tree, stdin=diff)
+    assert applied.returncode == 0, applied.stderr
+    assert (tree / "a" / "real.py").read_text() == FIXED
+
+
 def test_another_hard_link_keeps_the_old_text(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text(FAULT)
     os.link(tmp_path / "a.py", tmp_path / "backup.txt")
