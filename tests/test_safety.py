@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from commands import FAULT, ROOT, fix, flake8, run, run_bound_by_modes
+from commands import FAULT, ROOT, draw_map, fix, flake8, run, run_bound_by_modes
 
 from flake8_task_refs import fix_source
 from flake8_task_refs.files import FileError, decode, read, shown, write
@@ -153,9 +153,21 @@ def test_no_parser_is_given_what_would_kill_or_stop_it(tmp_path: Path, place: st
         after = (tmp_path / name).read_text()
         if after == text:
             errors = re.findall(rf"(?m)^\./{name}: error: (.*)", repaired.stderr.decode())
-            assert re.fullmatch("(not valid Python|cannot be checked): .+", *errors), name
+            assert re.fullmatch("(not valid Python|cannot be (checked|repaired)): .+", *errors), (
+                name
+            )
         else:
             compile(after, name, "exec")
+
+
+def test_what_is_listed_but_nested_too_deeply_cannot_be_repaired(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text(PLACES["inside"].replace("{}", DEEP["calls"]))
+    assert fix("--isolated", "--check", cwd=tmp_path).stdout.startswith(b"./a.py:5:5: TSK001 ")
+    done = fix("--isolated", cwd=tmp_path)
+    assert done.stderr.startswith(b"./a.py: error: cannot be repaired: nested too deeply")
+    assert done.returncode == 123
+    done = draw_map(cwd=tmp_path)
+    assert done.stderr.startswith(b"./a.py: error: cannot be mapped: nested too deeply")
 
 
 # The real flake8 without a plugin that libcst makes fail here.

@@ -134,7 +134,7 @@ def repair_text(
     try:
         result = fix_source(source.text, settings)
     except SourceError as error:
-        return Report(name, error=describe(error, source.text)), source.text
+        return Report(name, error=describe(error, source.text, "repaired")), source.text
     except Exception as error:  # noqa: BLE001 (one file must not end the run for all others)
         return Report(name, error=internal_error(error)), source.text
     fixed, declined = tuple(result.fixed), tuple(result.declined)
