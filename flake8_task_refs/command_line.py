@@ -162,6 +162,14 @@ def refuse_unknown_codes(parser: argparse.ArgumentParser, given: Iterable[str]) 
                     parser.error(f"{flag}: no rule's code begins with {code}{hint}")
 
 
+def refuse_unusable_paths(parser: argparse.ArgumentParser, paths: Sequence[str]) -> None:
+    """End with a usage error if ``paths`` are none that can be read together."""
+    if "" in paths:
+        parser.error("PATHS: an empty path names no file; . is the current directory")
+    if STDIN in paths and len(paths) > 1:
+        parser.error("- (standard input) cannot be mixed with other paths")
+
+
 def items_of(
     worklist: Worklist, terminal: Terminal, many: Callable[[list[Item]], None] | None = None
 ) -> list[Item]:

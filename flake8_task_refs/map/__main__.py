@@ -23,6 +23,7 @@ from flake8_task_refs.command_line import (
     keep_closed_streams_closed,
     leave,
     refuse_unknown_codes,
+    refuse_unusable_paths,
     stdin_codes,
     tell_error,
 )
@@ -93,8 +94,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     arguments = parser.parse_args(argv)
     refuse_unknown_codes(parser, arguments.flake8)
-    if STDIN in arguments.paths and len(arguments.paths) > 1:
-        parser.error("- (standard input) cannot be mixed with other paths")
+    refuse_unusable_paths(parser, arguments.paths)
+    if arguments.output == "-":
+        parser.error("--output: leave it out to write to standard output; ./- would be a file")
     if arguments.output is not None:
         _refuse_output(parser, Path(arguments.output))
     if arguments.format == "html":
