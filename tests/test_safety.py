@@ -60,6 +60,7 @@ REPAIRABLE = {
     "cp1252 in line two": b"#!/x\n# -*- coding: cp1252 -*-\n# \x80\n" + _BYTES,
     "euc-jp": "# coding: euc-jp\n# 日本\n".encode("euc-jp") + _BYTES,
     "form feeds": _BYTES.replace(b"\n\n\n", b"\n\n\f\n\f"),
+    "form feeds before indentation": _BYTES.replace(b"    ", b"\f    "),
     "tabs": _BYTES.replace(b"    ", b"\t"),
     "no final newline": _BYTES.rstrip(),
     "trailing white space": _BYTES.replace(b"work())", b"work())  \t").replace(b":\n", b": \n"),

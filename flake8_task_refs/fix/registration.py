@@ -366,7 +366,8 @@ class Writer:
                 continue
             if any(low < start < high for low, high in replaced):
                 continue
-            found.append(Edit(start, start, self.layout.step, Place.INDENT))
+            margin = self.file.margin(line)
+            found.append(Edit(margin, margin, self.layout.step, Place.INDENT))
         return found
 
     def _broken(self, first: int, last: int, edits: Sequence[Edit]) -> list[Edit]:
