@@ -340,6 +340,23 @@ def test_a_directory_that_cannot_be_read_is_told_and_the_run_goes_on(
         assert (closed.parent / "good.py").read_text() == fixed
 
 
+def test_a_file_may_stand_below_a_directory_that_cannot_be_looked_into(closed: Path) -> None:
+    if getattr(os, "geteuid", lambda: 1)() != 0:
+        pytest.skip("only root can start a program there")
+    closed.chmod(0o755)
+    work = closed / "work"
+    work.mkdir()
+    (work / "a.py").write_text(FAULT)
+    closed.chmod(0)
+    command = (sys.executable, "-m", "flake8_task_refs.fix", "--isolated", "a.py")
+    shown = run_bound_by_modes(*command, "--diff", cwd=work)
+    assert shown.stdout.startswith(b"--- a/a.py\n"), shown.stderr
+    assert shown.returncode == 0
+    done = run_bound_by_modes(*command, cwd=work)
+    assert done.stderr.startswith(b"a.py: error: cannot write: Permission denied\n")
+    assert done.returncode == 123
+
+
 def test_a_baseline_keeps_what_stands_in_a_directory_that_cannot_be_read(closed: Path) -> None:
     closed.chmod(0o755)
     options = ("--isolated", "--check", "--baseline", "known.json", "--write-baseline")
