@@ -17,6 +17,8 @@ from flake8_task_refs.rules import BY_CODE, PREFIX, RULES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from _typeshed import SupportsWrite
+
     from flake8_task_refs.reports.terminal import Terminal
     from flake8_task_refs.worklist import Item, Worklist
 
@@ -66,12 +68,26 @@ class _Forward(argparse.Action):
         namespace.flake8 = given
 
 
+def keep_closed_streams_closed() -> None:
+    """See that no file gets the number of a standard stream that is closed.
+
+    To write to standard output then fails like to a full disk. What is told on standard error is
+    lost, which is what whoever closed it asked for.
+    """
+    if sys.stdin is None:
+        os.open(os.devnull, os.O_RDONLY)
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8")
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
+
+
 def answer(parser: argparse.ArgumentParser, text: str) -> NoReturn:
     """Print ``text`` and end, with the status of an error if it cannot be written."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
-    except (AttributeError, OSError):
+    except OSError:
         os._exit(EXIT_ERROR)  # Python would try to write it once more
     parser.exit()
 
@@ -99,6 +115,12 @@ class Parser(argparse.ArgumentParser):
             given = [word.partition("=")[0] for word in rest.split() if word.startswith("-")]
             message += "".join(did_you_mean(flag, known) for flag in given)
         super().error(message)
+
+    def print_help(self, file: SupportsWrite[str] | None = None) -> None:
+        """Print the help and end."""
+        if file is None:
+            answer(self, self.format_help())
+        super().print_help(file)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -138,6 +160,14 @@ def refuse_unknown_codes(parser: argparse.ArgumentParser, given: Iterable[str]) 
                 if code.startswith(PREFIX) and not any(r.code.startswith(code) for r in RULES):
                     hint = did_you_mean(code, BY_CODE)
                     parser.error(f"{flag}: no rule's code begins with {code}{hint}")
+
+
+def refuse_unusable_paths(parser: argparse.ArgumentParser, paths: Sequence[str]) -> None:
+    """End with a usage error if ``paths`` are none that can be read together."""
+    if "" in paths:
+        parser.error("PATHS: an empty path names no file; . is the current directory")
+    if STDIN in paths and len(paths) > 1:
+        parser.error("- (standard input) cannot be mixed with other paths")
 
 
 def items_of(
@@ -202,7 +232,7 @@ def tell_error(terminal: Terminal, name: str, error: str) -> None:
     path = Path(name)
     hint = ""
     if not os.path.lexists(path):
-        while not path.parent.exists():
+        while not os.path.exists(path.parent):  # noqa: PTH110 (it raises nothing)
             path = path.parent
         try:
             near = [str(other) for other in path.parent.iterdir()]

@@ -2,8 +2,9 @@
 
 The answer is that of ``flake8.discover_files.expand_paths``, which asks each pattern about each
 path and costs more than reading the files does (tests/test_discovery.py holds the two together).
-Two things are ours: a file that two names lead to is there once, and virtual environments below
-the given paths are passed over.
+Three things are ours: a file that two names lead to is there once, virtual environments below the
+given paths are passed over, and a directory that cannot be read is there itself, so that whoever
+reads it learns why.
 """
 
 from __future__ import annotations
@@ -105,6 +106,9 @@ class _Walk:
         while stack:
             directory = stack.pop()
             entries = _entries(directory[0])
+            if entries is None:
+                yield directory[0], directory[2]
+                continue
             if _ENVIRONMENT in entries and os.path.normpath(directory[0]) not in self._given:
                 continue
             root, absolute, real = (os.path.join(at, "") for at in directory)
@@ -121,13 +125,18 @@ class _Walk:
                     yield joined, os.path.realpath(joined) if _is_link(entry) else real + name
 
 
-def _entries(directory: str) -> dict[str, os.DirEntry[str]]:
-    """Return what stands in ``directory`` by name; nothing if it cannot be read."""
+def _entries(directory: str) -> dict[str, os.DirEntry[str]] | None:
+    """Return what stands in ``directory`` by name, None if it cannot be read.
+
+    In one that is gone by now, nothing stands.
+    """
     try:
         with os.scandir(directory) as entries:
             return {entry.name: entry for entry in entries}
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
+    except OSError:
+        return None
 
 
 def _is_directory(entry: os.DirEntry[str]) -> bool:

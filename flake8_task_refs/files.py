@@ -76,11 +76,22 @@ def decode(data: bytes) -> SourceText:
         encoding = encoding.removesuffix("-sig") if mark else encoding
         text = data[len(mark) :].decode(encoding)
     except (SyntaxError, UnicodeDecodeError, LookupError) as error:
-        raise FileError(f"cannot decode: {error}") from None
+        raise FileError(f"cannot decode: {_contradiction(head) or error}") from None
     source = SourceText(text, data, encoding, mark)
     if source.encode(text) != data:
         raise FileError(f"cannot keep its bytes: {encoding} has several spellings for one text")
     return source
+
+
+def _contradiction(head: bytes) -> str:
+    """Return how the byte order mark and the comment contradict each other, ``""`` if not so."""
+    try:
+        said, _ = tokenize.detect_encoding(io.BytesIO(head.removeprefix(_BOM)).readline)
+    except SyntaxError:
+        return ""
+    if not head.startswith(_BOM) or said.startswith("utf-8"):
+        return ""
+    return f"its byte order mark says utf-8, its coding comment {said}"
 
 
 def _end_of_second_line(data: bytes) -> int:
@@ -110,6 +121,16 @@ def read_bytes(name: str) -> bytes:
                 return data + file.readall()
         finally:
             os.close(descriptor)
+    except OSError as error:
+        raise FileError(_reason(error)) from None
+
+
+def read_stdin() -> bytes:
+    """Return the bytes of standard input. Raises ``FileError``."""
+    if sys.stdin is None:
+        raise FileError("standard input is closed")
+    try:
+        return sys.stdin.buffer.read()
     except OSError as error:
         raise FileError(_reason(error)) from None
 
@@ -163,7 +184,10 @@ def _take_over(name: str, old: Path, before: os.stat_result) -> None:
     """
     made = os.stat(name)  # noqa: PTH116
     if hasattr(os, "chown") and (made.st_uid, made.st_gid) != (before.st_uid, before.st_gid):
-        os.chown(name, before.st_uid, before.st_gid)
+        try:
+            os.chown(name, before.st_uid, before.st_gid)
+        except PermissionError as error:
+            raise FileError(f"cannot keep its owner and group: {_reason(error)}") from None
     Path(name).chmod(stat.S_IMODE(before.st_mode))
     if sys.platform == "linux":
         for attribute in _attributes(old):

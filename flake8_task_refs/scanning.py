@@ -136,13 +136,13 @@ def unscanned(item: Item, reason: str) -> Scanned:
     return Scanned(item[0], error=reason)
 
 
-def describe(error: SourceError, text: str) -> str:
-    """Return one line that says why ``text`` cannot be checked: Python cannot read it, or we."""
+def describe(error: SourceError, text: str, wanted: str = "checked") -> str:
+    """Return one line that says why ``text`` cannot be ``wanted``: Python cannot read it, or we."""
     from flake8_task_refs.analysis.python_parser import syntax_error  # noqa: PLC0415
 
     # Python's own parser says better what is wrong, and where.
     broken = syntax_error(text)
-    kind = "cannot be checked: " if broken is None else "not valid Python: "
+    kind = f"cannot be {wanted}: " if broken is None else "not valid Python: "
     # What a newer Python allows is an error here, which says nothing of that.
     reader = "" if broken is None else " (read by Python {}.{})".format(*sys.version_info)
     error = broken or error

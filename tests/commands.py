@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from flake8.main.cli import main as flake8_main
 
 from flake8_task_refs.fix.__main__ import main
@@ -36,6 +38,16 @@ async def work() -> None:
 def run(*command: str | Path, cwd: Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     """Run ``command`` in ``cwd`` to its end and return what it wrote, as bytes."""
     return subprocess.run(command, cwd=cwd, input=stdin, capture_output=True, check=False)
+
+
+def run_bound_by_modes(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[bytes]:
+    """Run ``command`` as ``run`` does, bound by the modes and owners of files even for root."""
+    if getattr(os, "geteuid", lambda: 1)() == 0:
+        lesser = ("setpriv", "--inh-caps=-all", "--bounding-set=-all")
+        if shutil.which("setpriv") is None or run(*lesser, "true", cwd=cwd).returncode:
+            pytest.skip("root may do anything, and cannot give that up here")
+        command = (*lesser, *command)
+    return run(*command, cwd=cwd)
 
 
 def flake8(

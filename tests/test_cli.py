@@ -465,7 +465,9 @@ def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
 def test_deep_nesting_ends_without_a_traceback(tmp_path: Path, deep: str) -> None:
     (tmp_path / "deep.py").write_text(deep)
     done = fix_program("--isolated", "deep.py", cwd=tmp_path)
-    assert re.search(rb"deep\.py: error: (not valid Python|cannot be checked): ", done.stderr)
+    assert re.search(
+        rb"deep\.py: error: (not valid Python|cannot be (checked|repaired)): ", done.stderr
+    )
     assert b"Traceback" not in done.stderr
     assert done.returncode == 123
     assert (tmp_path / "deep.py").read_text() == deep
@@ -486,6 +488,10 @@ def test_whoever_reads_the_diff_may_stop(tmp_path: Path) -> None:
     [
         (["--no-such-option"], "--no-such-option"),
         (["-", "a.py"], "standard input"),
+        ([""], "empty path"),
+        (["a.py", ""], "empty path"),
+        (["--check", "--baseline", "-"], "--baseline: a baseline is a file"),
+        (["--check", "--baseline", "-", "--write-baseline"], "--baseline: a baseline is a file"),
         (["--shutdown-timeout", "soon"], "soon"),
         (["--shutdown-timeout", "-1"], "-1"),
         (["--shutdown-timeout", "0"], "0"),
@@ -508,6 +514,14 @@ def test_wrong_usage(fault: Path, arguments: list[str], complaint: str) -> None:
     assert usage.startswith("usage: python -m flake8_task_refs.fix ")
     assert complaint in error
     assert fault.read_text() == FAULT
+    assert list(fault.parent.iterdir()) == [fault]
+
+
+def test_the_options_of_a_repair_may_stand_beside_check(fault: Path) -> None:
+    plain = fix("--check", cwd=fault.parent)
+    options = ("--unsafe-fixes", "--shutdown-timeout", "3")
+    both = fix("--check", *options, cwd=fault.parent)
+    assert (both.returncode, both.stdout, both.stderr) == (1, plain.stdout, plain.stderr)
 
 
 # Questions.

@@ -139,13 +139,37 @@ def test_the_same_files_as_flake8(  # noqa: PLR0917 (one argument an option)
             assert names == expected
 
 
-def test_a_directory_that_cannot_be_read_is_passed_over(tmp_path: Path) -> None:
+def test_a_path_that_is_missing_is_there_as_it_was_named(tmp_path: Path) -> None:
     (tmp_path / "a.py").touch()
     missing = str(tmp_path / "gone")
     found = find_files(
         [str(tmp_path), missing], stdin_display_name="stdin", filename_patterns=["*.py"], exclude=()
     )
     assert list(found) == [([str(tmp_path / "a.py"), missing], True)]
+
+
+@pytest.mark.parametrize(
+    ("error", "found"),
+    [(PermissionError, ["a.py", "lib"]), (FileNotFoundError, ["a.py"])],
+    ids=["it cannot be read", "it has just gone"],
+)
+def test_a_directory_that_cannot_be_read_is_there_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[OSError], found: list[str]
+) -> None:
+    (tmp_path / "a.py").touch()
+    (tmp_path / "lib").mkdir()
+    scandir = os.scandir
+
+    def fails(path: str) -> object:
+        if path.endswith("lib"):
+            raise error(path)
+        return scandir(path)
+
+    monkeypatch.setattr("os.scandir", fails)
+    [(names, _)] = find_files(
+        [str(tmp_path)], stdin_display_name="stdin", filename_patterns=["*.py"], exclude=()
+    )
+    assert names == [str(tmp_path / name) for name in found]
 
 
 def test_the_first_of_many_files_are_there_before_all_are(

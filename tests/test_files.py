@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from commands import FAULT, ROOT, flake8, run
+from commands import FAULT, ROOT, flake8, run, run_bound_by_modes
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -72,7 +72,12 @@ def test_decode(data: bytes, text: str | None, encoding: str) -> None:
         (b"# \xe9\n", "cannot decode"),
         (b"\n" * 9 + b"# \xe9\n", "cannot decode"),
         (b"# coding: klingon\n", "cannot decode"),
-        (b"\xef\xbb\xbf# coding: latin-1\n", "cannot decode"),
+        (b"\xef\xbb\xbf# \xe9\n", "cannot decode: invalid"),
+        (b"\xef\xbb\xbf# coding: klingon\n", "cannot decode: unknown encoding: klingon"),
+        (
+            b"\xef\xbb\xbf#!/x\r# coding: latin-1\r",
+            "cannot decode: its byte order mark says utf-8, its coding comment iso-8859-1",
+        ),
         (b"# coding: utf-7\n# +AGE-\n", "cannot keep its bytes"),
     ],
 )
@@ -167,6 +172,25 @@ def test_write_keeps_owner_and_mode_bits(file: Path) -> None:
     after = file.stat()
     assert (after.st_uid, after.st_gid) == (12345, 23456)
     assert stat.S_IMODE(after.st_mode) == 0o2755
+
+
+@needs_posix
+@as_root
+@pytest.mark.parametrize(("owner", "group"), [(12345, -1), (-1, 23456)])
+def test_write_refuses_an_owner_or_group_that_it_cannot_give(
+    file: Path, owner: int, group: int
+) -> None:
+    file.write_text(FAULT)
+    os.chown(file, owner, group)
+    file.chmod(0o666)
+    command = (sys.executable, "-m", "flake8_task_refs.fix", "--isolated", "a.py")
+    done = run_bound_by_modes(*command, cwd=file.parent)
+    assert done.stderr.decode().splitlines()[0] == (
+        "a.py: error: cannot keep its owner and group: Operation not permitted"
+    )
+    assert done.returncode == 123
+    assert file.read_text() == FAULT
+    assert list(file.parent.iterdir()) == [file]
 
 
 @needs_posix

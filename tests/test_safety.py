@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from commands import FAULT, ROOT, fix, flake8, run
+from commands import FAULT, ROOT, draw_map, fix, flake8, run, run_bound_by_modes
 
 from flake8_task_refs import fix_source
 from flake8_task_refs.files import FileError, decode, read, shown, write
@@ -30,7 +30,7 @@ from flake8_task_refs.processes import WorkerLostError, each
 from flake8_task_refs.scanning import internal_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
 
@@ -60,6 +60,7 @@ REPAIRABLE = {
     "cp1252 in line two": b"#!/x\n# -*- coding: cp1252 -*-\n# \x80\n" + _BYTES,
     "euc-jp": "# coding: euc-jp\n# 日本\n".encode("euc-jp") + _BYTES,
     "form feeds": _BYTES.replace(b"\n\n\n", b"\n\n\f\n\f"),
+    "form feeds before indentation": _BYTES.replace(b"    ", b"\f    "),
     "tabs": _BYTES.replace(b"    ", b"\t"),
     "no final newline": _BYTES.rstrip(),
     "trailing white space": _BYTES.replace(b"work())", b"work())  \t").replace(b":\n", b": \n"),
@@ -153,9 +154,21 @@ def test_no_parser_is_given_what_would_kill_or_stop_it(tmp_path: Path, place: st
         after = (tmp_path / name).read_text()
         if after == text:
             errors = re.findall(rf"(?m)^\./{name}: error: (.*)", repaired.stderr.decode())
-            assert re.fullmatch("(not valid Python|cannot be checked): .+", *errors), name
+            assert re.fullmatch("(not valid Python|cannot be (checked|repaired)): .+", *errors), (
+                name
+            )
         else:
             compile(after, name, "exec")
+
+
+def test_what_is_listed_but_nested_too_deeply_cannot_be_repaired(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text(PLACES["inside"].replace("{}", DEEP["calls"]))
+    assert fix("--isolated", "--check", cwd=tmp_path).stdout.startswith(b"./a.py:5:5: TSK001 ")
+    done = fix("--isolated", cwd=tmp_path)
+    assert done.stderr.startswith(b"./a.py: error: cannot be repaired: nested too deeply")
+    assert done.returncode == 123
+    done = draw_map(cwd=tmp_path)
+    assert done.stderr.startswith(b"./a.py: error: cannot be mapped: nested too deeply")
 
 
 # The real flake8 without a plugin that libcst makes fail here.
@@ -289,6 +302,90 @@ def test_what_is_no_file_is_told_and_the_run_goes_on(
     assert (tmp_path / "good.py").read_text() == FIXED
 
 
+@pytest.fixture
+def closed(tmp_path: Path) -> Iterator[Path]:
+    """A directory that cannot be read, with one file in it, beside another file."""
+    directory = tmp_path / "closed"
+    directory.mkdir()
+    (directory / "a.py").write_text(FAULT)
+    (tmp_path / "good.py").write_text(FAULT)
+    directory.chmod(0)
+    yield directory
+    directory.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("named", "told", "files"),
+    [
+        (".", "./closed", 2),
+        ("closed", "closed", 1),
+        ("closed/a/b.py", "closed/a/b.py", 1),
+    ],
+)
+@pytest.mark.parametrize("door", ["fix --check", "fix --diff", "fix", "map"])
+def test_a_directory_that_cannot_be_read_is_told_and_the_run_goes_on(
+    closed: Path, door: str, named: str, told: str, files: int
+) -> None:
+    program, *options = door.split()
+    module = f"flake8_task_refs.{program}"
+    done = run_bound_by_modes(
+        sys.executable, "-m", module, "--isolated", *options, named, cwd=closed.parent
+    )
+    error, *_, total = done.stderr.decode().splitlines()
+    assert error == f"{told}: error: Permission denied"
+    assert re.search(rf"\b{files} files? read, 1 error$", total)
+    assert done.returncode == 123
+    if files > 1:
+        fixed = FIXED if door == "fix" else FAULT
+        assert (closed.parent / "good.py").read_text() == fixed
+
+
+def test_a_file_may_stand_below_a_directory_that_cannot_be_looked_into(closed: Path) -> None:
+    if getattr(os, "geteuid", lambda: 1)() != 0:
+        pytest.skip("only root can start a program there")
+    closed.chmod(0o755)
+    work = closed / "work"
+    work.mkdir()
+    (work / "a.py").write_text(FAULT)
+    closed.chmod(0)
+    command = (sys.executable, "-m", "flake8_task_refs.fix", "--isolated", "a.py")
+    shown = run_bound_by_modes(*command, "--diff", cwd=work)
+    assert shown.stdout.startswith(b"--- a/a.py\n"), shown.stderr
+    assert shown.returncode == 0
+    done = run_bound_by_modes(*command, cwd=work)
+    assert done.stderr.startswith(b"a.py: error: cannot write: Permission denied\n")
+    assert done.returncode == 123
+
+
+def test_a_baseline_keeps_what_stands_in_a_directory_that_cannot_be_read(closed: Path) -> None:
+    closed.chmod(0o755)
+    options = ("--isolated", "--check", "--baseline", "known.json", "--write-baseline")
+    fix(*options, cwd=closed.parent)
+    before = (closed.parent / "known.json").read_text()
+    assert '"closed/a.py"' in before
+    closed.chmod(0)
+    command = (sys.executable, "-m", "flake8_task_refs.fix", *options)
+    done = run_bound_by_modes(*command, cwd=closed.parent)
+    assert done.stderr.decode().splitlines() == [
+        "./closed: error: Permission denied",
+        "2 findings written to known.json",
+    ]
+    assert done.returncode == 123
+    assert (closed.parent / "known.json").read_text() == before
+
+
+def test_a_baseline_that_cannot_be_looked_for_is_wrong_usage(closed: Path) -> None:
+    options = ("--isolated", "--check", "--baseline", "closed/known.json", "--write-baseline")
+    command = (sys.executable, "-m", "flake8_task_refs.fix", *options)
+    done = run_bound_by_modes(*command, cwd=closed.parent)
+    assert (
+        done.stderr.decode()
+        .splitlines()[-1]
+        .endswith("error: --baseline closed/known.json: Permission denied")
+    )
+    assert done.returncode == 2
+
+
 def test_a_directory_may_be_called_like_a_file(tmp_path: Path) -> None:
     (tmp_path / "pkg.py").mkdir()
     (tmp_path / "pkg.py" / "a.py").write_text(FAULT)
@@ -355,6 +452,21 @@ def test_a_link_within_the_tree_is_followed(tmp_path: Path) -> None:
     fix("--isolated", cwd=tmp_path)
     assert (tmp_path / "a.py").is_symlink()
     assert (tmp_path / "lib" / "real.txt").read_text() == FIXED
+
+
+@pytest.mark.parametrize("named", [".", "a", "a/link.py", "directory", "../tree", "{tree}"])
+def test_a_diff_names_where_a_link_leads_to(tmp_path: Path, named: str) -> None:
+    tree = tmp_path / "tree"
+    (tree / "a").mkdir(parents=True)
+    (tree / "a" / "real.py").write_text(FAULT)
+    (tree / "a" / "link.py").symlink_to("real.py")
+    (tree / "directory").symlink_to("a")
+    diff = fix("--isolated", "--diff", named.format(tree=tree), cwd=tree).stdout
+    assert diff.startswith(b"--- a/a/real.py\n+++ b/a/real.py\n")
+    run("git", "init", "-q", ".", cwd=tree)
+    applied = run("git", "apply", "-", cwd=tree, stdin=diff)
+    assert applied.returncode == 0, applied.stderr
+    assert (tree / "a" / "real.py").read_text() == FIXED
 
 
 def test_another_hard_link_keeps_the_old_text(tmp_path: Path) -> None:
@@ -717,12 +829,64 @@ def test_workers_end_with_their_parent(how: signal.Signals) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-@pytest.mark.parametrize("options", [["--version"], ["--explain", "TSK001"]])
+@pytest.mark.parametrize("options", [["--version"], ["--help"], ["--explain", "TSK001"]])
 @pytest.mark.parametrize("output", [">&-", ">/dev/full"])
 def test_an_answer_that_cannot_be_written_is_an_error(options: list[str], output: str) -> None:
     command = shlex.join([sys.executable, "-m", "flake8_task_refs.fix", *options])
     done = run("sh", "-c", f"{command} {output}", cwd=ROOT)
     assert (done.returncode, done.stdout, done.stderr) == (123, b"", b"")
+
+
+# Standard streams that are closed.
+
+_FIX = shlex.join([sys.executable, "-m", "flake8_task_refs.fix", "--isolated"])
+_MAP = shlex.join([sys.executable, "-m", "flake8_task_refs.map", "--isolated"])
+
+
+@pytest.mark.parametrize(
+    "command",
+    [_FIX, f"{_FIX} --check", f"{_FIX} --diff", f"{_MAP} --format json"],
+    ids=["fix", "check", "diff", "map"],
+)
+def test_standard_input_that_cannot_be_read_is_an_error(tmp_path: Path, command: str) -> None:
+    for redirection, reason in (
+        ("<&-", b"standard input is closed"),
+        ("0>/dev/null", b"Bad file descriptor"),
+    ):
+        done = run("sh", "-c", f"{command} - {redirection}", cwd=tmp_path)
+        error, _ = done.stderr.splitlines()
+        assert error == b"stdin: error: " + reason
+        assert done.returncode == 123
+
+
+@pytest.mark.parametrize(
+    "command", [f"{_FIX} --check", f"{_FIX} --diff", _MAP], ids=["check", "diff", "map"]
+)
+def test_output_that_is_closed_cannot_be_written(tmp_path: Path, command: str) -> None:
+    (tmp_path / "a.py").write_text(FAULT)
+    for others in ("", "<&-"):
+        done = run("sh", "-c", f"{command} a.py >&- {others}", cwd=tmp_path)
+        assert done.stderr.startswith(b"error: cannot write the output: ")
+        assert done.stderr.count(b"\n") == 1
+        assert done.returncode == 123
+        done = run("sh", "-c", f"{command} a.py >&- 2>&- {others}", cwd=tmp_path)
+        assert done.returncode == 123
+    assert (tmp_path / "a.py").read_text() == FAULT
+
+
+def test_a_run_that_writes_no_output_needs_none(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text(FAULT)
+    assert run("sh", "-c", f"{_FIX} a.py <&- >&- 2>&-", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "a.py").read_text() == FIXED
+    done = run("sh", "-c", f"{_FIX} --check a.py >&-", cwd=tmp_path)
+    assert (done.returncode, done.stderr.count(b"\n")) == (0, 1)
+
+
+def test_where_nobody_wants_to_be_told_the_findings_are_listed(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text(FAULT)
+    done = run("sh", "-c", f"{_FIX} --check a.py 2>&-", cwd=tmp_path)
+    assert done.stdout.startswith(b"a.py:5:5: TSK001 ")
+    assert done.returncode == 1
 
 
 def _is_alive(number: int) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.from_libcst import positions
 from flake8_task_refs.analysis.outline import Region, skim
 from flake8_task_refs.analysis.spans import Spans
@@ -52,6 +54,30 @@ def test_spans_are_libcsts_positions(text: str) -> None:
             offset(where.end.line, where.end.column),
         )
         assert spans.of(node) == expected, type(node)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\fa = g(1)\n\f\fb(2)\n",
+        "def f():\n    a = g(1)\n\f    b = g(c(2))\n    d(3)\n",
+        "def f():\n\f    a = g(1)\n    b(c(2))\n",
+        "if a:\n    b\n\felif c(1):\n    d\n\felse:\n    e(2)\n",
+        "def f():\n  \f  \f    a(b(1),\n\f  c(2))\n",
+    ],
+)
+def test_form_feeds_move_no_span(text: str) -> None:
+    tree = Tree(skim(text), Region(0, len(text)))
+    spans = Spans(tree)
+    names = [node for node in tree.order if isinstance(node, syntax.Name)]
+    assert len(names) > 2
+    for name in names:
+        start, end = spans.of(name)
+        assert text[start:end] == name.value
+    for call in tree.order:
+        if isinstance(call, syntax.Call):
+            start, end = spans.of(call)
+            assert re.fullmatch(r"\w+\(.*\)", text[start:end], re.DOTALL)
 
 
 def test_text_that_only_libcst_can_parse_has_spans(monkeypatch: pytest.MonkeyPatch) -> None:

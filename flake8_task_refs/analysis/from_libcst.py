@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import libcst as cst
-from libcst.metadata import CodeRange, MetadataWrapper, PositionProvider
+from libcst.metadata import CodePosition, CodeRange, MetadataWrapper, PositionProvider
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.finding import SourceError
@@ -50,6 +50,7 @@ class Layout:
         except cst.CSTValidationError as error:
             # Such as a bare except: before another, or b"" beside "".
             raise SourceError(str(error)) from None
+        self._text = text
         self._originals: dict[syntax.Node, cst.CSTNode] = {}
         self.nodes = self._made()
 
@@ -72,16 +73,23 @@ class Layout:
     @property
     def default_indent(self) -> str:
         """The indentation of most of the text."""
-        return self.module.default_indent
+        return self.module.default_indent.rpartition("\f")[2]
 
     def start(self, node: syntax.Node) -> tuple[int, int]:
         """Return the 1-based line and the 0-based column where ``node`` begins."""
-        where = self._positions[self._originals[node]].start
+        where = self.positions[self._originals[node]].start
         return where.line, where.column
 
     @cached_property
-    def _positions(self) -> Mapping[cst.CSTNode, CodeRange]:
-        return positions(self.module)
+    def positions(self) -> Mapping[cst.CSTNode, CodeRange]:
+        """Where each of libcst's nodes stands in the text."""
+        found = positions(self.module)
+        if "\f" not in self._text:
+            return found
+        # libcst forgets what stands before a form feed in a line's indentation.
+        pairs = zip(self._text.split("\n"), self.module.code.split("\n"), strict=True)
+        moved = [_blanks(line) - _blanks(written) for line, written in pairs]
+        return {at: _moved(where, moved) for at, where in found.items()}
 
     def _made(self) -> syntax.Module:
         """Make a node of each of libcst's, from the inside out: they may be nested deeply."""
@@ -110,6 +118,19 @@ class Layout:
 def positions(module: cst.Module) -> Mapping[cst.CSTNode, CodeRange]:
     """Return where each node of ``module`` stands, which takes longer than its parse."""
     return MetadataWrapper(module, unsafe_skip_copy=True).resolve(PositionProvider)
+
+
+def _blanks(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def _moved(where: CodeRange, by: Sequence[int]) -> CodeRange:
+    """Return ``where`` with the columns of each line moved as ``by`` says for it."""
+    start, end = (
+        CodePosition(at.line, at.column + by[at.line - 1]) if at.line <= len(by) else at
+        for at in (where.start, where.end)
+    )
+    return CodeRange(start, end)
 
 
 class _Recipe(NamedTuple):

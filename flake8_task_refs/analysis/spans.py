@@ -147,8 +147,8 @@ class Spans:
         text = self._tree.text
         line_start = text.rfind("\n", 0, own.start) + 1
         indent = text[line_start : own.start]
-        if indent.strip(" \t"):
-            return None
+        if indent.strip(" \t") or "\f" in text[own.start : own.end]:
+            return None  # libcst would not write it as it stands here
         alone: cst.BaseStatement | cst.SimpleStatementLine
         if not isinstance(statement, (cst.SimpleStatementLine, cst.BaseCompoundStatement)):
             return None
@@ -173,7 +173,7 @@ class Spans:
     @cached_property
     def _everywhere(self) -> Mapping[cst.CSTNode, Span]:
         """The span of every node: for text that Python's own parser reads otherwise."""
-        ranges = positions(self._tree.layout.module)
+        ranges = self._tree.layout.positions
         return {at: self._span(where, 0) for at, where in ranges.items()}
 
 

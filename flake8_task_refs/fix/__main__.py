@@ -19,10 +19,11 @@ from flake8_task_refs.command_line import (
     answer,
     did_you_mean,
     gracefully,
+    keep_closed_streams_closed,
     leave,
     refuse_unknown_codes,
+    refuse_unusable_paths,
 )
-from flake8_task_refs.discovery import STDIN
 from flake8_task_refs.options import ConfigError
 from flake8_task_refs.processes import WorkerLostError
 from flake8_task_refs.reports.formats import FORMATS
@@ -158,6 +159,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the fixer with ``argv`` (``sys.argv`` if ``None``) and return its exit status."""
+    keep_closed_streams_closed()
     parser = _parser()
     arguments = parser.parse_args(argv)
     refuse_unknown_codes(parser, arguments.flake8)
@@ -201,12 +203,13 @@ def _refuse_what_does_not_go_together(
 ) -> None:
     """End with a usage error where one option makes no sense beside, or without, another."""
     lists = arguments.check and not arguments.diff
-    if STDIN in arguments.paths and len(arguments.paths) > 1:
-        parser.error("- (standard input) cannot be mixed with other paths")
+    refuse_unusable_paths(parser, arguments.paths)
     if arguments.output_format != "text" and not lists:
         parser.error("--output-format: goes with --check, and without --diff")
     if arguments.baseline is not None and not lists:
         parser.error("--baseline: goes with --check, and without --diff")
+    if arguments.baseline == "-":
+        parser.error("--baseline: a baseline is a file; ./- would be one")
     if arguments.write_baseline and arguments.baseline is None:
         parser.error("--write-baseline: say with --baseline where to")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from flake8_task_refs.command_line import (
     tell_error,
 )
 from flake8_task_refs.discovery import STDIN
-from flake8_task_refs.files import FileError, decode
+from flake8_task_refs.files import FileError, decode, read_stdin
 from flake8_task_refs.processes import Crew
 from flake8_task_refs.reports.baseline import Baseline, BaselineError
 from flake8_task_refs.reports.formats import FORMATS
@@ -121,7 +120,7 @@ def _scan_stdin(worklist: Worklist) -> tuple[Scanned, str, tuple[str, ...]]:
     name = worklist.config.stdin_name
     codes = stdin_codes(worklist)
     try:
-        source = decode(sys.stdin.buffer.read())
+        source = decode(read_stdin())
     except FileError as error:
         return Scanned(name, error=str(error)), "", codes
     return scan_text(worklist.config.settings, name, source, codes), source.text, codes

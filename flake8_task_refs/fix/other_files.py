@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from functools import lru_cache
+from os.path import exists  # unlike Path.exists, it raises nothing
 from pathlib import Path
 from typing import Final
 
@@ -60,7 +61,7 @@ def _root(path: Path) -> Path | None:
     """Return where the project of ``path`` begins: its repository, or what has a configuration."""
     for mark in _ROOTS:
         for directory in path.parents:
-            if (directory / mark).exists():
+            if exists(directory / mark):  # noqa: PTH110
                 return directory
     return None
 

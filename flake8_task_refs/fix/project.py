@@ -6,6 +6,7 @@ import re
 import sys
 from dataclasses import dataclass
 from functools import lru_cache
+from os.path import exists  # unlike Path.exists, it raises nothing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -74,7 +75,8 @@ def _nearest(name: str, asked: Callable[[Path], _Found | None]) -> _Found | None
     directory = Path(name).absolute().parent
     while True:
         found = asked(directory)
-        if found is not None or directory.parent == directory or (directory / ".git").exists():
+        is_last = directory.parent == directory or exists(directory / ".git")  # noqa: PTH110
+        if found is not None or is_last:
             return found
         directory = directory.parent
 

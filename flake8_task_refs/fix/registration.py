@@ -346,8 +346,10 @@ class Writer:
 
     def insert_at(self, line: int, lines: Sequence[str], place: Place) -> Edit:
         """Insert ``lines`` before ``line``, which may be the one after the last."""
-        offset = self.file.line_start(line)
-        if offset and self.file.text[offset - 1] != "\n":
+        # A form feed before a statement stays above what now comes first.
+        before = place is Place.BEFORE_STATEMENT
+        offset = self.file.margin(line) if before else self.file.line_start(line)
+        if offset and not before and self.file.text[offset - 1] != "\n":
             return Edit(offset, offset, "".join(f"\n{text}" for text in lines), place)
         return Edit(offset, offset, "".join(f"{text}\n" for text in lines), place)
 
@@ -373,7 +375,8 @@ class Writer:
                 continue
             if any(low < start < high for low, high in replaced):
                 continue
-            found.append(Edit(start, start, self.layout.step, Place.INDENT))
+            margin = self.file.margin(line)
+            found.append(Edit(margin, margin, self.layout.step, Place.INDENT))
         return found
 
     def _broken(self, first: int, last: int, edits: Sequence[Edit]) -> list[Edit]:

@@ -134,7 +134,7 @@ def repair_text(
     try:
         result = fix_source(source.text, settings)
     except SourceError as error:
-        return Report(name, error=describe(error, source.text)), source.text
+        return Report(name, error=describe(error, source.text, "repaired")), source.text
     except Exception as error:  # noqa: BLE001 (one file must not end the run for all others)
         return Report(name, error=internal_error(error)), source.text
     fixed, declined = tuple(result.fixed), tuple(result.declined)
@@ -148,11 +148,14 @@ def repair_text(
 def _diff(name: str, before: bytes, after: bytes) -> bytes:
     """Return a unified diff that ``git apply`` and ``patch -p1`` take, from the current directory.
 
-    It works on bytes, so that it fits a file of any encoding and any line ends.
+    It works on bytes, so that it fits a file of any encoding and any line ends. It names the file
+    where it really is: neither program goes through a link.
     """
-    path = Path(name)
-    if path.is_absolute() and path.is_relative_to(Path.cwd()):
-        path = path.relative_to(Path.cwd())
+    path, here = Path(os.path.realpath(name)), os.path.realpath(".")
+    if path.is_relative_to(here):
+        path = path.relative_to(here)
+    elif not Path(name).is_symlink():
+        path = Path(name)
     shown = path.as_posix().lstrip("/")
     hunks = difflib.diff_bytes(
         difflib.unified_diff,

@@ -17,7 +17,7 @@ from flake8_task_refs.command_line import (
     tell_error,
 )
 from flake8_task_refs.discovery import STDIN
-from flake8_task_refs.files import FileError, decode
+from flake8_task_refs.files import FileError, decode, read_stdin
 from flake8_task_refs.fix.contract import NO_END_YET
 from flake8_task_refs.fix.repair import Job, Report, repair_file, repair_text, unrepaired
 from flake8_task_refs.processes import Crew
@@ -60,10 +60,11 @@ def _repair_stdin(job: Job, worklist: Worklist) -> Report:
 
     What cannot be repaired goes out as it came in: a shell may be writing it over the file.
     """
-    data = sys.stdin.buffer.read()
+    data = b""
     name = worklist.config.stdin_name
     codes = stdin_codes(worklist)
     try:
+        data = read_stdin()
         report, _ = repair_text(job, decode(data), name, codes)
     except FileError as error:
         report = Report(name, error=str(error))

@@ -103,9 +103,14 @@ class SourceFile:
         return line
 
     def indent(self, statement: syntax.Node) -> str:
-        """Return the white space before ``statement`` on its line."""
+        """Return the white space before ``statement`` on its line, behind the last form feed."""
         line = self.line_text(self.first_line(statement))
-        return line[: len(line) - len(line.lstrip())]
+        return line[: len(line) - len(line.lstrip())].rpartition("\f")[2]
+
+    def margin(self, line: int) -> int:
+        """Return the offset where the indentation of ``line`` begins: behind any form feeds."""
+        text = self.line_text(line)
+        return self.line_start(line) + text.rfind("\f", 0, len(text) - len(text.lstrip())) + 1
 
     def blank_lines_above(self, line: int) -> int:
         """Return how many blank lines stand right above ``line``."""

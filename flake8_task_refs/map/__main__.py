@@ -20,13 +20,15 @@ from flake8_task_refs.command_line import (
     counted,
     gracefully,
     items_of,
+    keep_closed_streams_closed,
     leave,
     refuse_unknown_codes,
+    refuse_unusable_paths,
     stdin_codes,
     tell_error,
 )
 from flake8_task_refs.discovery import STDIN
-from flake8_task_refs.files import FileError, decode
+from flake8_task_refs.files import FileError, decode, read_stdin
 from flake8_task_refs.map import table
 from flake8_task_refs.map.inventory import (
     FINDING,
@@ -88,11 +90,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the map with ``argv`` (``sys.argv`` if ``None``) and return its exit status."""
+    keep_closed_streams_closed()
     parser = _parser()
     arguments = parser.parse_args(argv)
     refuse_unknown_codes(parser, arguments.flake8)
-    if STDIN in arguments.paths and len(arguments.paths) > 1:
-        parser.error("- (standard input) cannot be mixed with other paths")
+    refuse_unusable_paths(parser, arguments.paths)
+    if arguments.output == "-":
+        parser.error("--output: leave it out to write to standard output; ./- would be a file")
     if arguments.output is not None:
         _refuse_output(parser, Path(arguments.output))
     if arguments.format == "html":
@@ -150,7 +154,7 @@ def _mapped(worklist: Worklist, terminal: Terminal) -> list[MappedFile]:
 def _mapped_stdin(worklist: Worklist) -> MappedFile:
     config = worklist.config
     try:
-        source = decode(sys.stdin.buffer.read())
+        source = decode(read_stdin())
     except FileError as error:
         return MappedFile(config.stdin_name, error=str(error))
     return map_text(config.settings, config.stdin_name, source, stdin_codes(worklist))

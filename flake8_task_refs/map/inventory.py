@@ -176,7 +176,7 @@ def map_text(
     try:
         survey = survey_source(source.text, settings)
     except SourceError as error:
-        return MappedFile(name, error=describe(error, source.text))
+        return MappedFile(name, error=describe(error, source.text, "mapped"))
     except Exception as error:  # noqa: BLE001 (one file must not end the run for all others)
         return MappedFile(name, error=internal_error(error))
     # The analysis reads no more of a file than it needs.

@@ -47,7 +47,7 @@ class Baseline:
 
     def exists(self) -> bool:
         """Tell whether there is a file to read."""
-        return self._file.exists()
+        return _may_exist(self._file)
 
     def read(self) -> None:
         """Read the file. Raises ``BaselineError``."""
@@ -109,7 +109,7 @@ class Baseline:
         kept = {
             finding
             for finding in self._known - self._looked_for(self._known)
-            if (self._file.parent / finding.path).exists()
+            if _may_exist(self._file.parent / finding.path)
         }
         findings = sorted(self._seen | kept)
         lines = ",\n".join(f"    {json.dumps(asdict(finding))}" for finding in findings)
@@ -124,3 +124,14 @@ class Baseline:
                 temporary.unlink()
             raise BaselineError(error.strerror or type(error).__name__) from None
         return len(findings)
+
+
+def _may_exist(path: Path) -> bool:
+    """Tell whether there may be a file at ``path``, which need not be ours to look for."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+    except OSError:
+        return True
+    return True

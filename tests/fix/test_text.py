@@ -659,6 +659,39 @@ def test_everything_else_stays_as_it_is(newline: str) -> None:
     assert text.replace(newline, "").count("\n") == 0
 
 
+HEARTBEAT = """\
+import asyncio
+from fastapi import FastAPI, WebSocket
+
+app = FastAPI()
+
+
+async def heartbeat(websocket: WebSocket) -> None:
+    while True:
+        await asyncio.sleep(20)
+        await websocket.send_text("ping")
+
+
+@app.websocket("/updates")
+async def updates(websocket: WebSocket) -> None:
+    await websocket.accept()
+    beats = asyncio.create_task(heartbeat(websocket))
+    async for text in websocket.iter_text():
+        print(text)
+"""
+
+
+@pytest.mark.parametrize("line", ["    beats", "    async for"])
+def test_a_form_feed_before_the_indentation_changes_no_repair(line: str) -> None:
+    lines = HEARTBEAT.split("\n")
+    fed = [f"\f{text}" if text and text.startswith(line) else text for text in lines]
+    result = fix("\n".join(fed))
+    assert [finding.code for finding in result.fixed] == ["TSK002"]
+    assert result.text.replace("\f", "") == fix(HEARTBEAT).text
+    assert result.text.count("\f") == sum(map(len, fed)) - sum(map(len, lines))
+    assert result.text.startswith(fed[0])
+
+
 def test_strings_are_not_indented_with_the_code_around_them() -> None:
     text = fix(
         '''

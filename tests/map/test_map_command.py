@@ -115,6 +115,8 @@ WRONG = {
     "an unknown code": (["--select", "TSK9"], "--select: no rule's code begins with TSK9"),
     "a directory to write to": (["--output", "shop"], "--output: shop is a directory"),
     "nowhere to write to": (["--output", "no/map"], "--output: there is no directory no"),
+    "output to -": (["--output", "-"], "--output: leave it out to write to standard output"),
+    "an empty path": (["shop", ""], "an empty path names no file"),
     "two inputs": (["-", "shop"], "- (standard input) cannot be mixed with other paths"),
     "no such configuration": (["--config", "nosuch.cfg"], "nosuch.cfg"),
 }
