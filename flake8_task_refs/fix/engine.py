@@ -40,7 +40,8 @@ BROKEN: Final = "the repaired code would not compile: repair it by hand"
 OVERLAPS: Final = "this site is intertwined with another: repair it by hand"
 CLASHES: Final = "the module means something else by a name that the repair would import"
 READ_TOO_EARLY: Final = (
-    "a function binds a name of its own that the repair would use above that: repair it by hand"
+    "{function}() binds a name {name} of its own (an import, perhaps), and the repair would need "
+    "the module's above that: rename it, or move the import to the module"
 )
 LOSES_COMMENT: Final = "the repair would lose a comment: repair it by hand"
 _WORD: Final = re.compile(r"[^\W\d]\w*")
@@ -286,10 +287,10 @@ class _Repair:
         """
         if not _compiles(done.text) and (_compiles(done.before) or not _parses(done.text)):
             raise _RefusedError(BROKEN)
-        if self._uses_locals(done.edits) and (
-            read_too_early(done.text) - read_too_early(done.before)
-        ):
-            raise _RefusedError(READ_TOO_EARLY, again=False)
+        if self._uses_locals(done.edits):
+            for path, name in sorted(read_too_early(done.text) - read_too_early(done.before)):
+                reason = READ_TOO_EARLY.format(function=path.removeprefix("."), name=name)
+                raise _RefusedError(reason, again=False)
         if _comments(done.before) - _comments(done.text):
             raise _RefusedError(LOSES_COMMENT)
         try:

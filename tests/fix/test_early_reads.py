@@ -63,7 +63,7 @@ class Service:
 
 @pytest.mark.parametrize("line", ["import asyncio", "for asyncio in (asyncio_,): pass"])
 def test_a_local_of_that_name(line: str) -> None:
-    check_declined(CLOSE.format(line), "a function binds a name of its own")
+    check_declined(CLOSE.format(line), "close() binds a name asyncio of its own")
     assert "current_task()}" in fix(CLOSE.format("import os")).text
 
 
