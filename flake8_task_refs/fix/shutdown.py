@@ -321,22 +321,33 @@ class Ending:
     """The lines that end tasks which are known by name: ``handles`` are expressions.
 
     ``timeout`` is in seconds; ``None`` waits for ever. With ``if_running``, a single task is asked
-    first whether it is over already.
+    first whether it is over already. ``optional`` are those of the handles that may be None as far
+    as a type checker knows.
     """
 
     handles: tuple[str, ...]
     asyncio: str
     timeout: float | None
     if_running: bool = False
+    optional: frozenset[str] = frozenset()
 
     def lines(self, indent: str, layout: Layout) -> list[str]:
         """Return the lines, each with ``indent`` before it, without line ends."""
         lines: list[str] = []
-        if self.if_running:
+        together = tuple(handle for handle in self.handles if handle not in self.optional)
+        for handle in self.handles:
+            if handle in self.optional:
+                lines.append(f"{indent}if {handle} is not None:")
+                lines += self._ending((handle,), indent + layout.step, layout)
+        if together and self.if_running:
             lines.append(f"{indent}if not {self.handles[0]}.done():")
             indent += layout.step
-        lines += [f"{indent}{handle}.cancel()" for handle in self.handles]
-        every = ", ".join(self.handles)
+        return lines + (self._ending(together, indent, layout) if together else [])
+
+    def _ending(self, handles: tuple[str, ...], indent: str, layout: Layout) -> list[str]:
+        """Return the lines that end ``handles``, all at once."""
+        lines = [f"{indent}{handle}.cancel()" for handle in handles]
+        every = ", ".join(handles)
         wait = f"{self.asyncio}.gather({every}, return_exceptions=True)"
         if self.timeout is not None:
             wait = f"{self.asyncio}.wait([{every}], timeout={self.timeout:g})"

@@ -364,6 +364,53 @@ def test_aiohttp(body: str) -> None:
     assert names["happened"] == ["worker ended"] * count + ["pool closed"] * ("pool" in body)
 
 
+NAMED = """
+poller = None
+timer: asyncio.Task[None] | None = None
+app = FastAPI()
+
+
+@app.on_event("startup")
+async def start():
+    global poller, timer
+    poller = asyncio.create_task(poll())
+    timer = asyncio.create_task(poll())
+    app.state.third = asyncio.create_task(poll())
+"""
+
+
+@pytest.mark.filterwarnings("ignore:\\s+on_event is deprecated")
+@pytest.mark.parametrize("stops", [True, False])
+def test_tasks_that_all_handlers_know_by_name_need_no_registry(*, stops: bool) -> None:
+    stop = '\n\n@app.on_event("shutdown")\nasync def stop():\n    await pool.close()\n' * stops
+    text, names = repaired("from fastapi import FastAPI", NAMED + stop)
+    assert "background_tasks." not in text
+    assert "    if poller is not None:\n        poller.cancel()\n" in text
+
+    async def run() -> None:
+        app = names["app"]
+        async with app.router.lifespan_context(app):
+            await asyncio.sleep(0)
+
+    asyncio.run(asyncio.wait_for(run(), 5))
+    assert names["happened"] == ["worker ended"] * 3 + ["pool closed"] * stops
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("    poller =", "    if pool:\n        poller ="),
+        ("global poller, timer", "global poller, timer\n    app = make()"),
+        ("app = FastAPI()", "app = FastAPI()\n\n\ndef again():\n    app.state.third = None"),
+    ],
+    ids=["perhaps", "another application", "given up elsewhere"],
+)
+def test_a_name_that_may_mean_something_else_is_not_enough(old: str, new: str) -> None:
+    body = NAMED.replace(old, new)
+    text = fix(HEAD.format(imports="from fastapi import FastAPI") + body).text
+    assert "third.cancel()" not in text
+
+
 def test_an_application_without_a_name_has_no_state_to_keep_tasks_in() -> None:
     text = fix(
         """

@@ -1,5 +1,7 @@
 """Handlers of an application's start: the registry on the application, ended by its shutdown.
 
+A task that all handlers know by a name of its own needs no registry.
+
 FastAPI, Starlette and Litestar have a ``state`` for it, aiohttp the application as a mapping.
 """
 
@@ -19,7 +21,7 @@ from flake8_task_refs.analysis.hooks import (
     Hook,
     made_by,
 )
-from flake8_task_refs.analysis.syntax import last_name
+from flake8_task_refs.analysis.syntax import is_name, last_name
 from flake8_task_refs.fix.app_key import AIOHTTP, app_key
 from flake8_task_refs.fix.app_state import replaces_state
 from flake8_task_refs.fix.closing import are_told_last
@@ -33,8 +35,8 @@ from flake8_task_refs.fix.homes.lifespan import (
 )
 from flake8_task_refs.fix.homes.module import ModuleRegistry
 from flake8_task_refs.fix.registration import Registry
-from flake8_task_refs.fix.repair_sites import by_statement, is_collected, names_task
-from flake8_task_refs.fix.shutdown import CONFLICT, GRACEFUL, Cancellation, place, steps
+from flake8_task_refs.fix.repair_sites import by_statement, has_handle, is_collected, names_task
+from flake8_task_refs.fix.shutdown import CONFLICT, GRACEFUL, Cancellation, Ending, place, steps
 from flake8_task_refs.fix.source import (
     body_of,
     dotted,
@@ -227,6 +229,7 @@ class _Startup:
         self._context = context
         self._app = application
         self._attribute = ""
+        self._handles: tuple[str, ...] = ()  # what the tasks are called, if they need no registry
         self._told = False  # whether the tasks have just been told to end where they are cancelled
 
     def plan(self, sites: Sequence[Site]) -> Plan:
@@ -245,6 +248,8 @@ class _Startup:
                 good.append(site)
         if not good:
             return found
+        if self._have_names(good):
+            self._handles = tuple(site.target for site in good)
         shutdown = self._shutdown(good)
         if shutdown is None:
             found.decline(good, CONFLICT)
@@ -255,6 +260,9 @@ class _Startup:
             found.take(ModuleRegistry(context).plan([site for site in good if site not in kept]))
             return found
         found.edits += shutdown
+        if self._handles:
+            found.fixed += [site.finding for site in good]
+            return found
         log_failed = context.additions.log_failed_task(
             min((site.call for site in good), key=lambda call: context.file.span(call).start)
         )
@@ -272,6 +280,30 @@ class _Startup:
             found.edits += context.writer.register(group[0], task, registry, log_failed)
         found.fixed += [site.finding for site in good]
         return found
+
+    def _have_names(self, sites: Sequence[Site]) -> bool:
+        """Tell whether all handlers know the tasks of ``sites`` by names that are theirs for good.
+
+        They run only where the startup did not fail, but for aiohttp's.
+        """
+        if self._app.is_mapping:
+            return False
+        tree = self._context.tree
+        for site in sites:
+            handler, root = self._handler(site), site.target.partition(".")[0]
+            if (
+                not has_handle(self._context.file, site)
+                or not root.isidentifier()
+                or not any(one is site.statement for one in body_of(handler))
+            ):
+                return False
+            home = tree.inner[handler].owner(root)
+            stops = [hook.function for hook in self._app.stops if hook.function is not None]
+            if home is None or home is tree.inner[handler]:
+                return False
+            if any(tree.inner[stop].owner(root) is not home for stop in stops):
+                return False
+        return True
 
     def _order(self, site: Site) -> int:
         """Return when the handler around ``site`` runs."""
@@ -425,8 +457,20 @@ class _Startup:
             line = f"{self._app.name}.on_cleanup.append({name})"
         return [writer.insert_after(statement, writer.layout.best(line, file.indent(statement)))]
 
-    def _cancellation(self, function: syntax.FunctionDef) -> Cancellation:
+    def _cancellation(self, function: syntax.FunctionDef) -> Cancellation | Ending:
         context = self._context
+        if self._handles:
+            begin = context.names.module_assignments
+            return Ending(
+                self._handles,
+                context.additions.module("asyncio"),
+                context.settings.shutdown_timeout,
+                optional=frozenset(
+                    name
+                    for name in self._handles
+                    if (value := begin.get(name)) is not None and is_name(value, "None")
+                ),
+            )
         stored = self._stored(function)
         if self._app.is_mapping:
             # aiohttp cleans up after a start that failed, too.
