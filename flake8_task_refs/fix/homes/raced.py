@@ -68,7 +68,7 @@ class Raced:
             return False
         if _has_limit(race):
             return self._only_waits(site.call, surely=True)
-        return any(map(self._only_waits, self._runners(race)))
+        return any(self._only_waits(task, at_least=True) for task in self._runners(race))
 
     def plan(self, sites: Sequence[Site]) -> Plan:
         """Cancel the losers of each race."""
@@ -93,8 +93,13 @@ class Raced:
             return self._edits(race), all(map(self._only_waits, self._runners(race)))
         return self._edits_by_name(race, sites), all(self._only_waits(site.call) for site in sites)
 
-    def _only_waits(self, task: syntax.BaseExpression, *, surely: bool = False) -> bool:
-        """Tell whether ``task``, the call that makes it, runs a coroutine that waits for others."""
+    def _only_waits(
+        self, task: syntax.BaseExpression, *, surely: bool = False, at_least: bool = False
+    ) -> bool:
+        """Tell whether ``task``, the call that makes it, runs a coroutine that waits for others.
+
+        That ``surely`` does so and nothing else; or waits ``at_least``, whatever it does then.
+        """
         given = task.args[0].value if isinstance(task, syntax.Call) and task.args else None
         while isinstance(given, syntax.Call) and last_name(given.func) in _PASSES_ON:
             given = given.args[0].value if given.args else None
@@ -108,11 +113,8 @@ class Raced:
                 return _WAITS.match(name) is not None and self._does_nothing_else(function)
         if not surely:
             asks_for_one = name in ("get", "next") and bool(given.args)
-            return (
-                _WAITS.match(name) is not None
-                and _AND_WORKS.search(name) is None
-                and not asks_for_one
-            )
+            works = not at_least and (asks_for_one or _AND_WORKS.search(name) is not None)
+            return _WAITS.match(name) is not None and not works
         owner = given.func.value if isinstance(given.func, syntax.Attribute) else given
         of_queue = name in _OF_QUEUES and _QUEUE.search(last_name(owner)) is not None
         return name in _SURELY_WAITS or (of_queue and not given.args)
