@@ -31,7 +31,7 @@ _OLD_COROUTINE: Final = ("typing", "Coroutine")
 _GENERIC: Final = (3, 9)
 LOG_FAILED: Final = "_log_failed_task"
 # What `asyncio.run_coroutine_threadsafe` returns is from there.
-_CONCURRENT: Final = "concurrent.futures"
+CONCURRENT: Final = "concurrent.futures"
 LOG_FAILED_FUTURE: Final = "_log_failed_future"
 REASON: Final = "# Strong references: the event loop keeps only weak ones."
 
@@ -58,6 +58,8 @@ class Additions:
         self._futures: dict[str, str] = {}
         self._track = ""
         self._spawn = ""
+        self._track_future = ""
+        self._future_logs = ""
         self._keep = ""
         self._keep_logs = ""
         self._coroutine = ""
@@ -122,6 +124,17 @@ class Additions:
             self._future_type(kind)
         return self._futures[kind]
 
+    def track_future(self, log_failed: str) -> str:
+        """Return the helper that registers a concurrent future.
+
+        ``log_failed`` is the callback that it adds.
+        """
+        if not self._track_future:
+            self.futures(CONCURRENT)
+            self._track_future = fresh("_track_future", self._names.all_names)
+            self._future_logs = log_failed
+        return self._track_future
+
     def track(self) -> str:
         """Return the helper that registers a task in the module's registry and returns it."""
         if not self._track:
@@ -177,7 +190,7 @@ class Additions:
             if usual == LOG_FAILED:
                 self.module("asyncio")
             else:
-                self._future_type(_CONCURRENT)
+                self._future_type(CONCURRENT)
         if top is not None and (
             self._log_before is None
             or self._file.span(top).start < self._file.span(self._log_before).start
@@ -342,6 +355,8 @@ class Additions:
             functions.append(self._spawn_function(variable))
         if self._keep:
             functions.append(self._keep_function(variable))
+        if self._track_future:
+            functions.append(self._track_future_function())
         if not simple and not functions:
             return []
         return [self._insert_head(simple, functions)]
@@ -368,6 +383,16 @@ class Additions:
             f"{step}{self._registry}.add(task)",
             f"{step}task.add_done_callback({self._registry}.discard)",
             f"{step}return task",
+        ]
+
+    def _track_future_function(self) -> list[str]:
+        step, registry = self._layout.step, self._futures[CONCURRENT]
+        given = f"future: {self._future_type(CONCURRENT)}"
+        return [
+            f"def {self._track_future}({given}) -> None:",
+            f"{step}{registry}.add(future)",
+            f"{step}future.add_done_callback({registry}.discard)",
+            f"{step}future.add_done_callback({self._future_logs})",
         ]
 
     def _keep_function(self, variable: str) -> list[str]:
@@ -483,7 +508,7 @@ class Additions:
             if percent:
                 text = f"{self._layout.string('Background task %r failed')}, {shown}"
         else:
-            given, module = "future", _CONCURRENT
+            given, module = "future", CONCURRENT
             annotation = self._future_type(module)
             text = self._layout.string("Background future failed")
         call = {

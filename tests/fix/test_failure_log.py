@@ -251,3 +251,14 @@ def test_another_function_of_its_name_is_not_taken_for_it(other: str) -> None:
     text = fix(APPLICATION.format(other)).text
     assert NOW.replace("_log_failed_task", "_log_failed_task_2") in text
     assert "        task.add_done_callback(_log_failed_task_2)\n" in text
+
+
+def test_several_futures_have_a_helper(tmp_path: Path) -> None:
+    calls = "\n    ".join([HANDED_OVER] * 3)
+    before = FROM_A_THREAD.format(head="", error="OSError", call=calls)
+    text = fix(before).text
+    assert text.count(f"    _track_future({HANDED_OVER})\n") == 3
+    status, said = run(text, tmp_path)
+    assert status == 0
+    assert said.count("Background future failed") == 3
+    assert fix(text).text == text

@@ -116,6 +116,8 @@ async def aggregates(numbers: list[int]) -> None:
     asyncio.gather(*(work(number) for number in numbers))
     asyncio.shield(work())
     asyncio.run_coroutine_threadsafe(work(), asyncio.get_running_loop())
+    asyncio.run_coroutine_threadsafe(work(1), asyncio.get_running_loop())
+    asyncio.run_coroutine_threadsafe(work(2), asyncio.get_running_loop())
 
 
 class Service:

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.sites import is_done_callback
+from flake8_task_refs.fix.additions import CONCURRENT
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit
 from flake8_task_refs.fix.free_names import fresh
 from flake8_task_refs.fix.gathered import gathered
+from flake8_task_refs.fix.homes.module import MANY_SITES
 from flake8_task_refs.fix.registration import Registry
 from flake8_task_refs.fix.source import dotted, statement_expression
 
@@ -51,7 +53,15 @@ class Aggregates:
         """Await or keep each future; what never runs unless it is awaited, is declined."""
         context, found = self._context, Plan()
         taken: set[str] = set()
+        logged = [site for site in sites if self._is_logged(site)]
+        tracked = logged if len(logged) >= MANY_SITES else []
         for site in sites:
+            if site in tracked:
+                context.additions.defined_before(site.call)
+                log = context.additions.log_failed_future(site.call)
+                found.edits += context.writer.wrap([site], context.additions.track_future(log))
+                found.fixed.append(site.finding)
+                continue
             origin = self._given_future(site) or (site.made.path if site.made is not None else "")
             shielded = _shielded(site) if site.code == "TSK002" else None
             if shielded is not None and not _runs_in_a_loop(site):
@@ -77,7 +87,7 @@ class Aggregates:
                 continue
             else:
                 context.additions.defined_before(site.call)
-                kind = "asyncio" if origin in _FUTURES else "concurrent.futures"
+                kind = "asyncio" if origin in _FUTURES else CONCURRENT
                 registry = Registry(context.additions.futures(kind))
                 future = site.target or context.locals.free("future", site.call)
                 log = ""
@@ -86,6 +96,18 @@ class Aggregates:
                 found.edits += context.writer.register(site, future, registry, log)
             found.fixed.append(site.finding)
         return found
+
+    def _is_logged(self, site: Site) -> bool:
+        """Tell whether ``site`` drops a concurrent future whose failure nobody hears of."""
+        return (
+            site.form == "discard"
+            and site.made is not None
+            and site.made.path == _THREADSAFE
+            and self._can_log()
+            and not self._is_the_modules_own(site)
+            and not self._has_callback(site)
+            and self._context.writer.can_wrap(site, "_track_future")
+        )
 
     def _makes_its_task(self, site: Site, coroutine: syntax.Call) -> list[Edit]:
         """Let the shield of ``site`` get a task of ``coroutine`` that is kept.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from flake8_task_refs.fix.repair_sites import Site
 
 # From here on, a helper function reads better than the same two lines at each site.
-_MANY_SITES: Final = 3
+MANY_SITES: Final = 3
 
 
 class ModuleRegistry:
@@ -46,7 +46,7 @@ def _plan(context: Context, sites: Sequence[Site]) -> Plan:
     statements = [site for site in sites if site.form in {"discard", "assign", "chain"}]
     plain = [site for site in statements if site.form == "discard"]
     lasting = [site for site in statements if site.form != "assign" and local_lasts(context, site)]
-    with_helper = len(statements) < len(sites) or len(plain) >= _MANY_SITES or bool(lasting)
+    with_helper = len(statements) < len(sites) or len(plain) >= MANY_SITES or bool(lasting)
     wrapped = [
         site
         for site in sites
