@@ -1,4 +1,4 @@
-"""Tasks of a lifespan that end by their own names, which its end can still reach.
+"""Tasks of a context manager that end by their own names, which its end can still reach.
 
 They are made one right after the other, and need no registry.
 """
@@ -27,6 +27,7 @@ from flake8_task_refs.fix.worker import Used, used_by
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from flake8_task_refs.fix.edits import Edit
     from flake8_task_refs.fix.repair_sites import Site
 
 
@@ -35,22 +36,28 @@ def end_by_name(
 ) -> Plan | None:
     """Plan the end of the tasks of ``sites`` with ``function``; ``None`` if they need a registry.
 
-    The lines are reached only after all of the tasks have been made.
+    ``function`` is a lifespan, or another context manager that yields once it has made them. A task
+    that has no name yet gets one. The lines are reached only after all of the tasks have been made.
     """
     following = _what_follows(context, function, sites)
     where = _place(context, function, sites, following) if following else None
     if where is None:
         return None
+    handles: list[str] = []
+    edits: list[Edit] = []
+    for site in _in_order(context, sites):
+        handles.append(site.target or context.locals.free("task", site.call))
+        if site.form == "discard":
+            edits += context.writer.bind(site, handles[-1])
     asyncio = context.additions.module("asyncio")
-    ending = Ending(_handles(context, sites), asyncio, context.settings.shutdown_timeout)
-    edits = ending_edits(context, where, ending, [])
+    ending = Ending(tuple(handles), asyncio, context.settings.shutdown_timeout)
+    edits += ending_edits(context, where, ending, edits)
     return Plan(edits, fixed=[site.finding for site in sites])
 
 
-def _handles(context: Context, sites: Sequence[Site]) -> tuple[str, ...]:
-    """Return the names of the tasks, in the order in which they are made."""
-    ordered = sorted(sites, key=lambda site: context.file.first_line(site.call))
-    return tuple(site.target for site in ordered)
+def _in_order(context: Context, sites: Sequence[Site]) -> list[Site]:
+    """Return ``sites`` in the order in which the tasks are made."""
+    return sorted(sites, key=lambda site: context.file.first_line(site.call))
 
 
 def _what_follows(
@@ -58,7 +65,7 @@ def _what_follows(
 ) -> list[Statement]:
     """Return the statements after those that make and keep the tasks; none if it is not as said."""
     file = context.file
-    if not all(site.function is function and has_handle(file, site) for site in sites):
+    if not all(site.function is function and _has_name(context, site) for site in sites):
         return []
     made = sorted((site.statement for site in sites if site.statement), key=file.first_line)
     block = innermost_block(context, function, made)
@@ -68,10 +75,21 @@ def _what_follows(
     around, used = try_around(context, function, block), used_by(context, sites)
     if around is not None and leads_straight(context, around, used, yields_of(context, function)):
         return []  # its `finally` is the place, and may be reached before the names are bound
-    following, handles = list(block[first + len(made) :]), _handles(context, sites)
+    following = list(block[first + len(made) :])
+    handles = [site.target for site in _in_order(context, sites)]
     while following and _only_keeps(following[0], handles):
         del following[0]
     return following
+
+
+def _has_name(context: Context, site: Site) -> bool:
+    """Tell whether a name stands for the task of ``site`` for good, or could."""
+    if site.code == "TSK201":
+        return has_handle(context.file, site)
+    if site.form == "discard" or site.function is None:
+        return site.form == "discard"
+    stores = context.tree.inner[site.function].stores.get(site.target, ())
+    return site.form == "assign" and len(stores) == 1
 
 
 def _place(

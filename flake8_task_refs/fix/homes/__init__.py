@@ -10,6 +10,7 @@ from flake8_task_refs.fix.homes.cancelled import Cancelled
 from flake8_task_refs.fix.homes.container import GrowingContainers
 from flake8_task_refs.fix.homes.handed_over import HandedOver
 from flake8_task_refs.fix.homes.instance import Instances
+from flake8_task_refs.fix.homes.lent import ContextManagers
 from flake8_task_refs.fix.homes.lifespan import Lifespans
 from flake8_task_refs.fix.homes.local_worker import LocalWorkers
 from flake8_task_refs.fix.homes.module import ModuleRegistry
@@ -34,6 +35,7 @@ HOMES: Final[Sequence[Callable[[Context], Home]]] = (
     HandedOver,
     Raced,
     LocalWorkers,
+    ContextManagers,
     Reuse,
     Lifespans,
     StartupHandlers,

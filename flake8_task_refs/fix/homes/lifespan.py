@@ -85,7 +85,9 @@ def _plan(context: Context, function: syntax.FunctionDef, sites: Sequence[Site])
     # Of what one call gathers, all tasks end so or none.
     refused = {declined.finding for declined in found.declined}
     good = [site for site in good if site.finding not in refused]
-    named = end_by_name(context, function, good) if good else None
+    # What nobody keeps yet, is kept where the application can see it.
+    is_kept = bool(good) and all(site.code == "TSK201" for site in good)
+    named = end_by_name(context, function, good) if is_kept else None
     if named is not None:
         found.take(named)
         return found
