@@ -235,9 +235,17 @@ def are_told_last(context: Context, before: Sequence[Statement], sites: Sequence
     if not isinstance(call, syntax.Call) or not isinstance(call.func, syntax.Attribute):
         return False
     asked = _SIGNS.get(call.func.attr.value)
+    if asked == "get" and not (call.args and _is_last_item(call.args[0].value)):
+        return False
     return asked is not None and all(
         LikelyWorker.of(context, site).ends_with(call.func.value, asked) for site in sites
     )
+
+
+def _is_last_item(value: syntax.BaseExpression) -> bool:
+    """Tell whether ``value`` looks like what ends a worker: ``None``, or a constant's name."""
+    name = last_name(value)
+    return isinstance(value, (syntax.Name, syntax.Attribute)) and (name == "None" or name.isupper())
 
 
 def _flags_set(statement: Statement) -> set[str]:

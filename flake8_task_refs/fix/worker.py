@@ -50,6 +50,11 @@ _SAVES: Final = re.compile(
     r"(?:\A|_)(?:save|store|write|flush|commit|persist|sync|dump|send|publish|upload|notify|charge"
     r"|pay)(?:_|\Z)"
 )
+# What is no beat: it saves something, or takes it out of something.
+_WORKS: Final = re.compile(
+    r"(?:\A|_)(?:save|store|write|flush|commit|persist|sync|dump|publish|upload|charge|pay|pop"
+    r"|popleft|popitem|get_nowait)(?:_|\Z)"
+)
 # What somebody may have set, for it to be called when all is over.
 _HOOK: Final = re.compile(
     r"(?:\A|_)(?:error|exception|fail|failure|failed|lost|close|closed|disconnect|disconnected"
@@ -276,6 +281,11 @@ class LikelyWorker:
             and len(calls) == len(awaits)
             and all(last_name(call.func) == "sleep" or _speaks_to(call, known) for call in calls)
             and not any(GETS_MORE.match(last_name(call.func)) for call in calls)
+            and not any(
+                isinstance(node, syntax.Call) and _WORKS.search(last_name(node.func))
+                for node in inside
+            )
+            and sum(isinstance(node, (syntax.While, syntax.For)) for node in inside) == 1
             and all(self._leaves_nothing(node, known) for node in inside)
             and any(isinstance(statement, syntax.While) for statement in last)
         )

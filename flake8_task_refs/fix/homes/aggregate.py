@@ -101,6 +101,8 @@ class Aggregates:
         """Tell whether ``site`` drops a concurrent future whose failure nobody hears of."""
         return (
             site.form == "discard"
+            and site.statement is not None
+            and isinstance(statement_expression(site.statement), syntax.Expr)
             and site.made is not None
             and site.made.path == _THREADSAFE
             and self._can_log()

@@ -295,11 +295,18 @@ class _Startup:
                 not has_handle(self._context.file, site)
                 or not root.isidentifier()
                 or not any(one is site.statement for one in body_of(handler))
+                # It may be over before it comes to the task.
+                or any(isinstance(at, syntax.Return) for at in tree.jumps(handler.body))
+                or len(handler.decorators) > 1
+                # Any other attribute may be declared to be None at first.
+                or not (site.target == root or site.target.startswith(f"{self._app.name}.state."))
             ):
                 return False
             home = tree.inner[handler].owner(root)
             stops = [hook.function for hook in self._app.stops if hook.function is not None]
             if home is None or home is tree.inner[handler]:
+                return False
+            if site.target == root and home.kind != "module":
                 return False
             if any(tree.inner[stop].owner(root) is not home for stop in stops):
                 return False
