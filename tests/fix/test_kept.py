@@ -280,7 +280,7 @@ def test_a_startup_handlers_task_ends_in_the_shutdown_handler() -> None:
     result = fix(source)
     assert not result.declined
     assert not check_source(result.text)
-    assert "    background_tasks.add(app.state.poller)\n" in result.text
+    assert "    await asyncio.wait([app.state.poller], timeout=10)\n" in result.text
     assert result.text.index(".cancel()") < result.text.index("pool.close()")
     asks = source.replace("    await app.state.pool.close()\n", "    app.state.poller.result()\n")
     check_declined(asks, "the shutdown asks for the task itself")
