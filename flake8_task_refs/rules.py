@@ -93,7 +93,8 @@ async def send_receipt(order: int) -> None:
             "Safe: the fixer keeps the coroutine, gives the task a name, a registry and a discard "
             "callback. In an application's lifespan or startup handler, and for the loops of a "
             "class that is closed, it also cancels and awaits the tasks at the end; where it "
-            "cannot tell in which order to do that, it declines the site."
+            "cannot tell in which order to do that, it declines the site. Endless tasks of one "
+            "call and of a context manager end with these, or are declined."
         ),
         references=(
             f"{_ASYNCIO_DOCS}#asyncio.create_task",
@@ -153,7 +154,8 @@ async def poll() -> None:
             "is left behind by `asyncio.wait` (for the first that completes, or with a time "
             "limit), is cancelled instead; work that loses a race, with `--unsafe-fixes` only. A "
             "heartbeat that serves one call is cancelled when the function is through with its "
-            "connection; other endless tasks of one call are declined."
+            "connection, an endless task of a context manager when what that lends is given back; "
+            "other endless tasks of one call are declined."
         ),
         references=(f"{_ASYNCIO_DOCS}#asyncio.create_task",),
         precision=1.0,
@@ -713,7 +715,8 @@ class Poller:
 """,
         fix_safety=(
             "Safe: the fixer lets the callback return where it would raise, which changes nothing "
-            "else. Where it would, as in a `with` or a `finally`, behind a condition, or in a "
+            "else, but that what takes a failed task out takes out a cancelled one, too. Where "
+            "more would change, as in a `with` or a `finally`, behind a condition, or in a "
             "callback that is called elsewhere too, the callback is left alone."
         ),
         references=("https://docs.python.org/3/library/asyncio-task.html#asyncio.Task.result",),

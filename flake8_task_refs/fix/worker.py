@@ -45,16 +45,11 @@ _DEPTH: Final = 3
 _NAME_DEPTH: Final = 4
 # What a coroutine of another file is called that does something now and then, and no more.
 _BEATS: Final = re.compile(r"(?:\A|_)(?:heart_?beat|beats?|keep_?alive|ping|pinger|pings)(?:_|\Z)")
-# What must be done, however late.
-_SAVES: Final = re.compile(
-    r"(?:\A|_)(?:save|store|write|flush|commit|persist|sync|dump|send|publish|upload|notify|charge"
-    r"|pay)(?:_|\Z)"
-)
-# What is no beat: it saves something, or takes it out of something.
-_WORKS: Final = re.compile(
-    r"(?:\A|_)(?:save|store|write|flush|commit|persist|sync|dump|publish|upload|charge|pay|pop"
-    r"|popleft|popitem|get_nowait)(?:_|\Z)"
-)
+# What must be done, however late,
+_SAVING: Final = "save|store|write|flush|commit|persist|sync|dump|publish|upload|charge|pay"
+_SAVES: Final = re.compile(rf"(?:\A|_)(?:{_SAVING}|send|notify)(?:_|\Z)")
+# and what a heartbeat does not do: that, or take anything out of a container.
+_WORKS: Final = re.compile(rf"(?:\A|_)(?:{_SAVING}|pop|popleft|popitem|get_nowait)(?:_|\Z)")
 # What somebody may have set, for it to be called when all is over.
 _HOOK: Final = re.compile(
     r"(?:\A|_)(?:error|exception|fail|failure|failed|lost|close|closed|disconnect|disconnected"

@@ -262,3 +262,10 @@ def test_several_futures_have_a_helper(tmp_path: Path) -> None:
     assert status == 0
     assert said.count("Background future failed") == 3
     assert fix(text).text == text
+
+
+def test_a_helper_gives_nothing_back() -> None:
+    calls = "\n    ".join([f"_ = {HANDED_OVER}"] * 3)
+    text = fix(FROM_A_THREAD.format(head="", error="OSError", call=calls)).text
+    assert "_track_future" not in text
+    assert text.count("_background_futures.add(") == 3

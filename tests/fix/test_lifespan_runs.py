@@ -652,6 +652,13 @@ def test_what_an_event_does_not_end_is_not_waited_for(run: str) -> None:
     assert fix(source).text.count("asyncio.wait(") == 1
 
 
+@pytest.mark.parametrize("item", ["1", '"stopped"', "happened", "make()"])
+def test_what_is_put_last_may_be_one_item_more(item: str) -> None:
+    body = TOLD_LAST["by an item in its queue"].replace("jobs.put(None)", f"jobs.put({item})")
+    assert fix(lifespan(body)).text.count("asyncio.wait(") == 1
+    assert fix(lifespan(TOLD_LAST["by an item in its queue"])).text.count("asyncio.wait(") == 2
+
+
 def test_one_that_hears_nothing_of_it_is_not_waited_for() -> None:
     body = TOLD_LAST["at the end"].replace("yield", "asyncio.create_task(worker())\n        yield")
     text = fix(lifespan(body)).text

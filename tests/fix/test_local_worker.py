@@ -192,6 +192,9 @@ def test_without_a_time_limit() -> None:
         f"async with ws.lock:\n    {MADE}\n    {DEEPER}",
         # is one of several,
         f"{MADE}\nmore = asyncio.create_task(beat(ws))\n{LOOP}",
+        # serves what others find and use later,
+        f"{MADE}\nasync for one in ws:\n    items.add(ws)\n    break",
+        f"{MADE}\nasync for one in ws:\n    items.last = ws\n    break",
         # is told when to end, or bound anew,
         f"{MADE}\n{LOOP}\nitems.stop.set()",
         f"{MADE}\n{MADE}\n{LOOP}",
@@ -217,6 +220,13 @@ def test_what_may_be_needed_is_declined(body: str) -> None:
         "    while True:\n        await asyncio.sleep(1)\n        await DOCUMENT.save()\n",
         "    while True:\n        await asyncio.sleep(1)\n        DOCUMENT.save()\n",
         "    while True:\n        await asyncio.sleep(1)\n        DOCUMENT.saved += 1\n",
+        "    while True:\n        await asyncio.sleep(1)\n        await ws.save()\n",
+        "    while True:\n        await asyncio.sleep(1)\n        await DISK.store(ws)\n",
+        "    while True:\n        await asyncio.sleep(1)\n        await ws.send(Q.popleft())\n",
+        (
+            "    while True:\n        await asyncio.sleep(1)\n"
+            "        for one in OUTBOX:\n            await ws.send(one)\n"
+        ),
         (
             "    global LEFT\n    while True:\n        await asyncio.sleep(1)\n"
             "        LEFT = 3\n        await ws.send(LEFT)\n"
@@ -235,6 +245,7 @@ def test_what_has_something_left_to_do_is_declined(worker: str) -> None:
         # What the function begins, is to go on.
         ("start", f"{MADE}\n{LOOP}"),
         ("login", f"{MADE}\n{LOOP}"),
+        ("handshake", f"{MADE}\n{LOOP}"),
         ("__aenter__", f"{MADE}\n{LOOP}"),
         ("on_ready", f"{MADE}\n{LOOP}"),
         (

@@ -127,6 +127,17 @@ def test_the_callback_returns_where_it_would_raise(body: str, repaired: str) -> 
             ),
         ),
         (
+            "if task.exception():\n    log(1)\ntasks.pop(task.get_name(), None)",
+            (
+                "if not task.cancelled() and task.exception():\n    log(1)\n"
+                "tasks.pop(task.get_name(), None)"
+            ),
+        ),
+        (
+            "if task.exception():\n    log(1)\ntasks.last = None",
+            "if not task.cancelled() and task.exception():\n    log(1)\ntasks.last = None",
+        ),
+        (
             "# How did it end?\nlog(task.exception())\ntasks.discard(task)",
             (
                 "if not task.cancelled():\n    # How did it end?\n    log(task.exception())\n"
@@ -379,6 +390,9 @@ def test_cpython_has_no_error_to_tell_of_any_more(name: str) -> None:
         "failed = []\nif task.exception():\n    failed.append(task)\nif not failed:\n    print(1)",
         "if task.exception():\n    print(1)\nconnect()",
         "if error := task.exception():\n    print(error)\nprint('over')",
+        "if task.exception():\n    print(1)\ntasks.state = 'completed'",
+        "if task.exception():\n    print(1)\ntasks.done += 1",
+        "if task.exception():\n    print(1)\ntasks.gauge.set(1)",
     ],
 )
 def test_what_may_be_for_other_tasks_does_not_run_for_a_cancelled_one(body: str) -> None:

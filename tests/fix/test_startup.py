@@ -402,8 +402,18 @@ def test_tasks_that_all_handlers_know_by_name_need_no_registry(*, stops: bool) -
         ("    poller =", "    if pool:\n        poller ="),
         ("global poller, timer", "global poller, timer\n    app = make()"),
         ("app = FastAPI()", "app = FastAPI()\n\n\ndef again():\n    app.state.third = None"),
+        ("global poller, timer", "global poller, timer\n    if not pool:\n        return"),
+        ('@app.on_event("startup")', '@app.on_event("startup")\n@perhaps'),
+        ("app.state.third =", "pool.third = app.state.third ="),
     ],
-    ids=["perhaps", "another application", "given up elsewhere"],
+    ids=[
+        "perhaps",
+        "another application",
+        "given up elsewhere",
+        "perhaps not reached",
+        "perhaps not run",
+        "of an object that is made without it",
+    ],
 )
 def test_a_name_that_may_mean_something_else_is_not_enough(old: str, new: str) -> None:
     body = NAMED.replace(old, new)

@@ -8,9 +8,9 @@ from flake8_task_refs.fix.homes.aggregate import Aggregates
 from flake8_task_refs.fix.homes.callback import BrokenCallbacks
 from flake8_task_refs.fix.homes.cancelled import Cancelled
 from flake8_task_refs.fix.homes.container import GrowingContainers
+from flake8_task_refs.fix.homes.context_manager import ContextManagers
 from flake8_task_refs.fix.homes.handed_over import HandedOver
 from flake8_task_refs.fix.homes.instance import Instances
-from flake8_task_refs.fix.homes.lent import ContextManagers
 from flake8_task_refs.fix.homes.lifespan import Lifespans
 from flake8_task_refs.fix.homes.local_worker import LocalWorkers
 from flake8_task_refs.fix.homes.module import ModuleRegistry

@@ -19,7 +19,7 @@ from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit, Place
 from flake8_task_refs.fix.lifespan_body import EndingPlace, ending_edits, last_line_with_comments
 from flake8_task_refs.fix.shutdown import Ending
-from flake8_task_refs.fix.source import body_of, statement_expression
+from flake8_task_refs.fix.source import body_of, dotted, statement_expression
 from flake8_task_refs.fix.worker import GETS_MORE, STARTS, LikelyWorker, root
 
 if TYPE_CHECKING:
@@ -35,8 +35,10 @@ ENDLESS: Final = (
 # A function of such a name begins what is to go on.
 _BEGINS: Final = re.compile(
     r"_*(?:a?enter|log_?in|init|initialize|subscribe|register|ensure|prepare|attach|join|create|make"
-    r"|add|on)(?:_|\Z)|__a?(?:enter|init)__"
+    r"|add|on|handshake|authenticate|negotiate|identify|accept|wait)(?:_|\Z)|__a?(?:enter|init)__"
 )
+# What puts a connection where others find it.
+_HANDS_OVER: Final = frozenset({"add", "append", "put", "put_nowait", "setdefault", "register"})
 
 
 class LocalWorkers:
@@ -121,6 +123,18 @@ class LocalWorkers:
             and GETS_MORE.match(last_name(node.expression.func)) is not None
         }
 
+    def _hands_over(self, loop: syntax.Node, served: set[str]) -> bool:
+        """Tell whether ``loop`` puts what it serves elsewhere, where it lives on."""
+        for node in self._context.file.inside(loop, into_scopes=False):
+            match node:
+                case syntax.Call() if last_name(node.func) in _HANDS_OVER:
+                    if any(dotted(arg.value) in served for arg in node.args):
+                        return True
+                case syntax.Assign() if dotted(node.value) in served:
+                    if not all(isinstance(item.target, syntax.Name) for item in node.targets):
+                        return True
+        return False
+
     # -- the edits --------------------------------------------------------------------------
 
     def _edits(self, site: Site) -> list[Edit]:
@@ -186,6 +200,7 @@ class LocalWorkers:
             isinstance(loop, (syntax.While, syntax.For))
             and bool(served_here := self._served(loop, shared))
             and worker.only_beats(served_here)
+            and not self._hands_over(loop, served_here)
             and (
                 isinstance(loop, syntax.For)
                 or is_endless(loop)

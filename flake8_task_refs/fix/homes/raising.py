@@ -9,7 +9,7 @@ from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.callbacks import Callbacks
 from flake8_task_refs.analysis.cancellation import is_wide, unguarded_results
 from flake8_task_refs.analysis.effects import LOG_METHODS, LOGGER
-from flake8_task_refs.analysis.syntax import last_name
+from flake8_task_refs.analysis.syntax import is_name, last_name
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit, Place
 from flake8_task_refs.fix.source import dotted, statement_expression
@@ -38,8 +38,11 @@ _ASKS: Final = frozenset(
 )  # fmt: skip
 _LOGS: Final = re.compile(r"_*log(?:_\w+)?\Z")
 _ANSWERS: Final = ("set_result", "set_exception")
-# What a callback does when its task is over, however it ended.
-_TIDIES: Final = frozenset({"discard", "remove", "pop", "clear", "set", "release", "task_done"})
+# What a callback does when its task is over, however it ended; a sign is given without arguments.
+_TIDIES: Final = frozenset({"discard", "remove", "pop", "clear", "release", "task_done"})
+_SIGNS: Final = frozenset({"set"})
+# What only tells the key of what is taken out.
+_TELLS_KEY: Final = frozenset({"get_name", "id", "str", "list", "tuple"})
 _COMPREHENSIONS: Final = (syntax.GeneratorExp, syntax.ListComp, syntax.SetComp, syntax.DictComp)
 OTHER_USE: Final = (
     "a look at cancelled() would change more than the error, or does not fit where the result is "
@@ -297,12 +300,17 @@ class RaisingCallbacks:
         return found
 
     def _only_tidies(self, rest: Sequence[syntax.Node]) -> bool:
-        """Tell whether ``rest`` does no more than to take something out, or to let others go on."""
-        return all(
-            isinstance(node.func, syntax.Attribute) and node.func.attr.value in _TIDIES
-            for later in rest
-            for node in self._context.tree.walk(later, into_functions=True)
-            if isinstance(node, syntax.Call)
+        """Tell whether ``rest`` does no more than to take something out, or to let others go on.
+
+        What is assigned there may say how the task ended; ``None`` lets go of something.
+        """
+        nodes = [
+            node for later in rest for node in self._context.tree.walk(later, into_functions=True)
+        ]
+        return all(map(_tidies, nodes)) and not any(
+            isinstance(node, (syntax.AugAssign, syntax.Assign, syntax.AnnAssign))
+            and not (isinstance(node, syntax.Assign) and is_name(node.value, "None"))
+            for node in nodes
         )
 
     def _asks_again(self, task: str, rest: Sequence[syntax.Node]) -> bool:
@@ -425,6 +433,17 @@ class RaisingCallbacks:
         return writer.insert_at(
             file.first_line_with_comments(statement), lines, Place.BEFORE_STATEMENT
         )
+
+
+def _tidies(node: syntax.Node) -> bool:
+    """Tell whether ``node`` is no call, or one that a clean-up consists of."""
+    if not isinstance(node, syntax.Call):
+        return True
+    name = last_name(node.func)
+    if name in _TELLS_KEY:
+        return True
+    is_method = isinstance(node.func, syntax.Attribute)
+    return is_method and (name in _TIDIES or (name in _SIGNS and not node.args))
 
 
 def _only_tells(call: syntax.Call) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from transform import check_declined, fix
 
-from flake8_task_refs.fix.homes.lent import LENT
+from flake8_task_refs.fix.homes.context_manager import LENT
 
 HEAD = """\
 import asyncio
