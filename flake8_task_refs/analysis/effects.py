@@ -9,6 +9,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from flake8_task_refs.analysis import syntax
+from flake8_task_refs.analysis.syntax import last_name
+
 
 def _words(text: str, prefix: str = "") -> frozenset[str]:
     return frozenset(prefix + word for word in text.split())
@@ -74,3 +77,12 @@ CLOSERS: Final = _words(
     """aclose close _close stop shutdown disconnect async_close async_stop cleanup teardown
     terminate cog_unload __aexit__"""
 )
+
+
+def is_log_method(func: syntax.Node) -> bool:
+    """Tell whether ``func`` is a method of a logger, known by its name: ``self.log.warning``."""
+    if not isinstance(func, syntax.Attribute) or func.attr.value not in LOG_METHODS:
+        return False
+    base = func.value.func if isinstance(func.value, syntax.Call) else func.value
+    name = last_name(base)
+    return LOGGER.match(name) is not None or name in ("getLogger", "get_logger")

@@ -26,13 +26,13 @@ from flake8_task_refs.analysis.effects import (
     DROPPING,
     LOCAL_CONTAINERS,
     LOG_METHODS,
-    LOGGER,
     OBSERVERS,
     PASS_ON,
     WEAK,
     WEAK_CONTAINERS,
     WEAK_FOR_KEYS,
     WEAK_FOR_VALUES,
+    is_log_method,
 )
 from flake8_task_refs.analysis.flow import Flow
 from flake8_task_refs.analysis.helpers import find_coroutine, find_helper, parameter_of
@@ -290,17 +290,10 @@ class Ownership:
     def keeps_nothing(self, func: syntax.BaseExpression) -> bool:
         """Tell whether a call of ``func`` is known to drop what it is given, as ``print`` does."""
         path = self.names.canonical(self.tree, func)
-        return path in DROPPING or self._is_logging(func, path)
-
-    @staticmethod
-    def _is_logging(func: syntax.BaseExpression, path: str | None) -> bool:
-        if not isinstance(func, syntax.Attribute) or func.attr.value not in LOG_METHODS:
-            return False
-        if path is not None and path.startswith(("logging.", "loguru.")):
+        if path in DROPPING or is_log_method(func):
             return True
-        base = func.value.func if isinstance(func.value, syntax.Call) else func.value
-        name = last_name(base)
-        return LOGGER.match(name) is not None or name in ("getLogger", "get_logger")
+        is_of_library = path is not None and path.startswith(("logging.", "loguru."))
+        return is_of_library and last_name(func) in LOG_METHODS
 
     def _waited(self, call: syntax.Call) -> list[Hold]:
         """``asyncio.wait`` with a timeout or FIRST_* keeps only what is done with ``pending``."""

@@ -13,6 +13,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
+from flake8_task_refs.analysis.effects import is_log_method
 from flake8_task_refs.analysis.hooks import STOPS
 from flake8_task_refs.analysis.lifetime import is_main
 from flake8_task_refs.analysis.syntax import last_name
@@ -49,7 +50,6 @@ _TWO_WORDS: Final = re.compile(r"(shut|tear|clean)_(down|up)")
 _SMALLER: Final = frozenset({"cancel", "disconnect", "drain", "end", "finish", "stop"})
 # Methods of the container that tell nothing of what is in it.
 _KEEPING: Final = frozenset({"add", "append", "discard", "remove"})
-_LOGS: Final = frozenset({"debug", "info", "warning", "error", "exception", "critical"})
 
 
 class ContainerEnds:
@@ -202,7 +202,7 @@ class ContainerEnds:
 
     def _is_logged(self, node: syntax.Node) -> bool:
         return any(
-            isinstance(outer, syntax.Call) and last_name(outer.func) in _LOGS
+            isinstance(outer, syntax.Call) and is_log_method(outer.func)
             for outer in self._file.ancestors(node)
         )
 

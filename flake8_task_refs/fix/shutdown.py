@@ -13,10 +13,11 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
+from flake8_task_refs.analysis.effects import LOG_METHODS
 from flake8_task_refs.analysis.helpers import likely_function
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.free_names import names_in
-from flake8_task_refs.fix.source import LOGS, SourceFile, dotted, last_part
+from flake8_task_refs.fix.source import SourceFile, dotted, last_part
 from flake8_task_refs.fix.worker import EVERYWHERE
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ def _event(
     elif (
         function is None
         and isinstance(call.func, syntax.Attribute)
-        and name not in LOGS
+        and name not in LOG_METHODS
         and names_in(file, call.func.value) & (used.names - EVERYWHERE)
     ):
         awaited = _is_awaited(file, call)

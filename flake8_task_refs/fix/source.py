@@ -8,9 +8,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
 from flake8_task_refs.analysis import syntax
+from flake8_task_refs.analysis.effects import LOG_METHODS
 from flake8_task_refs.analysis.hooks import Hook, hooks
 from flake8_task_refs.analysis.spans import Span, Spans
 from flake8_task_refs.analysis.syntax import dotted_text, last_name
@@ -24,10 +25,6 @@ Statement: TypeAlias = syntax.SimpleStatementLine | syntax.BaseCompoundStatement
 Function: TypeAlias = syntax.FunctionDef | syntax.Lambda
 
 _Node = TypeVar("_Node", bound=syntax.Node)
-# What a logger is told with.
-LOGS: Final = frozenset(
-    {"debug", "info", "warning", "warn", "error", "exception", "critical", "log"}
-)
 
 
 class SourceFile:
@@ -299,7 +296,7 @@ def only_reports(file: SourceFile, statement: syntax.Node) -> bool:
         or (
             isinstance(node, syntax.Expr)
             and isinstance(node.value, syntax.Call)
-            and last_name(node.value.func) in LOGS | {"print"}
+            and last_name(node.value.func) in LOG_METHODS | {"print"}
             and not any(isinstance(inner, syntax.Await) for inner in file.inside(node))
         )
         for node in small

@@ -447,6 +447,10 @@ def test_a_main_function_that_waits_takes_no_stranger() -> None:
         ("    def tasks(self):\n        return self._tasks\n", False),
         (f"    async def close(self):\n{CANCEL}        return len(self._tasks)\n", False),
         (f"    async def close(self):\n{CANCEL}        self.n = len(self._tasks)\n", False),
+        (
+            f"    async def close(self):\n{CANCEL}        self.client.info(len(self._tasks))\n",
+            False,
+        ),
         (f"    async def close(self):\n        logger.info(len(self._tasks))\n{CANCEL}", True),
         (
             (

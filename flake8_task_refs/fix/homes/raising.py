@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.callbacks import Callbacks
 from flake8_task_refs.analysis.cancellation import is_wide, unguarded_results
-from flake8_task_refs.analysis.effects import LOG_METHODS, LOGGER
+from flake8_task_refs.analysis.effects import is_log_method
 from flake8_task_refs.analysis.syntax import is_name, last_name
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit, Place
@@ -451,11 +451,7 @@ def _only_tells(call: syntax.Call) -> bool:
     name = last_name(call.func)
     if name in _ASKS or (isinstance(call.func, syntax.Name) and _LOGS.match(name)):
         return True
-    if not isinstance(call.func, syntax.Attribute) or name not in LOG_METHODS:
-        return False
-    logger = call.func.value
-    logged_by = last_name(logger.func if isinstance(logger, syntax.Call) else logger)
-    return LOGGER.match(logged_by) is not None or logged_by in ("getLogger", "get_logger")
+    return is_log_method(call.func)
 
 
 def _asked_for(test: syntax.BaseExpression) -> str:
