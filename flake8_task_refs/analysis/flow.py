@@ -411,6 +411,7 @@ class Flow:
             leaves = not is_endless(statement) or any(
                 isinstance(node, syntax.Return)
                 or (isinstance(node, syntax.Break) and self.loops(node)[:1] == [statement])
+                or (isinstance(node, syntax.Yield) and self._may_be_closed(node))
                 for node in tree.jumps(statement.body)
             )
             return _Stays.NOT if leaves else _Stays.UNTIL_AN_ERROR
@@ -422,6 +423,11 @@ class Flow:
             return max(self._stays(small) for small in statement.body)
         waits = isinstance(statement, syntax.Expr) and _waits_for_ever(statement.value)
         return _Stays.FOR_EVER if waits else _Stays.NOT
+
+    def _may_be_closed(self, node: syntax.Yield) -> bool:
+        """Tell whether its user may close the asynchronous generator that ``node`` stands in."""
+        function = self.tree.function_around(node)
+        return isinstance(function, syntax.FunctionDef) and function.asynchronous
 
     def _goes_on_after(self, block: syntax.Node, stays: _Stays) -> bool:
         """Tell whether the statement that ``block`` is the body of expects control to leave it.

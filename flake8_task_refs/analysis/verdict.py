@@ -264,7 +264,11 @@ class Judge:
                 return None
             if self.ownership.turns.waits_for_all(site.call):
                 return None
-            return "TSK002" if self.ownership.was_bound else "TSK001"
+            if not self.ownership.was_bound:
+                return "TSK001"
+            if self.lifecycle.is_told_behind_its_yield(site):
+                return None
+            return "TSK002"
         stored = _stored(holds)
         if stored and self.containers.grow(self.ownership, site.call, stored):
             return "TSK101"
