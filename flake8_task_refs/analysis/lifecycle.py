@@ -42,6 +42,14 @@ _RESULTS: Final = ("result", "exception")
 _HEARING: Final = (*_RESULTS, "add_done_callback")
 # Methods of tasks, and of containers of them, that wait for nothing and hand nothing on.
 _LETTING_ALONE: Final = ("cancel", "done", "get_name", "discard", "remove", "clear")
+# Decorators of what a user or a client asks for, while the program goes on.
+_COMMANDS: Final = frozenset(
+    {
+        "command", "hybrid_command", "slash_command", "group", "action", "tool", "callback", "on",
+        "get", "post", "put", "patch", "delete", "route", "api_route", "websocket", "event",
+        "listener", "on_message", "message", "message_handler", "callback_query",
+    }
+)  # fmt: skip
 _COMPREHENSIONS: Final = (syntax.ListComp, syntax.SetComp, syntax.GeneratorExp)
 _DISPLAYS: Final = (syntax.List, syntax.Tuple, syntax.Set)
 _MADE: Final = r"[\w.()]*(?:create_task|ensure_future)\("
@@ -267,7 +275,7 @@ class Lifecycle:
         )
 
     def _is_ending(self, function: syntax.FunctionDef, call: syntax.Call) -> bool:
-        if function.name.value in CLOSERS or stops_application(self.tree, function):
+        if _is_closer(function) or stops_application(self.tree, function):
             return True
         application = self.owners.application(function)
         if application is None or not application.yields or not application.sure:
@@ -531,7 +539,7 @@ class Lifecycle:
 
     def _is_end(self, home: Tree, function: syntax.FunctionDef, node: syntax.Node) -> bool:
         """Tell whether ``node`` of ``function`` runs when its owner comes to its end."""
-        if function.name.value in CLOSERS or stops_application(home, function):
+        if _is_closer(function) or stops_application(home, function):
             return True
         application = application_of(home, self.ownership.names, function)
         return (
@@ -661,6 +669,13 @@ class Lifecycle:
             and last_name(node.value) in names
             for node in self.tree.walk(function)
         )
+
+
+def _is_closer(function: syntax.FunctionDef) -> bool:
+    """Tell whether ``function`` closes its object, by its name: not if it is a user's command."""
+    decorators = (item.decorator for item in function.decorators)
+    called = (at.func if isinstance(at, syntax.Call) else at for at in decorators)
+    return function.name.value in CLOSERS and _COMMANDS.isdisjoint(map(last_name, called))
 
 
 def _call_given(site: CreationSite) -> syntax.Call | None:
