@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from flake8_task_refs.analysis.tree import Tree
 
 _APPLICATIONS: Final = re.compile(r"\b(?:FastAPI|Starlette|Litestar|Application|Quart|Sanic)\b")
+# Names of lifespans, and of what they are given.
+_OF_APPLICATION: Final = re.compile(
+    r"life|(?:\A|_)(?:_|app|apps|application|server|bot|main|startup)(?:_|\Z)"
+)
 _STARTS: Final = ("startup", "before_serving", "before_server_start", "after_server_start")
 _STOPS: Final = ("shutdown", "after_serving", "before_server_stop", "after_server_stop")
 _START_LISTS: Final = ("on_startup",)
@@ -92,6 +96,21 @@ def _is_lifespan(tree: Tree, names: Names, function: syntax.FunctionDef) -> bool
     first = next(iter(_parameters(function)), None)
     note = tree.annotation(first) if first is not None else None
     return note is not None and _APPLICATIONS.search(tree.code_of(note)) is not None
+
+
+def may_be_lifespan(tree: Tree, function: syntax.FunctionDef) -> bool:
+    """Tell whether a context manager may be an application's, by its names or by those around."""
+    name, code = function.name.value, tree.outline.code
+    notes = ((param, tree.annotation(param)) for param in _parameters(function))
+    return (
+        _OF_APPLICATION.search(name) is not None
+        or re.search(rf"\blife\w*\b[^\n]*\b{name}\b", code) is not None
+        or any(
+            _OF_APPLICATION.search(param.name.value) is not None
+            or (note is not None and _APPLICATIONS.search(tree.code_of(note)) is not None)
+            for param, note in notes
+        )
+    )
 
 
 def _is_context_manager(tree: Tree, names: Names, function: syntax.FunctionDef) -> bool:

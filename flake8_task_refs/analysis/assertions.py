@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 _FAILURES: Final = ("fail(", "AssertionError")
 
 
-def is_asserted(tree: Tree, call: syntax.Call) -> bool:
-    """Tell whether a test fails unless ``call`` returns True."""
-    at: syntax.Node = call
+def is_asserted(tree: Tree, condition: syntax.Node) -> bool:
+    """Tell whether a test fails unless ``condition``, a call or a comparison, is true."""
+    at = condition
     while _is_true_only_with(tree, at):
         at = tree.parent[at]
         if isinstance(at, syntax.Arg):

@@ -15,7 +15,7 @@ from flake8_task_refs.analysis.names import assigned_value
 from flake8_task_refs.analysis.syntax import is_name, last_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from flake8_task_refs.analysis.tree import Tree
 
@@ -26,7 +26,7 @@ _ENDS_ALL: Final = ("CancelledError", "KeyboardInterrupt", "SystemExit", "Genera
 _LIMITS: Final = ("timeout", "timeout_at", "fail_after", "fail_at", "move_on_after", "move_on_at")
 
 
-class _Stays(IntEnum):
+class Stays(IntEnum):
     """How long control stays in a statement."""
 
     NOT = 0
@@ -37,12 +37,15 @@ class _Stays(IntEnum):
 class Flow:
     """Control flow questions about one parsed region."""
 
-    def __init__(self, tree: Tree) -> None:
-        """Answer for ``tree``."""
+    def __init__(
+        self, tree: Tree, stays_at: Callable[[syntax.BaseExpression], Stays] | None = None
+    ) -> None:
+        """Answer for ``tree``; ``stays_at`` knows more awaits that do not end."""
         self.tree = tree
+        self._stays_at = stays_at
         # Where in a block the last return stands, and where the statements that do not end.
         self._returns_in: dict[syntax.Node, int] = {}
-        self._staying_in: dict[syntax.Node, list[tuple[int, _Stays]]] = {}
+        self._staying_in: dict[syntax.Node, list[tuple[int, Stays]]] = {}
         # The stores of a name, told by the first, as `_blocks_of` sorts them.
         self._stores_in: dict[syntax.Node, dict[syntax.Node, list[syntax.Name]]] = {}
         # Answers of `_latest` (in the second, of all uses of a name, told by the first of them),
@@ -355,7 +358,7 @@ class Flow:
         ``if task is None: task = ...`` keeps its task over the turns until somebody lets go of it.
         """
         loops = self.loops(start)
-        stays = self._stays(loops[0]) if loops else _Stays.NOT
+        stays = self._stays(loops[0]) if loops else Stays.NOT
         if not stays or not self._never_leaves(loops[0], stays):
             return False
         for outer in self.tree.ancestors(start):
@@ -373,10 +376,10 @@ class Flow:
 
         With ``within``, a loop around ``start``: whether its turn cannot.
         """
-        return self._never_leaves(start, _Stays.NOT, within)
+        return self._never_leaves(start, Stays.NOT, within)
 
     def _never_leaves(
-        self, start: syntax.Node, stays: _Stays, within: syntax.Node | None = None
+        self, start: syntax.Node, stays: Stays, within: syntax.Node | None = None
     ) -> bool:
         """Tell whether the function cannot end after ``start``, in which control ``stays``."""
         order = self.tree.order
@@ -384,16 +387,20 @@ class Flow:
             if within is not None and not self.tree.holds(within, block):
                 break
             later = (how for at, how in self._staying(block) if at > order[start])
-            stays = max(stays, *later, _Stays.NOT)
+            stays = max(stays, *later, Stays.NOT)
             items = statement.body if isinstance(statement, syntax.SimpleStatementLine) else ()
             for item in items:
                 if order[item] > order[start]:
                     stays = max(stays, self._stays(item))
             if stays and self._goes_on_after(block, stays):
-                stays = _Stays.NOT
+                stays = Stays.NOT
         return bool(stays)
 
-    def _staying(self, block: syntax.Node) -> list[tuple[int, _Stays]]:
+    def stays_in(self, block: syntax.Node) -> Stays:
+        """Tell whether control comes to the end of ``block``, the body of a function."""
+        return max((how for _, how in self._staying(block)), default=Stays.NOT)
+
+    def _staying(self, block: syntax.Node) -> list[tuple[int, Stays]]:
         """Return where in source order the statements of ``block`` stand that do not end."""
         found = self._staying_in.get(block)
         if found is None:
@@ -404,26 +411,37 @@ class Flow:
             ]
         return found
 
-    def _stays(self, statement: syntax.Node) -> _Stays:
+    def _stays(self, statement: syntax.Node) -> Stays:
         """Tell how long control stays in ``statement``, and does not come to the next."""
         tree = self.tree
         if isinstance(statement, syntax.While):
             leaves = not is_endless(statement) or any(
                 isinstance(node, syntax.Return)
                 or (isinstance(node, syntax.Break) and self.loops(node)[:1] == [statement])
+                or (isinstance(node, syntax.Yield) and self._may_be_closed(node))
                 for node in tree.jumps(statement.body)
             )
-            return _Stays.NOT if leaves else _Stays.UNTIL_AN_ERROR
+            return Stays.NOT if leaves else Stays.UNTIL_AN_ERROR
         if isinstance(statement, (syntax.With, syntax.Try)):
-            stays = max((how for _, how in self._staying(statement.body)), default=_Stays.NOT)
+            stays = max((how for _, how in self._staying(statement.body)), default=Stays.NOT)
             goes_on = stays and self._goes_on_after(statement.body, stays)
-            return _Stays.NOT if goes_on else stays
+            return Stays.NOT if goes_on else stays
         if isinstance(statement, syntax.SimpleStatementLine):
             return max(self._stays(small) for small in statement.body)
-        waits = isinstance(statement, syntax.Expr) and _waits_for_ever(statement.value)
-        return _Stays.FOR_EVER if waits else _Stays.NOT
+        if isinstance(statement, syntax.Expr) and _waits_for_ever(statement.value):
+            return Stays.FOR_EVER
+        if self._stays_at is not None and isinstance(statement, (syntax.Expr, syntax.Return)):
+            value = statement.value
+            if isinstance(value, syntax.Await):
+                return self._stays_at(value.expression)
+        return Stays.NOT
 
-    def _goes_on_after(self, block: syntax.Node, stays: _Stays) -> bool:
+    def _may_be_closed(self, node: syntax.Yield) -> bool:
+        """Tell whether its user may close the asynchronous generator that ``node`` stands in."""
+        function = self.tree.function_around(node)
+        return isinstance(function, syntax.FunctionDef) and function.asynchronous
+
+    def _goes_on_after(self, block: syntax.Node, stays: Stays) -> bool:
         """Tell whether the statement that ``block`` is the body of expects control to leave it.
 
         Nothing but a time limit ends a wait, and an error nothing but a loop. One that nobody
@@ -433,12 +451,12 @@ class Flow:
         if isinstance(outer, syntax.With) and outer.body is block:
             calls = [item.item for item in outer.items if isinstance(item.item, syntax.Call)]
             return any(_is_limit(call) for call in calls) or (
-                stays is _Stays.UNTIL_AN_ERROR
+                stays is Stays.UNTIL_AN_ERROR
                 and any(map(_swallows, calls))
                 and not self._only_sleeps(block)
             )
         return (
-            stays is _Stays.UNTIL_AN_ERROR
+            stays is Stays.UNTIL_AN_ERROR
             and isinstance(outer, syntax.Try)
             and outer.body is block
             and any(

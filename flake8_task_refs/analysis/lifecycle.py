@@ -16,6 +16,7 @@ from flake8_task_refs.analysis.cancellation import is_wide, swallowers
 from flake8_task_refs.analysis.effects import ADDERS, CLOSERS, CONTAINER_TAKERS, OBSERVERS, PASS_ON
 from flake8_task_refs.analysis.flow import is_endless
 from flake8_task_refs.analysis.helpers import find_coroutine
+from flake8_task_refs.analysis.lifetime import lasts_for_a_time
 from flake8_task_refs.analysis.names import assigned_value
 from flake8_task_refs.analysis.outline import ANNOTATION
 from flake8_task_refs.analysis.owners import Owners
@@ -41,6 +42,14 @@ _RESULTS: Final = ("result", "exception")
 _HEARING: Final = (*_RESULTS, "add_done_callback")
 # Methods of tasks, and of containers of them, that wait for nothing and hand nothing on.
 _LETTING_ALONE: Final = ("cancel", "done", "get_name", "discard", "remove", "clear")
+# Decorators of what a user or a client asks for, while the program goes on.
+_COMMANDS: Final = frozenset(
+    {
+        "command", "hybrid_command", "slash_command", "group", "action", "tool", "callback", "on",
+        "get", "post", "put", "patch", "delete", "route", "api_route", "websocket", "event",
+        "listener", "on_message", "message", "message_handler", "callback_query",
+    }
+)  # fmt: skip
 _COMPREHENSIONS: Final = (syntax.ListComp, syntax.SetComp, syntax.GeneratorExp)
 _DISPLAYS: Final = (syntax.List, syntax.Tuple, syntax.Set)
 _MADE: Final = r"[\w.()]*(?:create_task|ensure_future)\("
@@ -83,6 +92,45 @@ class Lifecycle:
         if "all_tasks(" in self.code:
             return None
         return None if self._is_looked_after(site, holders) else owner.code
+
+    def is_told_behind_its_yield(self, site: CreationSite) -> bool:
+        """Tell whether the end of a context manager, or of a dependency, tells its task to end.
+
+        It sets a flag then, or closes what the task reads from, perhaps as a ``with`` ends.
+        """
+        tree, given = self.tree, site.given
+        region = tree.region
+        if tree.outline.source.find("yield", region.start, region.end) < 0 or given is None:
+            return False
+        function = tree.function_around(site.call)
+        if not isinstance(function, syntax.FunctionDef) or not lasts_for_a_time(tree, function):
+            return False
+        yields = [jump for jump in tree.jumps(function.body) if isinstance(jump, syntax.Yield)]
+        worker = self._worker(site)
+        if not yields or worker is None:
+            return bool(yields)
+        told = {
+            last_name(node)
+            for node in tree.walk(function.body, into_functions=True)
+            if tree.order.get(node, 0) > tree.order[yields[-1]]
+            and not tree.holds(yields[-1], node)
+            and not _is_released(tree, node)
+        }
+        entered = {
+            last_name(node)
+            for outer in tree.ancestors(yields[-1])
+            if isinstance(outer, syntax.With)
+            for item in outer.items
+            for node in tree.walk(item)
+        }
+        if worker.found is None:
+            return bool((told | entered) - {""})
+        is_endless = worker.is_endless()
+        signs, sources = worker.signals(), worker.signals_of_sources()
+        for param, name in _given_names(worker.found[1], worker.call):
+            signs |= {name} if param in signs or not is_endless else set()
+            sources |= {name} if param in sources else set()
+        return bool((signs & told | sources & entered) - {""})
 
     def _is_told(self, site: CreationSite, worker: Worker) -> bool:
         """Tell whether any function but the one that starts the worker changes its loop's flag."""
@@ -227,7 +275,7 @@ class Lifecycle:
         )
 
     def _is_ending(self, function: syntax.FunctionDef, call: syntax.Call) -> bool:
-        if function.name.value in CLOSERS or stops_application(self.tree, function):
+        if _is_closer(function) or stops_application(self.tree, function):
             return True
         application = self.owners.application(function)
         if application is None or not application.yields or not application.sure:
@@ -491,7 +539,7 @@ class Lifecycle:
 
     def _is_end(self, home: Tree, function: syntax.FunctionDef, node: syntax.Node) -> bool:
         """Tell whether ``node`` of ``function`` runs when its owner comes to its end."""
-        if function.name.value in CLOSERS or stops_application(home, function):
+        if _is_closer(function) or stops_application(home, function):
             return True
         application = application_of(home, self.ownership.names, function)
         return (
@@ -623,10 +671,35 @@ class Lifecycle:
         )
 
 
+def _is_closer(function: syntax.FunctionDef) -> bool:
+    """Tell whether ``function`` closes its object, by its name: not if it is a user's command."""
+    decorators = (item.decorator for item in function.decorators)
+    called = (at.func if isinstance(at, syntax.Call) else at for at in decorators)
+    return function.name.value in CLOSERS and _COMMANDS.isdisjoint(map(last_name, called))
+
+
 def _call_given(site: CreationSite) -> syntax.Call | None:
     """Return the call whose coroutine ``site`` runs, None if it is given anything else."""
     given = site.given
     return given.value if given is not None and isinstance(given.value, syntax.Call) else None
+
+
+def _given_names(function: syntax.FunctionDef, call: syntax.Call) -> Iterator[tuple[str, str]]:
+    """Yield the parameters of ``function``, and what ``call`` gives for each is called."""
+    params = [*function.params.posonly_params, *function.params.params]
+    if isinstance(call.func, syntax.Attribute):
+        params = params[1:]  # `self`
+    for at, arg in enumerate(call.args):
+        if arg.keyword is not None:
+            yield arg.keyword.value, last_name(arg.value)
+        elif at < len(params):
+            yield params[at].name.value, last_name(arg.value)
+
+
+def _is_released(tree: Tree, node: syntax.Node) -> bool:
+    """Tell whether ``node`` is a lock that is released, which nobody is told by."""
+    method = tree.parent[node]
+    return isinstance(method, syntax.Attribute) and method.attr.value == "release"
 
 
 def _unpacked_value(tree: Tree, store: syntax.Name) -> syntax.BaseExpression | None:

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
+from flake8_task_refs.analysis.applications import may_be_lifespan
 from flake8_task_refs.analysis.names import assigned_value
 from flake8_task_refs.analysis.outline import ANNOTATION
 from flake8_task_refs.analysis.statement_text import CLOSING, OPENING
@@ -71,8 +72,9 @@ def locals_outlive(flow: Flow, scope: Scope, start: syntax.Node, name: str) -> b
 def _yields_after(tree: Tree, function: syntax.FunctionDef, start: syntax.Node) -> bool:
     """Tell whether a generator is suspended after ``start`` for as long as something else runs.
 
-    A lifespan, a fixture or a dependency is; it gives one value, or is decorated. One that gives
-    many, asynchronously, comes to its end as any function does.
+    A lifespan or a fixture is; it gives one value, or is decorated. One that gives many,
+    asynchronously, comes to its end as any function does, and so does the context manager or the
+    dependency of a request.
     """
     if any(last_name(item.decorator) in _DRIVERS for item in function.decorators):
         return False  # its yield is an await
@@ -82,9 +84,32 @@ def _yields_after(tree: Tree, function: syntax.FunctionDef, start: syntax.Node) 
         for node in tree.jumps(function.body)
         if isinstance(node, syntax.Yield) and tree.order[node] > after
     ]
+    if not yields:
+        return False
+    if function.asynchronous and lasts_for_a_time(tree, function):
+        return False
     if function.decorators or not function.asynchronous:
-        return bool(yields)
-    return bool(yields) and not any(_is_repeated(tree, function, node) for node in yields)
+        return True
+    return not any(_is_repeated(tree, function, node) for node in yields)
+
+
+def lasts_for_a_time(tree: Tree, function: syntax.FunctionDef) -> bool:
+    """Tell whether a generator is left long before the program: a context manager, a dependency.
+
+    Not one that may be the lifespan of an application, or that the main program is in.
+    """
+    name, code = function.name.value, tree.outline.code
+    if function.decorators:
+        kinds = [last_name(item.decorator) for item in function.decorators]
+        if kinds != ["asynccontextmanager"] or may_be_lifespan(tree, function):
+            return False
+    elif not re.search(rf"\bDepends\([ \t]*{name}\b", code):
+        return False
+    for use in re.finditer(rf"\b{name}\b", code):
+        around = [at.name for at in tree.outline.enclosing(use.start()) if at.kind == "def"]
+        if any(_is_run(tree.outline, outer) for outer in around if outer != name):
+            return False
+    return True
 
 
 def _is_repeated(tree: Tree, function: syntax.FunctionDef, node: syntax.Node) -> bool:

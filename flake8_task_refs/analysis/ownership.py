@@ -35,12 +35,14 @@ from flake8_task_refs.analysis.effects import (
     is_log_method,
 )
 from flake8_task_refs.analysis.flow import Flow
+from flake8_task_refs.analysis.frames import never_ends
 from flake8_task_refs.analysis.helpers import find_coroutine, find_helper, parameter_of
 from flake8_task_refs.analysis.lifetime import locals_outlive
 from flake8_task_refs.analysis.names import Names, assigned_value
 from flake8_task_refs.analysis.outline import ANNOTATION
 from flake8_task_refs.analysis.sites import Sites, is_done_callback
 from flake8_task_refs.analysis.syntax import last_name
+from flake8_task_refs.analysis.tree import last_small
 from flake8_task_refs.analysis.turns import Turns
 from flake8_task_refs.analysis.waits import (
     Waits,
@@ -77,6 +79,8 @@ class Hold:
     node: syntax.Node
 
 
+_DISPLAYS: Final = (syntax.Tuple, syntax.List)
+_FIXED: Final = (syntax.SimpleString, syntax.Integer, syntax.ConcatenatedString)  # keys
 _MAX_DEPTH: Final = 3  # of helpers within helpers
 _ENOUGH_HOLD: Final = 30  # uses of one name: more of them tell nothing new
 # What is done with a container now says nothing of tasks that are added later.
@@ -169,7 +173,11 @@ class Ownership:
                 return self.holds(parent)
             case syntax.UnaryOperation():
                 return [Hold(How.AWAITED, parent)] if self.waits.ends_a_loop(parent) else []
-            case syntax.Comparison() | syntax.ComparisonTarget():
+            case syntax.Comparison():
+                # `assert task in done`: that it is done is known from there on.
+                is_asserted_done = self.waits.is_in_done(parent) and is_asserted(tree, parent)
+                return [Hold(How.AWAITED, parent)] if is_asserted_done else []
+            case syntax.ComparisonTarget():
                 return []
             case syntax.FormattedStringExpression() | syntax.TemplatedStringExpression():
                 return []
@@ -211,7 +219,29 @@ class Ownership:
             ]
             if all(part is not None for part in pairs):
                 return self._assigned(node, [part for part in pairs if part is not None])
+        if isinstance(element, syntax.DictElement) and isinstance(holder, syntax.Arg):
+            call = self.tree.parent[holder]
+            if isinstance(call, syntax.Call) and last_name(call.func) == "update":
+                held = self.holds(display)
+                return _in_slot(held) if isinstance(element.key, _FIXED) else held
         return self.holds(display)
+
+    def holds_of_each(self, handles: syntax.Call) -> list[Hold]:
+        """Return what ``holds`` says of tasks, none if one of those that get names has none.
+
+        ``first, second = map(create_task, (one(), other()))``.
+        """
+        assign = self.tree.parent[handles]
+        if not isinstance(assign, syntax.Assign) or len(assign.targets) != 1:
+            return self.holds(handles)
+        target = assign.targets[0].target
+        given = handles.args[1].value if len(handles.args) == 2 else None
+        if not isinstance(target, syntax.Tuple) or not isinstance(given, _DISPLAYS):
+            return self.holds(handles)
+        if not all(isinstance(element.value, syntax.Name) for element in target.elements):
+            return self.holds(handles)
+        each = [self._assigned(handles, [element.value]) for element in target.elements]
+        return [hold for holds in each for hold in holds] if all(each) else []
 
     def _is_waited_for_in_turns(self, node: syntax.Node, arg: syntax.Arg) -> bool:
         """Tell whether ``arg``, with ``node`` in it, is waited for until that one is done."""
@@ -282,7 +312,9 @@ class Ownership:
         if is_done_callback(func):
             return self._as_callback(node, func)
         if isinstance(func, syntax.Attribute) and func.attr.value in ADDERS:
-            return self._stored_in(func.value, node)
+            holds = self._stored_in(func.value, node)
+            is_slot = func.attr.value == "update" and arg.keyword is not None
+            return _in_slot(holds) if is_slot else holds
         if isinstance(func, syntax.Attribute) and func.attr.value in CONTAINER_NEUTRAL:
             return []
         return self._given_to_helper(call, arg)
@@ -473,10 +505,8 @@ class Ownership:
         """Follow a handle stored under a key: a fixed key of a lasting container is one slot."""
         holds = self._stored_in(target.value, node)
         index = target.slice[0].slice if len(target.slice) == 1 else None
-        constant = (syntax.SimpleString, syntax.Integer, syntax.ConcatenatedString)
-        if isinstance(index, syntax.Index) and isinstance(index.value, constant):
-            return [Hold(How.STORED, h.node) if h.how is How.CONTAINER else h for h in holds]
-        return holds
+        is_fixed = isinstance(index, syntax.Index) and isinstance(index.value, _FIXED)
+        return _in_slot(holds) if is_fixed else holds
 
     def _each(self, target: syntax.Node) -> list[Hold]:
         """Follow the elements of a container that a loop goes through."""
@@ -503,8 +533,11 @@ class Ownership:
                 if self._is_weak(root.value, weak, attribute=False):
                     return self._short_lived()
                 return [Hold(How.CONTAINER, container)]
+            # What a wait returns is a new set, each time.
             makers = [
-                assigned_value(self.tree, store) for store in scope.stores.get(root.value, ())
+                assigned_value(self.tree, store)
+                for store in scope.stores.get(root.value, ())
+                if not self._is_returned_by_wait(store)
             ]
             here = self.tree.scope[node].function
             if scope is here and makers and all(self._is_new_container(maker) for maker in makers):
@@ -521,6 +554,18 @@ class Ownership:
             if isinstance(inner, syntax.Attribute):
                 return self._stored_in(inner.value, node, weak=weak)
         return [Hold(How.PASSED, container)]
+
+    def _is_returned_by_wait(self, store: syntax.Name) -> bool:
+        """Tell whether ``store`` binds a set of ``done, pending = await asyncio.wait(...)``."""
+        display = self.tree.parent[self.tree.parent[store]]
+        target = self.tree.parent[display] if isinstance(display, syntax.Tuple) else None
+        assign = self.tree.parent[target] if isinstance(target, syntax.AssignTarget) else None
+        awaited = assign.value if isinstance(assign, syntax.Assign) else None
+        call = awaited.expression if isinstance(awaited, syntax.Await) else None
+        return (
+            isinstance(call, syntax.Call)
+            and self.names.canonical(self.tree, call.func) == "asyncio.wait"
+        )
 
     def _is_new_container(self, maker: syntax.BaseExpression | None) -> bool:
         if isinstance(
@@ -611,6 +656,13 @@ class Ownership:
             found += [hold for store in stores for hold in self._other_targets(store)]
         if found and binding and self._only_last(start, holding):
             found = []
+        if (
+            found
+            and isinstance(start, syntax.Name)
+            and binding
+            and all(self._is_before_a_raise(start, use) for use in holding)
+        ):
+            found = []
         if found:
             return found
         if not binding and (self.flow.loops_for_ever(start) or self._is_drained(name, scope)):
@@ -619,9 +671,8 @@ class Ownership:
             return [Hold(How.ALIVE, start)]
         if self.waits.tells_the_function(name, scope):
             return [Hold(How.ALIVE, start)]
-        if locals_outlive(self.flow, scope, start, name) and not (
-            binding and name != "_" and self._is_surely_overwritten(start, scope)
-        ):
+        outlives = locals_outlive(self.flow, scope, start, name) or never_ends(self, scope, start)
+        if outlives and not (binding and name != "_" and self._is_surely_overwritten(start, scope)):
             return [Hold(How.ALIVE, start)]
         return []
 
@@ -726,6 +777,22 @@ class Ownership:
             return False
         return self.flow.overwritten_in_loop(start, holding)
 
+    def _is_before_a_raise(self, start: syntax.Name, use: syntax.Node) -> bool:
+        """Tell whether ``use`` is in a handler that raises: who never gets there, keeps nothing.
+
+        What it guards must not have to do with the task that was bound at ``start`` before.
+        """
+        tree = self.tree
+        around = around_in_function(tree, use)
+        handler = next((at for at in around if isinstance(at, syntax.ExceptHandler)), None)
+        guarded = tree.parent[handler] if handler is not None else None
+        if handler is None or not isinstance(guarded, syntax.Try) or tree.holds(handler, start):
+            return False
+        tree.steering()
+        return isinstance(last_small(handler.body), syntax.Raise) and not any(
+            tree.holds(guarded.body, other) for other in tree.scope[start].uses(start.value)
+        )
+
     # -- closures ---------------------------------------------------------------------------
 
     def in_closure(self, use: syntax.Name, scope: Scope, start: syntax.Node | None) -> list[Hold]:
@@ -801,6 +868,11 @@ class Ownership:
             if start is None or not tree.holds(tree.statement_of(start), call):
                 return True
         return False
+
+
+def _in_slot(holds: list[Hold]) -> list[Hold]:
+    """Return ``holds`` of what is put into a container under a fixed key, which is one slot."""
+    return [Hold(How.STORED, h.node) if h.how is How.CONTAINER else h for h in holds]
 
 
 def _same_name(one: syntax.Node, other: syntax.Node) -> bool:

@@ -148,7 +148,7 @@ def names_beside(code: str, marks: list[int]) -> tuple[set[str], set[str]]:
         while before < len(marks) and marks[before] < start:
             call = _CALL.match(code, marks[before])
             if call and call[1] not in _HANDING:
-                until = max(until, _closing(code, marks[before]))
+                until = max(until, closing(code, marks[before]))
             before += 1
         if before < len(marks) and marks[before] < end:
             called.add(name)  # what `loop` is in `loop.create_task(...)`
@@ -160,7 +160,7 @@ def names_beside(code: str, marks: list[int]) -> tuple[set[str], set[str]]:
         is_call = code.startswith("(", end)
         last = WORD.findall(match[0])[-1]
         if is_call and last not in _HANDING:
-            close = _closing(code, end)
+            close = closing(code, end)
             if bisect_left(marks, end) == bisect_left(marks, close):
                 until = close
         if (
@@ -232,7 +232,7 @@ def _stands_alone(name: str, code: str, end: int) -> bool:
     )
 
 
-def _closing(code: str, start: int) -> int:
+def closing(code: str, start: int) -> int:
     """Return where the first bracket after ``start`` is closed."""
     depth = 0
     for match in _BRACKET.finditer(code, start):

@@ -69,7 +69,7 @@ class Judge:
         found: list[Verdict] = []
         for site in sites:
             self.ownership.was_bound = False
-            holds = self.ownership.holds(site.handle) if site.kind != "deferred" else []
+            holds = self._holds(site)
             found += [
                 Verdict(code, tree, site.call, site.coroutine, site, holds)
                 for code in self._codes(site, holds)
@@ -96,6 +96,13 @@ class Judge:
                 Verdict("TSK202", tree, call, "") for call in self.lifecycle.unawaited_cancels()
             ]
         return [verdict for verdict in found if verdict.code in self.wanted]
+
+    def _holds(self, site: CreationSite) -> list[Hold]:
+        if site.kind == "deferred":
+            return []
+        if site.kind == "mapped" and isinstance(site.handle, syntax.Call):
+            return self.ownership.holds_of_each(site.handle)
+        return self.ownership.holds(site.handle)
 
     def is_over_at_once(self, site: CreationSite) -> bool:
         """Tell whether what runs never waits, so that it is over before it could be collected."""
@@ -264,7 +271,11 @@ class Judge:
                 return None
             if self.ownership.turns.waits_for_all(site.call):
                 return None
-            return "TSK002" if self.ownership.was_bound else "TSK001"
+            if not self.ownership.was_bound:
+                return "TSK001"
+            if self.lifecycle.is_told_behind_its_yield(site):
+                return None
+            return "TSK002"
         stored = _stored(holds)
         if stored and self.containers.grow(self.ownership, site.call, stored):
             return "TSK101"

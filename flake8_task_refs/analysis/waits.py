@@ -204,6 +204,16 @@ class Waits:
             for test in tests
         )
 
+    def is_in_done(self, comparison: syntax.Comparison) -> bool:
+        """Tell whether ``comparison`` says that a task is in the set that a wait found done."""
+        if len(comparison.comparisons) != 1 or comparison.comparisons[0].operator != "in":
+            return False
+        where = comparison.comparisons[0].comparator
+        function = self._tree.function_around(comparison)
+        return isinstance(where, syntax.Name) and any(
+            self._done_of(call) == where.value for call in self._giving_up.get(function, ())
+        )
+
     def _done_of(self, call: syntax.Call) -> str:
         """Return the name of the set of tasks that an awaited ``wait`` finds done, or ``""``."""
         assign = self._tree.parent[self._tree.parent[call]]

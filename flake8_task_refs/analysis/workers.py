@@ -74,6 +74,15 @@ def cannot_leave(tree: Tree, function: syntax.FunctionDef) -> bool:
     )
 
 
+def is_called_endless(name: str) -> bool:
+    """Tell whether a coroutine of another file loops for ever, by its name."""
+    return (
+        _ENDLESS_NAME.match(name) is not None
+        and _ENDS_NAME.search(name) is None
+        and _DEED.match(name) is None
+    )
+
+
 class Worker:
     """What is known of the coroutine ``call``, which a task of ``ownership``'s region runs."""
 
@@ -86,12 +95,7 @@ class Worker:
     def is_endless(self) -> bool:
         """Tell whether it loops for ever: by its code if it is here, else by its name."""
         if self.found is None:
-            name = last_name(self.call.func)
-            return (
-                _ENDLESS_NAME.match(name) is not None
-                and _ENDS_NAME.search(name) is None
-                and _DEED.match(name) is None
-            )
+            return is_called_endless(last_name(self.call.func))
         return any(self._endless_loops())
 
     def runs_until_ended(self) -> bool:
