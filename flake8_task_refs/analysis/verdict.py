@@ -38,7 +38,8 @@ class Verdict:
     """Which rule speaks of a node, and the coroutine that its message names.
 
     ``site`` is the creation site that ``node`` is or belongs to, ``holds`` what holds its handle;
-    a rule about other calls has neither.
+    a rule about other calls has neither. ``left_behind`` tells that an ``asyncio.wait`` for the
+    task may leave it.
     """
 
     code: str
@@ -47,6 +48,7 @@ class Verdict:
     coroutine: str
     site: CreationSite | None = None
     holds: Sequence[Hold] = ()
+    left_behind: bool = False
 
 
 class Judge:
@@ -69,9 +71,19 @@ class Judge:
         found: list[Verdict] = []
         for site in sites:
             self.ownership.was_bound = False
+            before = len(self.ownership.observed)
             holds = self.ownership.holds(site.handle) if site.kind != "deferred" else []
+            met = slice(before, len(self.ownership.observed))
             found += [
-                Verdict(code, tree, site.call, site.coroutine, site, holds)
+                Verdict(
+                    code,
+                    tree,
+                    site.call,
+                    site.coroutine,
+                    site,
+                    holds,
+                    code == "TSK002" and self._was_waited_for(met),
+                )
                 for code in self._codes(site, holds)
             ]
             if "TSK205" in self.wanted:
@@ -96,6 +108,14 @@ class Judge:
                 Verdict("TSK202", tree, call, "") for call in self.lifecycle.unawaited_cancels()
             ]
         return [verdict for verdict in found if verdict.code in self.wanted]
+
+    def _was_waited_for(self, met: slice) -> bool:
+        """Tell whether an ``asyncio.wait`` is among what was observed, as ``met`` tells."""
+        return any(
+            last_name(call.func) == "wait"
+            and self.ownership.names.canonical(home, call.func) == "asyncio.wait"
+            for home, call in self.ownership.observed[met]
+        )
 
     def is_over_at_once(self, site: CreationSite) -> bool:
         """Tell whether what runs never waits, so that it is over before it could be collected."""
