@@ -103,6 +103,44 @@ async def f(queue, stop):
     assert all(advice in finding.message for finding in found)
 
 
+@pytest.mark.parametrize(
+    ("before", "given", "coroutine"),
+    [
+        ("coro = work(1)", "asyncio.create_task(coro)", "work()"),
+        ("coro = self.client.work()", "asyncio.shield(asyncio.create_task(coro))", "work()"),
+        ("coro: Coroutine = work(1)", "asyncio.create_task(coro)", "work()"),
+        (
+            "if self:\n        coro = work(1)\n    else:\n        coro = rest()",
+            "asyncio.create_task(coro)",
+            "coro",
+        ),
+        ("coro = coro or work()", "asyncio.create_task(coro)", "coro"),
+        ("coro = getattr(self, 'work')()", "asyncio.create_task(coro)", "coro"),
+        ("coro = await work()", "asyncio.create_task(coro)", "coro"),
+        ("pass", "asyncio.create_task(coro)", "coro"),
+        ("pass", "asyncio.create_task(LATER)", "LATER"),
+    ],
+)
+def test_message_names_the_call_that_a_local_is_bound_to(
+    before: str, given: str, coroutine: str
+) -> None:
+    parameters = (
+        "self" if before.startswith(("coro = work(1)", "coro:", "coro = self")) else "self, coro"
+    )
+    source = f"""
+import asyncio
+LATER = work()
+async def f({parameters}):
+    {before}
+    {given}
+"""
+    found = [
+        (one.coroutine, f" running '{one.coroutine}'" in one.message)
+        for one in check_source(source)
+    ]
+    assert found == [(coroutine, True)]
+
+
 @every_rule
 @pytest.mark.parametrize("left_behind", [False, True])
 def test_message_is_one_plain_line(rule: Rule, left_behind: bool) -> None:

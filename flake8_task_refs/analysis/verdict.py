@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from flake8_task_refs.analysis.tree import Tree
 from flake8_task_refs.analysis.containers import Containers
 from flake8_task_refs.analysis.queues import is_put_at_once
-from flake8_task_refs.analysis.sites import Wrapper, defined_in
+from flake8_task_refs.analysis.sites import Wrapper, defined_in, running
 from flake8_task_refs.analysis.syntax import dotted_text, last_name
 
 _ENDINGS: Final = frozenset({"TSK201", "TSK204"})
@@ -79,7 +79,7 @@ class Judge:
                     code,
                     tree,
                     site.call,
-                    site.coroutine,
+                    running(tree, site),
                     site,
                     holds,
                     code == "TSK002" and self._was_waited_for(met),
@@ -88,12 +88,12 @@ class Judge:
             ]
             if "TSK205" in self.wanted:
                 found += [
-                    Verdict("TSK205", home, node, site.coroutine, site, holds)
+                    Verdict("TSK205", home, node, running(tree, site), site, holds)
                     for home, node in self.lifecycle.closed_first(site)
                 ]
             if "TSK203" in self.wanted:
                 found += [
-                    Verdict("TSK203", home, node, site.coroutine, site, holds)
+                    Verdict("TSK203", home, node, running(tree, site), site, holds)
                     for home, node in self.lifecycle.swallowed(site)
                 ]
         callbacks = Callbacks(self.ownership)
