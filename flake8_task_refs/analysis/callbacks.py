@@ -144,7 +144,9 @@ class Callbacks:
         if not isinstance(receiver, syntax.Name):
             return None
         if receiver.value in self.tree.scope[receiver].function.elsewhere:
-            return self._stored_under(receiver) or None
+            made = self._stored_under(receiver)
+            if made:
+                return made
         scope = self.tree.scope[receiver].owner(receiver.value)
         stores = scope.stores.get(receiver.value, ()) if scope is not None else ()
         values = [assigned_value(self.tree, store) for store in stores]

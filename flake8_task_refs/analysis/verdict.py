@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from flake8_task_refs.analysis.sites import CreationSite
     from flake8_task_refs.analysis.tree import Tree
 from flake8_task_refs.analysis.containers import Containers
+from flake8_task_refs.analysis.decorators import decorated
 from flake8_task_refs.analysis.queues import is_put_at_once
 from flake8_task_refs.analysis.sites import Wrapper, defined_in, running
 from flake8_task_refs.analysis.syntax import dotted_text, last_name
@@ -135,7 +136,19 @@ class Judge:
         for site in sites:
             function = tree.function_around(site.call)
             is_aggregate = site.path in _HANDED_ON
-            if not (is_aggregate or site.kind == "task") or not _is_plain(function):
+            if not (is_aggregate or site.kind == "task"):
+                continue
+            if isinstance(function, syntax.Lambda) and function.body is site.call:
+                if (name := self._named_lambda(function)) is not None:
+                    key = (defined_in(tree.scope[function]), name)
+                    fresh = not is_aggregate or self._holds_fresh_tasks(site)
+                    path = site.path if is_aggregate else "wrapper"
+                    found.setdefault(key, Wrapper(path, fresh, False, frozenset()))
+                continue
+            if isinstance(function, syntax.FunctionDef) and not is_aggregate:
+                for key in decorated(tree, site, function):
+                    found.setdefault(key, Wrapper("wrapper", True, False, frozenset()))
+            if not _is_plain(function):
                 continue
             if not self._may_return(site):
                 continue  # so it is for most, and takes less than to follow them
@@ -155,6 +168,23 @@ class Judge:
             elif key not in found:
                 found[key] = Wrapper(site.path, self._holds_fresh_tasks(site), *awaiting)
         return found
+
+    def _named_lambda(self, function: syntax.Lambda) -> str | None:
+        """Return the name that ``function`` is bound to, and nothing else: ``f = lambda: 0``."""
+        tree = self.ownership.tree
+        assign = tree.parent[function]
+        if not isinstance(assign, syntax.Assign) or len(assign.targets) != 1:
+            return None
+        target = assign.targets[0].target
+        scope = tree.scope[assign]
+        if not isinstance(target, syntax.Name) or not scope.binds(target.value):
+            return None
+        name = target.value
+        if scope.kind == "module":
+            is_only = len(self.ownership.names.assigned(name)) == 1
+            return name if is_only and not tree.outline.top_level(name) else None
+        is_local = scope.kind == "function" and len(scope.stores[name]) == 1
+        return name if is_local else None
 
     def _may_return(self, site: CreationSite) -> bool:
         """Tell whether the handle of ``site`` stands in a ``return``, or a name for it does."""
