@@ -525,6 +525,10 @@ def running(tree: Tree, site: CreationSite) -> str:
         value = value.args[0].value  # of a task that a shield is given
     if not isinstance(value, syntax.Name) or value.value != site.coroutine:
         return site.coroutine
+    # To ask for a name may take another look at the function.
+    bound = re.compile(rf"\b{value.value}[ \t]*{ANNOTATION}=(?!=)")
+    if bound.search(tree.outline.source, tree.region.start, tree.region.end) is None:
+        return site.coroutine
     scope = tree.scope[value].owner(value.value)
     if scope is not tree.scope[value].function or scope.kind != "function":
         return site.coroutine
