@@ -20,7 +20,8 @@ class Rule:
     """One rule.
 
     ``message`` is the line flake8 prints, without the code; ``{running}`` marks where the
-    coroutine's name goes. ``example`` is source that the rule flags, ``use_instead`` source that
+    coroutine's name goes; ``left_behind`` is that of a task which a wait leaves behind, if it is
+    another. ``example`` is source that the rule flags, ``use_instead`` source that
     it does not flag. ``precision`` is the share of right findings among ``sites`` findings in
     real code judged by hand, ``None`` until that was measured. ``default`` tells whether the
     rule is on without being asked for by code. ``fix_safety`` begins with ``Safe:``, ``Unsafe:`` or
@@ -39,10 +40,15 @@ class Rule:
     precision: float | None = None
     sites: int = 0
     default: bool = True
+    left_behind: str = ""
 
-    def text(self, coroutine: str = "") -> str:
-        """Return the message for ``coroutine`` (as written, ``"work()"``), ``""`` if unknown."""
-        return self.message.format(running=f" running '{coroutine}'" if coroutine else "")
+    def text(self, coroutine: str = "", *, left_behind: bool = False) -> str:
+        """Return the message for ``coroutine`` (as written, ``"work()"``), ``""`` if unknown.
+
+        ``left_behind`` tells that a wait for the task leaves it behind.
+        """
+        message = self.left_behind if left_behind and self.left_behind else self.message
+        return message.format(running=f" running '{coroutine}'" if coroutine else "")
 
 
 RULES: Final = (
@@ -110,14 +116,22 @@ async def send_receipt(order: int) -> None:
             "task{running} is only referenced by locals and may be garbage-collected "
             "when the function ends; keep it in a registry"
         ),
+        left_behind=(
+            "task{running} is left behind by asyncio.wait() and may be garbage-collected when the "
+            "function ends; cancel or await what is pending"
+        ),
         what=(
             "Finds tasks whose handle reaches only local names, local containers or weak "
-            "references of a function that can end while the task still runs."
+            "references of a function that can end while the task still runs; also after an "
+            "`asyncio.wait` for the first that completes, or with a time limit, where nobody looks "
+            "after what is still pending."
         ),
         why=(
             "A local name keeps a task for as long as the function runs, and no longer. A local "
             "set with a discard callback does not help: the set and the task then hold only each "
-            "other, and the cyclic collector takes both. Weak containers hold nothing at all."
+            "other, and the cyclic collector takes both. Weak containers hold nothing at all. "
+            "What `asyncio.wait` leaves behind need not be lost: a `queue.get()` that is held by "
+            "its queue takes the next item away, so cancel it rather than keep it."
         ),
         example="""\
 import asyncio
@@ -836,7 +850,7 @@ def explain(rule: Rule) -> str:
     )
     parts = [
         f"# {rule.name} ({rule.code})",
-        f"`{rule.code} {rule.text()}`",
+        "\n\n".join(f"`{rule.code} {text}`" for text in _messages(rule)),
         f"Default: {state}. Precision: {measured}.",
         f"## What it does\n{rule.what}",
         f"## Why is this bad?\n{rule.why}",
@@ -847,6 +861,11 @@ def explain(rule: Rule) -> str:
     if rule.references:
         parts.append("## References\n" + "\n".join(f"- {address}" for address in rule.references))
     return "\n\n".join(parts) + "\n"
+
+
+def _messages(rule: Rule) -> list[str]:
+    """Return what ``rule`` prints of a coroutine that it does not know."""
+    return [rule.text(), rule.text(left_behind=True)][: 1 + bool(rule.left_behind)]
 
 
 def table() -> str:

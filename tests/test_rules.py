@@ -80,15 +80,77 @@ def f():
     assert [finding.coroutine for finding in check_source(source)] == [coroutine]
 
 
+@pytest.mark.parametrize(
+    ("rest", "advice"),
+    [
+        ("await asyncio.wait({get, halt}, return_when=asyncio.FIRST_COMPLETED)", "cancel or await"),
+        ("await asyncio.wait([get, halt], timeout=5)", "cancel or await"),
+        ("done, rest = await asyncio.wait([get, halt], timeout=5)\n    print(rest)", "cancel or"),
+        ("print(get, halt)", "keep it in a registry"),
+        ("await asyncio.sleep(5)", "keep it in a registry"),
+    ],
+)
+def test_what_a_wait_leaves_behind_is_no_registry_s(rest: str, advice: str) -> None:
+    source = f"""
+import asyncio
+async def f(queue, stop):
+    get = asyncio.create_task(queue.get())
+    halt = asyncio.create_task(stop.wait())
+    {rest}
+"""
+    found = check_source(source)
+    assert [finding.code for finding in found] == ["TSK002", "TSK002"]
+    assert all(advice in finding.message for finding in found)
+
+
+@pytest.mark.parametrize(
+    ("before", "given", "coroutine"),
+    [
+        ("coro = work(1)", "asyncio.create_task(coro)", "work()"),
+        ("coro = self.client.work()", "asyncio.shield(asyncio.create_task(coro))", "work()"),
+        ("coro: Coroutine = work(1)", "asyncio.create_task(coro)", "work()"),
+        (
+            "if self:\n        coro = work(1)\n    else:\n        coro = rest()",
+            "asyncio.create_task(coro)",
+            "coro",
+        ),
+        ("coro = coro or work()", "asyncio.create_task(coro)", "coro"),
+        ("coro = getattr(self, 'work')()", "asyncio.create_task(coro)", "coro"),
+        ("coro = await work()", "asyncio.create_task(coro)", "coro"),
+        ("pass", "asyncio.create_task(coro)", "coro"),
+        ("pass", "asyncio.create_task(LATER)", "LATER"),
+    ],
+)
+def test_message_names_the_call_that_a_local_is_bound_to(
+    before: str, given: str, coroutine: str
+) -> None:
+    parameters = (
+        "self" if before.startswith(("coro = work(1)", "coro:", "coro = self")) else "self, coro"
+    )
+    source = f"""
+import asyncio
+LATER = work()
+async def f({parameters}):
+    {before}
+    {given}
+"""
+    found = [
+        (one.coroutine, f" running '{one.coroutine}'" in one.message)
+        for one in check_source(source)
+    ]
+    assert found == [(coroutine, True)]
+
+
 @every_rule
-def test_message_is_one_plain_line(rule: Rule) -> None:
+@pytest.mark.parametrize("left_behind", [False, True])
+def test_message_is_one_plain_line(rule: Rule, left_behind: bool) -> None:
     for coroutine in ("", "work()", "a{b}()"):
-        text = rule.text(coroutine)
+        text = rule.text(coroutine, left_behind=left_behind)
         assert text.isprintable()
         assert "  " not in text
         assert not text.endswith(".")
         assert coroutine in text
-    assert ";" in rule.text(), "says what to do, after what happens"
+    assert ";" in rule.text(left_behind=left_behind), "says what to do, after what happens"
 
 
 @every_rule
@@ -117,6 +179,7 @@ def test_explanation_has_every_part(rule: Rule) -> None:
         "Fix safety",
         *(["References"] if rule.references else []),
     ]
+    assert f"`{rule.code} {rule.text(left_behind=True)}`" in text
     for part in (rule.what, rule.why, rule.example, rule.use_instead, rule.fix_safety):
         assert part in text
     assert ("--extend-select" in text) is not rule.default

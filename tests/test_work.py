@@ -85,12 +85,25 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_only_the_statement_that_throws_a_task_away_is_parsed(parsed: list[str]) -> None:
-    assert len(check_source(FUNCTION % "asyncio.create_task(total)")) == 1
-    assert parsed == ["async def serve(request, limit= 5):\n    asyncio.create_task(total)\n"]
+    assert len(check_source(FUNCTION % "asyncio.create_task(work(total))")) == 1
+    assert parsed == ["async def serve(request, limit= 5):\n    asyncio.create_task(work(total))\n"]
+
+
+def test_where_a_local_is_bound_is_parsed_if_its_task_is_thrown_away(parsed: list[str]) -> None:
+    (found,) = check_source(FUNCTION % "asyncio.create_task(total)")
+    assert found.coroutine == "compute()"
+    assert len(parsed) == 2
+    assert "raise " not in parsed[1]
+
+
+def test_where_no_local_is_bound_is_not_asked(parsed: list[str]) -> None:
+    (found,) = check_source(FUNCTION % "asyncio.create_task(request)")
+    assert found.coroutine == "request"
+    assert len(parsed) == 1
 
 
 def test_the_control_flow_is_parsed_when_a_task_is_bound(parsed: list[str]) -> None:
-    assert len(check_source(FUNCTION % "task = asyncio.create_task(total)")) == 1
+    assert len(check_source(FUNCTION % "task = asyncio.create_task(work(total))")) == 1
     assert len(parsed) == 1
     assert "raise " in parsed[0]
     assert "compute" not in parsed[0]

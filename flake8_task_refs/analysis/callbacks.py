@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
-from flake8_task_refs.analysis.cancellation import unguarded_results
-from flake8_task_refs.analysis.helpers import Helper, find_helper
+from flake8_task_refs.analysis.cancellation import ends_quietly, unguarded_results
+from flake8_task_refs.analysis.helpers import Helper, find_coroutine, find_helper
 from flake8_task_refs.analysis.names import assigned_value
 from flake8_task_refs.analysis.outline import ANNOTATION
 from flake8_task_refs.analysis.sites import is_done_callback
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _TAKERS: Final = frozenset({"discard", "remove", "pop", "clear"})
 _FILLERS: Final = frozenset({"add", "append"})
+# What a function names that catches its cancellation.
+_CATCHERS: Final = ("CancelledError", "BaseException")
 
 
 class Callbacks:
@@ -58,12 +60,36 @@ class Callbacks:
         """Return the calls that register a callback which raises if the task was cancelled."""
         found: list[syntax.Call] = []
         for call in self.tree.marked_calls():
-            if not is_done_callback(call.func) or not call.args or not self._is_on_task(call):
+            if not is_done_callback(call.func) or not call.args:
                 continue
-            callback = self.registered(call)
-            if callback is not None and unguarded_results(*callback):
+            makers = self._makers(call)
+            callback = self.registered(call) if makers is not None else None
+            if makers is None or callback is None:
+                continue
+            if unguarded_results(*callback, of_thread=self._are_of_threads(makers)) and not (
+                makers and all(self._ends_quietly(maker) for maker in makers)
+            ):
                 found.append(call)
         return found
+
+    def is_of_thread(self, call: syntax.Call) -> bool:
+        """Tell whether ``call`` adds its callback to a future of ``run_coroutine_threadsafe``."""
+        return self._are_of_threads(self._makers(call) or [])
+
+    def _are_of_threads(self, makers: list[syntax.Call]) -> bool:
+        return bool(makers) and all(self._is_threadsafe(maker) for maker in makers)
+
+    def _is_threadsafe(self, maker: syntax.Call) -> bool:
+        aggregate = self.ownership.sites.aggregate(self.tree, maker.func)
+        return aggregate == "asyncio.run_coroutine_threadsafe"
+
+    def _ends_quietly(self, maker: syntax.Call) -> bool:
+        """Tell whether ``maker`` makes a task of a function that catches each cancellation."""
+        given = maker.args[0].value if maker.args else None
+        if not isinstance(given, syntax.Call) or not self.tree.outline.mentions(_CATCHERS):
+            return False
+        found = find_coroutine(self.tree, given, self.ownership.parse)
+        return found is not None and ends_quietly(*found)
 
     def registered(
         self, call: syntax.Call
@@ -104,37 +130,79 @@ class Callbacks:
         value = assigned_value(self.tree, stores[0]) if len(stores) == 1 else None
         return value if isinstance(value, (syntax.Call, syntax.Lambda)) else callback
 
-    def _is_on_task(self, call: syntax.Call) -> bool:
-        """Tell whether the callback is added to an asyncio task, as far as the function shows."""
+    def _makers(self, call: syntax.Call) -> list[syntax.Call] | None:
+        """Return the calls that make the task, or the future, which ``call`` adds a callback to.
+
+        None if it is no task as far as the function shows, ``[]`` if it is one that others make.
+        """
         receiver = call.func.value if isinstance(call.func, syntax.Attribute) else None
         if isinstance(receiver, syntax.Call):
-            return self._creates(receiver)
-        if isinstance(receiver, syntax.Attribute):
-            creator = r"[\w.]*(?:create_task|ensure_future)\("
-            made = rf"\.{receiver.attr.value}[ \t]*{ANNOTATION}=[ \t]*{creator}"
-            return re.search(made, self.tree.outline.code) is not None
+            return [receiver] if self._creates(receiver) else None
+        if isinstance(receiver, (syntax.Attribute, syntax.Subscript)):
+            made = self._stored_under(receiver)
+            return made or ([] if self._is_task_of_file(receiver) else None)
         if not isinstance(receiver, syntax.Name):
-            return False
+            return None
+        if receiver.value in self.tree.scope[receiver].function.elsewhere:
+            made = self._stored_under(receiver)
+            if made:
+                return made
         scope = self.tree.scope[receiver].owner(receiver.value)
         stores = scope.stores.get(receiver.value, ()) if scope is not None else ()
-        for store in stores:
-            value = assigned_value(self.tree, store)
-            if isinstance(value, syntax.Call) and self._creates(value):
-                return True
-            note = self.tree.annotation(self.tree.parent[store])
-            if note is not None and re.search(r"\bTask\b", self.tree.code_of(note)):
-                return True
-        return False
+        values = [assigned_value(self.tree, store) for store in stores]
+        makers = [
+            value for value in values if isinstance(value, syntax.Call) and self._creates(value)
+        ]
+        if makers:
+            # What else it may be, is not known to end quietly, or to be of a thread.
+            return makers if len(makers) == len(values) else []
+        notes = [self.tree.annotation(self.tree.parent[store]) for store in stores]
+        is_task = any(
+            note is not None and re.search(r"\bTask\b", self.tree.code_of(note)) for note in notes
+        )
+        return [] if is_task else None
+
+    def _stored_under(self, target: syntax.BaseExpression) -> list[syntax.Call]:
+        """Return the calls whose tasks the function around ``target`` stores where it reads it."""
+        tree, path = self.tree, self.tree.code_of(target)
+        function = tree.function_around(target)
+        found: list[syntax.Call] = []
+        for call in tree.marked_calls():
+            assign = tree.parent[call]
+            if (
+                isinstance(assign, syntax.Assign)
+                and any(tree.code_of(to.target) == path for to in assign.targets)
+                and tree.function_around(call) is function
+                and self._creates(call)
+            ):
+                found.append(call)
+        return found
+
+    def _is_task_of_file(self, receiver: syntax.Attribute | syntax.Subscript) -> bool:
+        """Tell whether the file makes a task for an attribute that is called as ``receiver`` is."""
+        if not isinstance(receiver, syntax.Attribute):
+            return False
+        creator = r"[\w.]*(?:\(\)\.)?(?:create_task|ensure_future)\("
+        made = rf"\.{receiver.attr.value}[ \t]*{ANNOTATION}=[ \t]*{creator}"
+        return self.tree.outline.has(made)
 
     def _creates(self, call: syntax.Call) -> bool:
         creator = self.ownership.sites.creator(self.tree, call.func)
-        return creator is not None or last_name(call.func).endswith("create_task")
+        return (
+            creator is not None
+            or last_name(call.func).endswith("create_task")
+            or self._is_threadsafe(call)
+        )
 
     def _is_broken(self, call: syntax.Call, callback: syntax.BaseExpression) -> bool:
         if isinstance(callback, syntax.Call):
-            return self._is_called_already(callback)
+            return self._is_called_already(callback) or self._gives_no_callback(call, callback)
         if isinstance(callback, syntax.Lambda):
-            return not _takes_one(callback.params, bound=False)
+            return not _takes_one(callback.params, bound=False) or (
+                isinstance(callback.body, syntax.Call)
+                and self._is_asynchronous(callback.body.func)
+                and self._makers(call) is not None
+            )
         if isinstance(callback, syntax.Attribute) and callback.attr.value in ("discard", "remove"):
             return self._is_other_container(call, callback.value)
         found = self.function(callback)
@@ -158,6 +226,28 @@ class Callbacks:
             and func.attr.value in _TAKERS - {"pop"}
             and (func.attr.value == "clear" or len(callback.args) == 1)
         )
+
+    def _gives_no_callback(self, call: syntax.Call, given: syntax.Call) -> bool:
+        """Tell whether ``given``, which a task gets for a callback, is surely none that works.
+
+        ``add_done_callback(self.clean_up(task))``: the function returns nothing, or a coroutine.
+        """
+        if self.ownership.names.canonical(self.tree, given.func) == "functools.partial":
+            is_broken = bool(given.args) and self._is_asynchronous(given.args[0].value)
+            return is_broken and self._makers(call) is not None
+        found = self.function(given.func)
+        if found is None or found.function.decorators or self._makers(call) is None:
+            return False
+        return found.function.asynchronous or all(
+            isinstance(jump, syntax.Return) and jump.value is None
+            for jump in found.tree.jumps(found.function.body)
+            if isinstance(jump, (syntax.Return, syntax.Yield))
+        )
+
+    def _is_asynchronous(self, func: syntax.BaseExpression) -> bool:
+        """Tell whether ``func`` is a coroutine function of this file."""
+        found = self.function(func)
+        return found is not None and found.function.asynchronous and not found.function.decorators
 
     def _is_other_container(self, call: syntax.Call, discarded_from: syntax.BaseExpression) -> bool:
         """Tell whether the task was surely added to a container other than ``discarded_from``."""

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+# What catches the error of a task that was cancelled, and that of a future of another thread:
+# the latter is `concurrent.futures.CancelledError`, an Exception.
+_OF_TASKS: Final = ("CancelledError", "BaseException")
+_OF_THREADS: Final = (*_OF_TASKS, "Exception", "Error")
 _RESULT: Final = re.compile(r"\.\s*(?:result|exception)\b")
 
 
@@ -71,9 +75,11 @@ def is_wide(handler: syntax.ExceptHandler) -> bool:
     return _names_one_of(handler.type, "Exception", "BaseException")
 
 
-def _catches(handler: syntax.ExceptHandler | syntax.ExceptStarHandler) -> bool:
+def _catches(
+    handler: syntax.ExceptHandler | syntax.ExceptStarHandler, errors: tuple[str, ...] = _OF_TASKS
+) -> bool:
     """Tell whether ``handler`` catches a CancelledError."""
-    return _names_one_of(handler.type, "CancelledError", "BaseException")
+    return _names_one_of(handler.type, *errors)
 
 
 def _names_one_of(kind: syntax.BaseExpression | None, *errors: str) -> bool:
@@ -92,14 +98,14 @@ def _may_hold_any(tree: Tree, errors: syntax.Node | None) -> bool:
     )
 
 
-def _names_cancellation(tree: Tree, manager: syntax.BaseExpression) -> bool:
+def _names_cancellation(
+    tree: Tree, manager: syntax.BaseExpression, errors: tuple[str, ...] = _OF_TASKS
+) -> bool:
     """Tell whether a context manager is ``suppress(CancelledError)``."""
     return (
         isinstance(manager, syntax.Call)
         and last_name(manager.func) == "suppress"
-        and any(
-            last_name(node) in ("CancelledError", "BaseException") for node in tree.walk(manager)
-        )
+        and any(last_name(node) in errors for node in tree.walk(manager))
     )
 
 
@@ -125,13 +131,60 @@ def cancels(tree: Tree, body: syntax.Node) -> bool:
     )
 
 
+def ends_quietly(tree: Tree, function: syntax.FunctionDef) -> bool:
+    """Tell whether ``function`` ends without an error where it is cancelled as it waits.
+
+    So a task of it is hardly ever a cancelled one.
+    """
+    tree.whole()
+    waits = [node for node in tree.walk(function.body) if _waits(node)]
+    return bool(waits) and all(_is_caught_for_good(tree, wait) for wait in waits)
+
+
+def _waits(node: syntax.Node) -> bool:
+    if isinstance(node, (syntax.For, syntax.With, syntax.CompFor)):
+        return bool(node.asynchronous)
+    return isinstance(node, syntax.Await)
+
+
+def _is_caught_for_good(tree: Tree, wait: syntax.Node) -> bool:
+    """Tell whether a handler around ``wait`` catches a CancelledError, and raises none itself.
+
+    What waits in such a handler, is cancelled a second time.
+    """
+    for outer in tree.ancestors(wait):
+        if isinstance(outer, syntax.FunctionDef):
+            return False
+        if isinstance(outer, syntax.ExceptHandler) and _catches(outer):
+            return True
+        if isinstance(outer, syntax.With):
+            caught = tree.holds(outer.body, wait) and any(
+                _names_cancellation(tree, item.item) for item in outer.items
+            )
+            if caught:
+                return True
+        if not isinstance(outer, syntax.Try) or not tree.holds(outer.body, wait):
+            continue
+        # Only the first handler that fits is run.
+        first = next((handler for handler in outer.handlers if _catches(handler)), None)
+        if first is not None:
+            return not any(isinstance(at, syntax.Raise) for at in tree.walk(first.body))
+    return False
+
+
 def unguarded_results(
-    tree: Tree, callback: syntax.FunctionDef | syntax.Lambda, task: str
+    tree: Tree,
+    callback: syntax.FunctionDef | syntax.Lambda,
+    task: str,
+    *,
+    of_thread: bool = False,
 ) -> list[syntax.Call]:
     """Return where a done-callback asks a task that may be cancelled for its result: TSK302.
 
-    ``task`` is the parameter that the task becomes.
+    ``task`` is the parameter that the task becomes; ``of_thread`` tells that this is a future of
+    ``run_coroutine_threadsafe``.
     """
+    errors = _OF_THREADS if of_thread else _OF_TASKS
     if not _RESULT.search(tree.outline.source, tree.region.start, tree.region.end):
         return []
     asks: list[syntax.Call] = []
@@ -149,8 +202,8 @@ def unguarded_results(
         ask
         for at, ask in enumerate(asks)
         if all(_comes_first(tree, ask, look) for look in looks)
-        and not _is_guarded(tree, ask)
-        and not any(_settles(tree, one, ask) for one in asks[:at])
+        and not _is_guarded(tree, ask, errors)
+        and not any(_settles(tree, one, ask, errors) for one in asks[:at])
     ]
 
 
@@ -166,7 +219,7 @@ def _comes_first(tree: Tree, ask: syntax.Call, look: syntax.Call) -> bool:
     return False
 
 
-def _settles(tree: Tree, before: syntax.Call, ask: syntax.Call) -> bool:
+def _settles(tree: Tree, before: syntax.Call, ask: syntax.Call, errors: tuple[str, ...]) -> bool:
     """Tell whether nobody comes to ``ask`` if the task was cancelled, as ``before`` asked it, too.
 
     It has raised then, and who caught that, has left, or has told what is asked before ``ask``.
@@ -177,7 +230,7 @@ def _settles(tree: Tree, before: syntax.Call, ask: syntax.Call) -> bool:
         if not _always_runs(outer, at):
             return False
         if isinstance(outer, syntax.Try):
-            catcher = next((handler for handler in outer.handlers if _catches(handler)), None)
+            catcher = next((one for one in outer.handlers if _catches(one, errors)), None)
             if together:
                 # Only the first handler that fits is run.
                 return not any(
@@ -191,7 +244,7 @@ def _settles(tree: Tree, before: syntax.Call, ask: syntax.Call) -> bool:
             ):
                 return False
         elif isinstance(outer, syntax.With) and not together:
-            if any(_names_cancellation(tree, item.item) for item in outer.items):
+            if any(_names_cancellation(tree, item.item, errors) for item in outer.items):
                 return False
         elif together:
             return True
@@ -278,7 +331,7 @@ def _is_told(tree: Tree, around: syntax.Try, ask: syntax.Call) -> bool:
     )
 
 
-def _is_guarded(tree: Tree, node: syntax.Node) -> bool:
+def _is_guarded(tree: Tree, node: syntax.Node, errors: tuple[str, ...]) -> bool:
     """Tell whether a try statement or ``suppress`` around ``node`` catches CancelledError.
 
     A constant of the file that holds classes of errors may hold this one.
@@ -288,11 +341,12 @@ def _is_guarded(tree: Tree, node: syntax.Node) -> bool:
             break
         if isinstance(outer, syntax.Try) and tree.holds(outer.body, node):
             guarded = any(
-                _catches(handler) or _may_hold_any(tree, handler.type) for handler in outer.handlers
+                _catches(handler, errors) or _may_hold_any(tree, handler.type)
+                for handler in outer.handlers
             )
         elif isinstance(outer, syntax.With):
             guarded = any(
-                _names_cancellation(tree, item.item)
+                _names_cancellation(tree, item.item, errors)
                 or (isinstance(item.item, syntax.Call) and _may_hold_any(tree, item.item))
                 for item in outer.items
             )

@@ -387,7 +387,7 @@ class Module:
                 Finding(
                     *verdict.tree.position(verdict.node),
                     verdict.code,
-                    BY_CODE[verdict.code].text(verdict.coroutine),
+                    BY_CODE[verdict.code].text(verdict.coroutine, left_behind=verdict.left_behind),
                     verdict.coroutine,
                 ),
                 verdict,

@@ -8,6 +8,7 @@ container's last name.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
@@ -63,13 +64,45 @@ _UNIQUE_KEY: Final = re.compile(
     r"|(?:\w+_)?(?:uuid|counter|nonce|sequence|seq)\Z",
     re.IGNORECASE,
 )
-_MAKES_UNIQUE: Final = frozenset({"id", "uuid4", "uuid1", "next", "token_hex", "get_name"})
+# Who connects anew mostly is a new one.
+_KEY_OF_A_CLIENT: Final = re.compile(
+    r"(?:\w+_)?(?:client|connection|conn|websocket|ws|socket|session)(?:_?(?:id|uuid))?\Z|sid\Z",
+    re.IGNORECASE,
+)
+# A part of a longer key that is another one each time.
+_CHANGING_PART: Final = re.compile(
+    r"(?:\w+_)?(?:uuid|counter|nonce|sequence|seq|timestamp|stamp|(?:start|end)_time)\Z"
+    r"|(?:\w+_)?(?:task|job|request|req|message|msg|call|run|query|interaction)_(?:id|number|no)\Z",
+    re.IGNORECASE,
+)
+_MAKES_UNIQUE: Final = frozenset(
+    {
+        "id", "uuid4", "uuid1", "next", "token_hex", "get_name", "time", "time_ns", "monotonic",
+        "now", "utcnow",
+    }
+)  # fmt: skip
+# What only writes down what it is given, or its object.
+_WRITES: Final = frozenset({"str", "int", "round", "repr"})
+_WRITTEN: Final = frozenset({"isoformat", "strftime", "timestamp"})
 # Uses of a container that leave its elements in it, by what stands after its name, and before.
 _FILLING: Final = re.compile(
     rf"[ \t]*{ANNOTATION}=[ \t]*{_NEW}|[ \t]*[+|]=|\[[^\]\n:]+\][ \t]*=(?!=|[ \t]*None\b)"
     r"|\.(?:add|append|appendleft|extend|insert|update|setdefault)\("
 )
-_READING: Final = re.compile(r"\.(?:values|items|keys)\(\)|\.(?:get|copy|__len__)\(")
+_READING: Final = re.compile(
+    r"\.(?:values|items|keys)\(\)|\.(?:get|copy|__len__)\("
+    r"|\[[^\]\n:]+\]\.(?:cancel|cancelled|done|result|exception|add_done_callback)\("
+)
+# The same where the elements are containers, which may be emptied under other names.
+_MAKING_INNER: Final = re.compile(rf"\[[^\]\n:]+\][ \t]*=[ \t]*{_NEW}[ \t]*$", re.MULTILINE)
+_FILLING_INNER: Final = re.compile(
+    rf"[ \t]*{ANNOTATION}=[ \t]*{_NEW}"
+    r"|\[[^\]\n:]+\](?:\[[^\]\n:]+\][ \t]*=(?!=)|\.(?:add|append|appendleft)\()"
+    r"|\.setdefault\((?:[^()\n]|\([^()\n]*\))*\)(?:\.(?:add|append)\(|\[[^\]\n:]+\][ \t]*=(?!=))"
+)
+_READING_INNER: Final = re.compile(r"\.(?:keys\(\)|__len__\()")
+_ALL_INNER: Final = re.compile(r"\.(?:values|items)\(\)")
+_ONE_INNER: Final = re.compile(r"\[[^\]\n:]+\]")
 _HARMLESS_COPY: Final = re.compile(
     r"\b(?:len|list|tuple|set|frozenset|sorted|enumerate|iter|any|all|reversed|bool)\((?:\w+\.)*\Z"
 )
@@ -107,30 +140,35 @@ class Containers:
         return all(self._grows(ownership, call, hold.node) for hold in holds)
 
     def _grows(self, ownership: Ownership, call: syntax.Call, container: syntax.Node) -> bool:
-        path = dotted_text(container)
         tree = ownership.tree
+        store = _Store.of(tree, container)
         function = tree.function_around(call)
+        path = dotted_text(store.root)
         if path is None or not isinstance(function, syntax.FunctionDef):
             return False
-        name = last_name(container)
+        name = last_name(store.root)
         return (
-            self._only_grows(name, path)
-            and not self._uses_slots(tree, function, path)
+            self._only_grows(name, path, nested=store.nested)
+            and not self._uses_slots(tree, function, store, path)
             and not self._is_awaited(ownership, call, name)
-            and self._runs_again(ownership, call, function, name)
+            and self._runs_again(ownership, call, function, store)
         )
 
-    def _only_grows(self, name: str, path: str) -> bool:
+    def _only_grows(self, name: str, path: str, *, nested: bool) -> bool:
         """Tell whether this module makes the container, and takes nothing out of it.
 
         ``path`` is how the function that fills it calls the container: ``request.app.state.jobs``.
+        ``nested`` tells that its elements are containers themselves.
         """
         owner = path[: -len(name)]
         home = "app.state" if _APP_STATE.search(owner) else "self" if owner else ""
-        key = ("only grows", f"{home}.{name}")
+        key = ("containers only grow" if nested else "only grows", f"{home}.{name}")
         known = self.outline.answers.get(key)
         if known is None:
-            known = self._is_declared(name, home) and not self._is_emptied(name)
+            leaves_in = self._leaves_inner_in if nested else self._leaves_in
+            known = self._is_declared(name, home) and all(
+                leaves_in(use.start(), use.end()) for use in re.finditer(rf"\b{name}\b", self.code)
+            )
             self.outline.answers[key] = known
         return known
 
@@ -175,13 +213,6 @@ class Containers:
         name = around[-1].name if around else ""
         return not name or any(how.match(name) for how in (_SET_UP, _MAKES_APPLICATION))
 
-    def _is_emptied(self, name: str) -> bool:
-        """Tell whether anything may take tasks out: any use that is not known to leave them in."""
-        return not all(
-            self._leaves_in(use.start(), use.end())
-            for use in re.finditer(rf"\b{name}\b", self.code)
-        )
-
     def _leaves_in(self, start: int, end: int) -> bool:
         """Tell whether the use of a container at ``start`` to ``end`` takes nothing out of it."""
         code = self.code
@@ -202,24 +233,67 @@ class Containers:
             return False
         return self._is_closing(start)
 
+    def _leaves_inner_in(self, start: int, end: int) -> bool:
+        """Tell whether the use of a container of containers takes nothing out of any of them.
+
+        That one of them is made anew is left to ``_makes_inner_anew``.
+        """
+        code = self.code
+        if any(how.match(code, end) for how in (_FILLING_INNER, _MAKING_INNER, _READING_INNER)):
+            return True
+        if self._is_none_at_first(start, end):
+            return True
+        before = code[code.rfind("\n", 0, start) + 1 : start]
+        if not before.strip() and re.match(r"[ \t]*:[^=\n]*\n", code[end : end + 200]):
+            return True  # a bare annotation
+        if _ALL_INNER.match(code, end):
+            return self._is_closing(start)
+        one = _ONE_INNER.match(code, end)
+        after = one.end() if one is not None else end
+        if _HARMLESS_COPY.search(before) or _HARMLESS_TEST.search(before):
+            return code[after : after + 1] in "),:]\n" or code.startswith(_HARMLESS_NEXT, after)
+        return False
+
+    def _makes_inner_anew(self, name: str) -> bool:
+        """Tell whether a container of the container ``name`` may be made where there is one."""
+        for use in re.finditer(rf"\b{name}\b", self.code):
+            if _MAKING_INNER.match(self.code, use.end()):
+                begin = self.code.rfind("\n", 0, use.start()) + 1
+                before = self.code[max(begin - _MAX_LINE, 0) : begin].rstrip()
+                if not re.search(rf"\bif[ \t][^\n]*\bnot[ \t]+in[ \t]+[\w.]*\b{name}:\Z", before):
+                    return True
+        return False
+
     def _is_closing(self, offset: int) -> bool:
         """Tell whether ``offset`` lies in a function that ends its object."""
         homes = self.outline.enclosing(offset)
         name = homes[-1].name if homes else ""
         return name in CLOSERS or _CLOSING.match(name) is not None
 
-    def _uses_slots(self, tree: Tree, function: syntax.FunctionDef, path: str) -> bool:
+    def _uses_slots(
+        self, tree: Tree, function: syntax.FunctionDef, store: _Store, path: str
+    ) -> bool:
         """Tell whether ``function`` stores under keys that may be used again."""
+
+        def may_be_used_again(keys: list[syntax.BaseExpression]) -> bool:
+            return not any(
+                _is_unique(tree, key)
+                or self._is_counter(tree, function, key)
+                or _is_key_of_client(key)
+                for key in keys
+            )
+
+        if store.nested:
+            is_slot = store.is_slot or self._makes_inner_anew(last_name(store.root))
+            return is_slot and may_be_used_again(list(store.keys))
         for node in tree.walk(function.body):
             if not isinstance(node, syntax.Subscript) or dotted_text(node.value) != path:
                 continue
             if isinstance(tree.parent[node], syntax.AssignTarget):
                 keys = list(_keys(node))
                 # What is called `command` beside another key, is one of a few.
-                telling = keys[:1] + [key for key in keys if isinstance(key, syntax.Call)]
-                return not any(
-                    _is_unique(tree, key) or self._is_counter(tree, function, key)
-                    for key in telling
+                return may_be_used_again(
+                    keys[:1] + [key for key in keys if isinstance(key, syntax.Call)]
                 )
         return False
 
@@ -284,13 +358,13 @@ class Containers:
         )
 
     def _runs_again(
-        self, ownership: Ownership, call: syntax.Call, function: syntax.FunctionDef, container: str
+        self, ownership: Ownership, call: syntax.Call, function: syntax.FunctionDef, store: _Store
     ) -> bool:
         """Tell whether ``function`` surely runs again and again for one container.
 
         Set-up code, guarded single starts and dictionary slots that are used again are not.
         """
-        tree = ownership.tree
+        tree, container = ownership.tree, last_name(store.root)
         loops = ownership.flow.loops(call)
         if _unbounded(loops):
             return True
@@ -310,16 +384,21 @@ class Containers:
         if any(_ROUTE.search(tree.code_of(d.decorator)) for d in outer.decorators):
             return True
         name = outer.name.value
+        if any(_is_key_of_client(key) and _root(key) in given for key in store.keys):
+            return True
         if _SET_UP.match(name) or _CLOSING.match(name):
             return False
         if _RECURRING.match(name):
             return True
-        return bool(given) and (self._is_callback(name) or self._is_never_read(container))
+        return bool(given) and (
+            self._is_callback(name) or self._is_never_read(container, nested=store.nested)
+        )
 
-    def _is_never_read(self, container: str) -> bool:
+    def _is_never_read(self, container: str, *, nested: bool) -> bool:
         """Tell whether the module only ever puts something into ``container``."""
+        ways = (_FILLING_INNER, _MAKING_INNER) if nested else (_FILLING,)
         uses = re.finditer(rf"\b{container}\b", self.code)
-        return all(_FILLING.match(self.code, use.end()) for use in uses)
+        return all(any(way.match(self.code, use.end()) for way in ways) for use in uses)
 
     def _is_callback(self, function: str) -> bool:
         """Tell whether the module hands ``function`` to something that may call it any time."""
@@ -362,6 +441,45 @@ class Containers:
         function = tree.function_around(call)
         text = self.code if function is None else tree.code_of(function)
         return re.search(pattern, text) is not None
+
+
+@dataclass(frozen=True, eq=False)
+class _Store:
+    """How a task comes into a container.
+
+    ``root`` is the container that outlives the call, ``keys`` are those under which the task, or
+    the container that it is put into, stands in it. ``nested`` tells that it is put into such a
+    one, ``is_slot`` that it is stored under a key in the end.
+    """
+
+    root: syntax.Node
+    keys: tuple[syntax.BaseExpression, ...]
+    nested: bool
+    is_slot: bool
+
+    @staticmethod
+    def of(tree: Tree, container: syntax.Node) -> _Store:
+        """Return how a task comes into ``container``, the node of its hold."""
+        keys: list[syntax.BaseExpression] = []
+        root, outer = container, tree.parent[container]
+        while isinstance(root, syntax.Subscript):
+            keys += _keys(root)
+            root = root.value
+        nested = root is not container
+        is_slot = isinstance(outer, syntax.Subscript) and outer.value is container
+        if isinstance(outer, syntax.Subscript) and is_slot:
+            keys += _keys(outer)
+        method = outer.attr.value if isinstance(outer, syntax.Attribute) else ""
+        made = tree.parent[outer]
+        if method in ("setdefault", "get") and isinstance(made, syntax.Call) and made.args:
+            inner = tree.parent[made]
+            if isinstance(inner, (syntax.Attribute, syntax.Subscript)):
+                nested = True
+                is_slot = isinstance(inner, syntax.Subscript)
+                keys.append(made.args[0].value)
+                if isinstance(inner, syntax.Subscript):
+                    keys += _keys(inner)
+        return _Store(root, tuple(keys), nested, is_slot)
 
 
 def _unbounded(loops: list[syntax.While | syntax.For]) -> list[syntax.While | syntax.For]:
@@ -418,18 +536,60 @@ def _keys(node: syntax.Subscript) -> Iterator[syntax.BaseExpression]:
 
 def _is_unique(tree: Tree, key: syntax.BaseExpression) -> bool:
     """Tell whether no two tasks share ``key``: the number of a request, an ``id()``."""
-    if isinstance(key, syntax.Call):
-        name = last_name(key.func)
-        if name == "str" and key.args:
-            return _is_unique(tree, key.args[0].value)
-        return name in _MAKES_UNIQUE
-    if isinstance(key, syntax.Name):
-        scope = tree.scope[key].owner(key.value)
-        stores = scope.stores.get(key.value, ()) if scope is not None else ()
-        made = assigned_value(tree, stores[0]) if len(stores) == 1 else None
-        if isinstance(made, syntax.Call) and _is_unique(tree, made):
+    while isinstance(key, (syntax.Attribute, syntax.Subscript)) and not dotted_text(key):
+        key = key.value  # uuid4().hex[:8]
+    match key:
+        case syntax.FormattedString():
+            parts = [
+                p.expression for p in key.parts if not isinstance(p, syntax.FormattedStringText)
+            ]
+            return any(_makes_unique(tree, part) for part in parts)
+        case syntax.BinaryOperation():
+            return _makes_unique(tree, key.left) or _makes_unique(tree, key.right)
+        case syntax.Call():
+            name, args = last_name(key.func), key.args
+            if name in _WRITES and args:
+                return _is_unique(tree, args[0].value)
+            if name in _WRITTEN and isinstance(key.func, syntax.Attribute):
+                return _is_unique(tree, key.func.value)
+            return name in _MAKES_UNIQUE
+        case syntax.Name() if _is_made_unique(tree, key):
             return True
     return _UNIQUE_KEY.match(last_name(key)) is not None
+
+
+def _makes_unique(tree: Tree, part: syntax.BaseExpression) -> bool:
+    """Tell whether ``part`` makes a longer key another one each time."""
+    if isinstance(part, syntax.Name) and _is_made_unique(tree, part):
+        return True
+    if isinstance(part, (syntax.Name, syntax.Attribute)) and dotted_text(part):
+        return _CHANGING_PART.match(last_name(part)) is not None
+    return _is_unique(tree, part)
+
+
+def _is_made_unique(tree: Tree, name: syntax.Name) -> bool:
+    """Tell whether the only binding of ``name`` makes something that is new each time."""
+    scope = tree.scope[name].owner(name.value)
+    stores = scope.stores.get(name.value, ()) if scope is not None else ()
+    made = assigned_value(tree, stores[0]) if len(stores) == 1 else None
+    if isinstance(made, (syntax.Name, type(None))) or name is made:
+        return False
+    return not dotted_text(made) and _is_unique(tree, made)
+
+
+def _is_key_of_client(key: syntax.BaseExpression) -> bool:
+    """Tell whether ``key`` is one client's, or one session's: `client`, `ctx.session.id`."""
+    path = dotted_text(key)
+    if path is None:
+        return False
+    owner, _, name = path.rpartition(".")
+    if name in ("id", "uuid"):
+        name = owner.rpartition(".")[2]
+    return _KEY_OF_A_CLIENT.match(name) is not None
+
+
+def _root(key: syntax.BaseExpression) -> str:
+    return (dotted_text(key) or "").partition(".")[0]
 
 
 def _asks_only(tree: Tree, test: syntax.BaseExpression, given: set[str]) -> bool:

@@ -515,6 +515,30 @@ def is_done_callback(func: syntax.Node) -> bool:
     return isinstance(func, syntax.Attribute) and func.attr.value == "add_done_callback"
 
 
+def running(tree: Tree, site: CreationSite) -> str:
+    """Return how a message names what ``site`` runs.
+
+    Of a local that is bound once, to a call, that is the call: ``coro = work()``.
+    """
+    value = site.given.value if site.given is not None else None
+    while isinstance(value, syntax.Call) and value.args:
+        value = value.args[0].value  # of a task that a shield is given
+    if not isinstance(value, syntax.Name) or value.value != site.coroutine:
+        return site.coroutine
+    # To ask for a name may take another look at the function.
+    bound = re.compile(rf"\b{value.value}[ \t]*{ANNOTATION}=(?!=)")
+    if bound.search(tree.outline.source, tree.region.start, tree.region.end) is None:
+        return site.coroutine
+    scope = tree.scope[value].owner(value.value)
+    if scope is not tree.scope[value].function or scope.kind != "function":
+        return site.coroutine
+    stores = scope.stores.get(value.value, ())
+    made = assigned_value(tree, stores[0]) if len(stores) == 1 else None
+    if not isinstance(made, syntax.Call):
+        return site.coroutine
+    return coroutine_name(syntax.Arg(None, made)) or site.coroutine
+
+
 def coroutine_name(arg: syntax.Arg | None) -> str:
     """Return how a message names the coroutine in ``arg``: ``work()``, ``coro`` or ``""``."""
     value = arg.value if arg is not None else None

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Final
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.callbacks import Callbacks
 from flake8_task_refs.analysis.containers import Containers
+from flake8_task_refs.analysis.decorators import decorated
 from flake8_task_refs.analysis.helpers import Helper, find_helper
 from flake8_task_refs.analysis.lifecycle import Lifecycle
 from flake8_task_refs.analysis.names import assigned_value
 from flake8_task_refs.analysis.ownership import Hold, How, Ownership
 from flake8_task_refs.analysis.queues import is_put_at_once
-from flake8_task_refs.analysis.sites import Wrapper, defined_in
+from flake8_task_refs.analysis.sites import Wrapper, defined_in, running
 from flake8_task_refs.analysis.syntax import dotted_text, last_name
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ class Verdict:
     """Which rule speaks of a node, and the coroutine that its message names.
 
     ``site`` is the creation site that ``node`` is or belongs to, ``holds`` what holds its handle;
-    a rule about other calls has neither.
+    a rule about other calls has neither. ``left_behind`` tells that an ``asyncio.wait`` for the
+    task may leave it.
     """
 
     code: str
@@ -47,6 +49,7 @@ class Verdict:
     coroutine: str
     site: CreationSite | None = None
     holds: Sequence[Hold] = ()
+    left_behind: bool = False
 
 
 class Judge:
@@ -69,19 +72,29 @@ class Judge:
         found: list[Verdict] = []
         for site in sites:
             self.ownership.was_bound = False
+            before = len(self.ownership.observed)
             holds = self._holds(site)
+            met = slice(before, len(self.ownership.observed))
             found += [
-                Verdict(code, tree, site.call, site.coroutine, site, holds)
+                Verdict(
+                    code,
+                    tree,
+                    site.call,
+                    running(tree, site),
+                    site,
+                    holds,
+                    code == "TSK002" and self._was_waited_for(met),
+                )
                 for code in self._codes(site, holds)
             ]
             if "TSK205" in self.wanted:
                 found += [
-                    Verdict("TSK205", home, node, site.coroutine, site, holds)
+                    Verdict("TSK205", home, node, running(tree, site), site, holds)
                     for home, node in self.lifecycle.closed_first(site)
                 ]
             if "TSK203" in self.wanted:
                 found += [
-                    Verdict("TSK203", home, node, site.coroutine, site, holds)
+                    Verdict("TSK203", home, node, running(tree, site), site, holds)
                     for home, node in self.lifecycle.swallowed(site)
                 ]
         callbacks = Callbacks(self.ownership)
@@ -104,6 +117,14 @@ class Judge:
             return self.ownership.holds_of_each(site.handle)
         return self.ownership.holds(site.handle)
 
+    def _was_waited_for(self, met: slice) -> bool:
+        """Tell whether an ``asyncio.wait`` is among what was observed, as ``met`` tells."""
+        return any(
+            last_name(call.func) == "wait"
+            and self.ownership.names.canonical(home, call.func) == "asyncio.wait"
+            for home, call in self.ownership.observed[met]
+        )
+
     def is_over_at_once(self, site: CreationSite) -> bool:
         """Tell whether what runs never waits, so that it is over before it could be collected."""
         if site.kind == "aggregate" and site.path != "asyncio.run_coroutine_threadsafe":
@@ -122,7 +143,19 @@ class Judge:
         for site in sites:
             function = tree.function_around(site.call)
             is_aggregate = site.path in _HANDED_ON
-            if not (is_aggregate or site.kind == "task") or not _is_plain(function):
+            if not (is_aggregate or site.kind == "task"):
+                continue
+            if isinstance(function, syntax.Lambda) and function.body is site.call:
+                if (name := self._named_lambda(function)) is not None:
+                    key = (defined_in(tree.scope[function]), name)
+                    fresh = not is_aggregate or self._holds_fresh_tasks(site)
+                    path = site.path if is_aggregate else "wrapper"
+                    found.setdefault(key, Wrapper(path, fresh, False, frozenset()))
+                continue
+            if isinstance(function, syntax.FunctionDef) and not is_aggregate:
+                for key in decorated(tree, site, function):
+                    found.setdefault(key, Wrapper("wrapper", True, False, frozenset()))
+            if not _is_plain(function):
                 continue
             if not self._may_return(site):
                 continue  # so it is for most, and takes less than to follow them
@@ -142,6 +175,23 @@ class Judge:
             elif key not in found:
                 found[key] = Wrapper(site.path, self._holds_fresh_tasks(site), *awaiting)
         return found
+
+    def _named_lambda(self, function: syntax.Lambda) -> str | None:
+        """Return the name that ``function`` is bound to, and nothing else: ``f = lambda: 0``."""
+        tree = self.ownership.tree
+        assign = tree.parent[function]
+        if not isinstance(assign, syntax.Assign) or len(assign.targets) != 1:
+            return None
+        target = assign.targets[0].target
+        scope = tree.scope[assign]
+        if not isinstance(target, syntax.Name) or not scope.binds(target.value):
+            return None
+        name = target.value
+        if scope.kind == "module":
+            is_only = len(self.ownership.names.assigned(name)) == 1
+            return name if is_only and not tree.outline.top_level(name) else None
+        is_local = scope.kind == "function" and len(scope.stores[name]) == 1
+        return name if is_local else None
 
     def _may_return(self, site: CreationSite) -> bool:
         """Tell whether the handle of ``site`` stands in a ``return``, or a name for it does."""

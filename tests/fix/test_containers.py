@@ -251,6 +251,13 @@ def test_a_container_that_is_counted_is_declined(body: str) -> None:
     check_declined(hub(body), "counted with len()")
 
 
+@pytest.mark.parametrize("use", ["self.tasks['1'].cancel()", "return self.tasks['1'].cancelled()"])
+def test_a_container_that_is_read_under_a_key_is_declined(use: str) -> None:
+    store = "self.tasks[job_id] = asyncio.create_task(self.handle(job_id))"
+    source = dispatcher(store) + f"\n    def end(self) -> object:\n        {use}\n"
+    check_declined(source, "read it with get()")
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -51,6 +51,10 @@ SHOWN: Final = (
     "the container is read for more than to end its tasks, and those that are done would be "
     "missing there: decide when they may go"
 )
+LOOKED_UP: Final = (
+    "the container is read under a key that it would not have any more once the task is done: read "
+    "it with get(), and take the task out when it is done"
+)
 UNGUARDED: Final = (
     "asyncio.wait() fails for a container that is empty, as it will be once its tasks are done: "
     "ask first whether there are any"
@@ -175,6 +179,9 @@ class GrowingContainers:
             is_looped = isinstance(holder, (syntax.For, syntax.CompFor)) and holder.iter is tasks
             if is_looped and not copied and self._awaits(holder):
                 return CHANGED_MEANWHILE
+            is_read = isinstance(holder, syntax.Subscript) and holder.value is tasks
+            if is_read and not _fills(file, use) and not file.within(use, store.statement):
+                return LOOKED_UP
             if not (
                 file.within(use, store.statement)
                 or _fills(file, use)

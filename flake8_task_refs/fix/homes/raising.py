@@ -78,7 +78,8 @@ class RaisingCallbacks:
                 continue
             _, callback, task = registered
             if callback not in mended:
-                edits = self._edits(callback, task)
+                of_thread = callbacks.is_of_thread(site.call)
+                edits = self._edits(callback, task, of_thread=of_thread)
                 mended[callback] = bool(edits)
                 found.edits += edits
             if mended[callback]:
@@ -87,13 +88,15 @@ class RaisingCallbacks:
                 found.decline([site], OTHER_USE)
         return found
 
-    def _edits(self, callback: syntax.FunctionDef | syntax.Lambda, task: str) -> list[Edit]:
+    def _edits(
+        self, callback: syntax.FunctionDef | syntax.Lambda, task: str, *, of_thread: bool
+    ) -> list[Edit]:
         """Return what lets ``callback`` look first, nothing if that could change more.
 
         ``task`` is the parameter that the task becomes.
         """
         look = f"{task}.cancelled()"
-        asks = unguarded_results(self._context.tree, callback, task)
+        asks = unguarded_results(self._context.tree, callback, task, of_thread=of_thread)
         # Who waits for the answer would wait on, and no error would tell; and what is done for a
         # cancelled task further down should be done.
         if any(
