@@ -79,7 +79,6 @@ class Hold:
     node: syntax.Node
 
 
-_DISPLAYS: Final = (syntax.Tuple, syntax.List)
 _FIXED: Final = (syntax.SimpleString, syntax.Integer, syntax.ConcatenatedString)  # keys
 _MAX_DEPTH: Final = 3  # of helpers within helpers
 _ENOUGH_HOLD: Final = 30  # uses of one name: more of them tell nothing new
@@ -144,6 +143,8 @@ class Ownership:
             case syntax.Attribute():
                 return self._as_receiver(node, parent)
             case syntax.Assign():
+                if _makes_several(node):
+                    return self._assigned_each(node, parent)
                 return self._assigned(node, [target.target for target in parent.targets])
             case syntax.AnnAssign():
                 return self._assigned(node, [parent.target])
@@ -225,23 +226,6 @@ class Ownership:
                 held = self.holds(display)
                 return _in_slot(held) if isinstance(element.key, _FIXED) else held
         return self.holds(display)
-
-    def holds_of_each(self, handles: syntax.Call) -> list[Hold]:
-        """Return what ``holds`` says of tasks, none if one of those that get names has none.
-
-        ``first, second = map(create_task, (one(), other()))``.
-        """
-        assign = self.tree.parent[handles]
-        if not isinstance(assign, syntax.Assign) or len(assign.targets) != 1:
-            return self.holds(handles)
-        target = assign.targets[0].target
-        given = handles.args[1].value if len(handles.args) == 2 else None
-        if not isinstance(target, syntax.Tuple) or not isinstance(given, _DISPLAYS):
-            return self.holds(handles)
-        if not all(isinstance(element.value, syntax.Name) for element in target.elements):
-            return self.holds(handles)
-        each = [self._assigned(handles, [element.value]) for element in target.elements]
-        return [hold for holds in each for hold in holds] if all(each) else []
 
     def _is_waited_for_in_turns(self, node: syntax.Node, arg: syntax.Arg) -> bool:
         """Tell whether ``arg``, with ``node`` in it, is waited for until that one is done."""
@@ -500,6 +484,20 @@ class Ownership:
                 case _:
                     found += self._unknown(node)
         return found
+
+    def _assigned_each(self, handles: syntax.Node, assign: syntax.Assign) -> list[Hold]:
+        """Follow tasks that get a name each; nothing holds them if one of the names does not.
+
+        ``first, second = map(create_task, (one(), other()))``.
+        """
+        target = assign.targets[0].target
+        names = [element.value for element in getattr(target, "elements", ())]
+        if len(assign.targets) > 1 or not all(isinstance(name, syntax.Name) for name in names):
+            names = []
+        each = [self._assigned(handles, [name]) for name in names]
+        if not each:
+            return self._assigned(handles, [target.target for target in assign.targets])
+        return [hold for holds in each for hold in holds] if all(each) else []
 
     def _slot(self, target: syntax.Subscript, node: syntax.Node) -> list[Hold]:
         """Follow a handle stored under a key: a fixed key of a lasting container is one slot."""
@@ -873,6 +871,13 @@ class Ownership:
 def _in_slot(holds: list[Hold]) -> list[Hold]:
     """Return ``holds`` of what is put into a container under a fixed key, which is one slot."""
     return [Hold(How.STORED, h.node) if h.how is How.CONTAINER else h for h in holds]
+
+
+def _makes_several(node: syntax.Node) -> bool:
+    """Tell whether ``node`` makes a handle for each of what it goes through."""
+    return isinstance(node, (syntax.ListComp, syntax.GeneratorExp)) or (
+        isinstance(node, syntax.Call) and last_name(node.func) == "map"
+    )
 
 
 def _same_name(one: syntax.Node, other: syntax.Node) -> bool:

@@ -251,6 +251,9 @@ class _Surveyor:
             draft.held_by[Holder("loop", "asyncio", "")] = None
         elif judge.ownership.turns.waits_for_all(site.call):
             draft.held_by[Holder("local", "all_tasks()", _around(tree, site.call))] = None
+        elif judge.lifecycle.is_told_behind_its_yield(site):
+            here = _around(tree, site.call)
+            draft.held_by[Holder("local", _bound(tree, site.handle), here)] = None
         if site.kind != "deferred":
             self._follow(judge, draft)
         draft.in_sight &= not any(holder.kind in _OUT_OF_SIGHT for holder in draft.held_by)

@@ -73,7 +73,7 @@ class Judge:
         for site in sites:
             self.ownership.was_bound = False
             before = len(self.ownership.observed)
-            holds = self._holds(site)
+            holds = self.ownership.holds(site.handle) if site.kind != "deferred" else []
             met = slice(before, len(self.ownership.observed))
             found += [
                 Verdict(
@@ -109,13 +109,6 @@ class Judge:
                 Verdict("TSK202", tree, call, "") for call in self.lifecycle.unawaited_cancels()
             ]
         return [verdict for verdict in found if verdict.code in self.wanted]
-
-    def _holds(self, site: CreationSite) -> list[Hold]:
-        if site.kind == "deferred":
-            return []
-        if site.kind == "mapped" and isinstance(site.handle, syntax.Call):
-            return self.ownership.holds_of_each(site.handle)
-        return self.ownership.holds(site.handle)
 
     def _was_waited_for(self, met: slice) -> bool:
         """Tell whether an ``asyncio.wait`` is among what was observed, as ``met`` tells."""
