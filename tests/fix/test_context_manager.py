@@ -40,6 +40,17 @@ SHAPES = {
         asyncio.create_task(beat())
         yield 1
         """,
+    "in a local": """
+        task = asyncio.create_task(beat())
+        yield 1
+        """,
+    "in a local, before a finally": """
+        task = asyncio.create_task(beat())
+        try:
+            yield 1
+        finally:
+            happened.append("cleaned")
+        """,
     "with a finally": """
         asyncio.create_task(beat())
         try:
