@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from flake8_task_refs.analysis.damage import may_be_damaged
 from flake8_task_refs.analysis.excerpt import Detail, Excerpt, RegionLines, Unseen
 from flake8_task_refs.analysis.finding import TOO_COMPLEX, Finding, SourceError
 from flake8_task_refs.analysis.micropython import is_micropython
@@ -64,11 +65,15 @@ def check_source(source: str, settings: Settings | None = None) -> list[Finding]
 def check_file(source: str, settings: Settings, codes: Container[str]) -> list[Finding]:
     """Return the findings of ``source`` that have one of ``codes``, as ``check_source`` does.
 
-    If there are any, ``SourceError`` is raised as well where any other part of ``source`` is not
-    valid Python: flake8 checks no such file.
+    If there are any, ``SourceError`` is raised as well where another part of ``source`` is not
+    valid Python, for flake8 checks no such file; in a long one, where there is a sign of that.
     """
-    findings = [finding for finding in check_source(source, settings) if finding.code in codes]
-    broken = syntax_error(source) if findings else None
+    try:
+        found, may_be_broken = _check(normalise_newlines(source), settings)
+    except RecursionError:
+        raise SourceError(TOO_COMPLEX) from None
+    findings = [finding for finding in found if finding.code in codes]
+    broken = syntax_error(source) if findings and may_be_broken else None
     if broken is not None:
         raise broken
     return findings
@@ -76,17 +81,26 @@ def check_file(source: str, settings: Settings, codes: Container[str]) -> list[F
 
 def check_regions(text: str, settings: Settings, *, whole_file: bool = False) -> list[Finding]:
     """Check ``text`` (newlines normalised) region by region, or as one region."""
+    return _check(text, settings, whole_file=whole_file)[0]
+
+
+def _check(
+    text: str, settings: Settings, *, whole_file: bool = False
+) -> tuple[list[Finding], bool]:
+    """Return the findings of ``text``, and whether what was not parsed may be no Python."""
     from flake8_task_refs.analysis.noqa import unsilenced  # noqa: PLC0415
 
     offsets, may_rename = mentions(text, settings)
     if not offsets:
-        return []
+        return [], False
     module = Module(text, settings, whole_file=whole_file, may_rename=may_rename)
     try:
         findings = module.findings(offsets)
+        may_be_broken = bool(findings) and may_be_damaged(module.outline)
     finally:
         module.release()
-    return findings if settings.disable_noqa else unsilenced(findings, text)
+    kept = findings if settings.disable_noqa else unsilenced(findings, text)
+    return kept, may_be_broken
 
 
 @dataclass(frozen=True, eq=False)
