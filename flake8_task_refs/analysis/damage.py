@@ -19,6 +19,7 @@ _MARKER: Final = re.compile(r"^(?:<{7}|={7}|>{7})(?: |$)", re.MULTILINE)
 _FOREIGN: Final = ("?", "$", "`", "{%", "%}", "'", '"')  # a quote here is that of no string
 # What a file does not end with that was not cut off.
 _GOES_ON: Final = (":", ",", "=", "+", "-", "*", "/", "\\")
+_TAIL: Final = 2_000
 _PAIRS: Final = ("()", "[]", "{}")
 
 
@@ -29,13 +30,26 @@ def may_be_damaged(outline: Outline) -> bool:
     a merge or a template has left its marks, or the end is missing; an error of other kinds, such
     as ``x = = 1``, has no sign.
     """
-    if len(outline.source) <= _SHORT:
+    source, blanks = outline.source, outline.blanks
+    if len(source) <= _SHORT:
         return True
-    code = outline.code
-    last = max((end for _, end, kind in outline.blanks[-1:] if kind != "comment"), default=0)
+    inside = "".join([source[start:end] for start, end, _ in blanks])
+
+    def in_code(sign: str) -> int:
+        return source.count(sign) - inside.count(sign)
+
     return (
-        any(code.count(opening) != code.count(closing) for opening, closing in _PAIRS)
-        or any(sign in code for sign in _FOREIGN)
-        or (last < len(code.rstrip()) and code.rstrip().endswith(_GOES_ON))
-        or _MARKER.search(code) is not None
+        any(in_code(opening) != in_code(closing) for opening, closing in _PAIRS)
+        or any(in_code(sign) for sign in _FOREIGN)
+        or any(outline.is_code(match.start()) for match in _MARKER.finditer(source))
+        or _is_cut_off(outline)
     )
+
+
+def _is_cut_off(outline: Outline) -> bool:
+    """Tell whether the source ends where a statement must go on, comments passed over."""
+    size = len(outline.source)
+    start = max(0, size - _TAIL)
+    code = outline.blanked(start, size).rstrip()
+    strings = (end for _, end, kind in reversed(outline.blanks) if kind != "comment")
+    return code.endswith(_GOES_ON) and next(strings, 0) <= start + len(code)
