@@ -25,7 +25,7 @@ _Found: TypeAlias = tuple[str, str]
 STDIN: Final = "-"
 # Files that keep several processes busy for longer than it takes to start them.
 MANY: Final = 1000
-_DEFAULT_STDIN_NAME: Final = "stdin"
+DEFAULT_STDIN_NAME: Final = "stdin"
 _PLAIN_NAME: Final = re.compile(r"[^/\\*?\[]*")
 _SPECIAL: Final = re.compile(r"[*?\[]")
 _ENVIRONMENT: Final = "pyvenv.cfg"
@@ -82,7 +82,7 @@ class _Walk:
         """Yield (name, real path) of the files that ``path``, given by the user, stands for."""
         if path == STDIN:
             name = self._stdin_display_name
-            if name == _DEFAULT_STDIN_NAME or not self._leaves_out(name):
+            if name == DEFAULT_STDIN_NAME or not self._leaves_out(name):
                 yield path, path
         elif not self._leaves_out(path):
             if os.path.isdir(path):

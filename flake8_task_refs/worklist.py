@@ -14,7 +14,9 @@ from flake8_task_refs.processes import Elsewhere, can_work_elsewhere
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
 
+    from flake8_task_refs.flake8_config import Flake8
     from flake8_task_refs.options import LintConfig
+    from flake8_task_refs.unconfigured import Unconfigured
 
 # A file's name, and the codes that may speak of it.
 Item: TypeAlias = tuple[str, tuple[str, ...]]
@@ -82,10 +84,18 @@ class Worklist:
 
 
 def _ask_flake8(options: Sequence[str], paths: Sequence[str]) -> Generator[_Told]:
-    from flake8_task_refs.flake8_config import load  # noqa: PLC0415
-
-    flake8 = load(options, paths)
+    flake8 = _flake8(options, paths)
     yield _Told(flake8.config)
     for names, are_all in flake8.find_files():
         items = [(name, flake8.codes(name)) for name in names]
         yield _Told(flake8.config, items, are_all)
+
+
+def _flake8(options: Sequence[str], paths: Sequence[str]) -> Flake8 | Unconfigured:
+    from flake8_task_refs.unconfigured import Unconfigured, is_unconfigured  # noqa: PLC0415
+
+    if is_unconfigured(options):
+        return Unconfigured(paths)
+    from flake8_task_refs.flake8_config import load  # noqa: PLC0415
+
+    return load(options, paths)
