@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from flake8.exceptions import ExecutionError
@@ -18,6 +20,18 @@ if TYPE_CHECKING:
 
 # Says that a file could not be checked: no rule, so nothing that the fixer knows.
 NOT_CHECKED: Final = "TSK000"
+
+
+@contextlib.contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Look for no garbage meanwhile: a check leaves none, and Python would go through flake8's."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 class TaskRefsPlugin:
@@ -64,7 +78,8 @@ class TaskRefsPlugin:
         from flake8_task_refs.analysis.finding import SourceError  # noqa: PLC0415
 
         try:
-            findings = check_source(self.source, self.settings)
+            with _without_garbage_collection():
+                findings = check_source(self.source, self.settings)
         except SourceError as error:
             # flake8 asks only about what Python can parse, and reports the rest itself, as E999.
             reason = f"not checked: {' '.join(str(error).split())}"

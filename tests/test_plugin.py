@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import gc
 import os
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ from commands import FAULT, ROOT, flake8, reported, run
 
 from flake8_task_refs import __version__
 from flake8_task_refs.options import OPTIONS, Settings, settings_from
+from flake8_task_refs.plugin import TaskRefsPlugin
 
 STORED = """\
 import asyncio
@@ -193,6 +196,18 @@ def test_several_processes_report_what_one_reports(tmp_path: Path) -> None:
 def test_standard_input(tmp_path: Path, jobs: str) -> None:
     options = ["--isolated", "-j", jobs, "--stdin-display-name", "in.py", "-"]
     assert reported(*options, cwd=tmp_path, stdin=FAULT.encode()) == ["in.py:5:5: TSK001"]
+
+
+@pytest.mark.parametrize("source", [FAULT, "import asyncio\nasyncio.create_task(\n", ""])
+@pytest.mark.parametrize("is_on", [True, False])
+def test_garbage_is_collected_afterwards_as_before(source: str, is_on: bool) -> None:
+    plugin = TaskRefsPlugin(ast.parse(""), source.splitlines(keepends=True))
+    (gc.enable if is_on else gc.disable)()
+    try:
+        list(plugin.run())
+        assert gc.isenabled() is is_on
+    finally:
+        gc.enable()
 
 
 def test_a_syntax_error_is_flake8s_to_report(tmp_path: Path) -> None:
