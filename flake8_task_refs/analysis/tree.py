@@ -676,8 +676,11 @@ class Tree:
         """Match the tree's names with the text's words: both stand in source order."""
         found: dict[syntax.Node, int] = {}
         words = lexemes(self.text)
+        unseen: set[syntax.Node] = set()
         for node in self.order:
-            if not isinstance(node, syntax.Name) or self._is_unseen(node):
+            if type(node) in _UNSEEN:
+                unseen.update(self._walk_down(node, into_functions=True))
+            if not isinstance(node, syntax.Name) or node in unseen:
                 continue
             for offset, word in words:
                 if word == node.value:

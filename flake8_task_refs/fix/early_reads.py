@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _Function: TypeAlias = "ast.FunctionDef | ast.AsyncFunctionDef"
+# Where statements stand in others.
+_BLOCKS: Final = ("body", "handlers", "orelse", "finalbody", "cases")
 # What has a namespace of its own; a comprehension's first part is read outside of it.
 _SCOPES: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
@@ -33,12 +35,14 @@ def read_too_early(text: str) -> set[tuple[str, str]]:
 
 
 def _functions(node: ast.AST, path: str) -> Iterator[tuple[str, _Function]]:
-    for child in ast.iter_child_nodes(node):
-        name = getattr(child, "name", None) if isinstance(child, _SCOPES) else None
-        inner = f"{path}.{name}" if name else path
-        if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            yield inner, child
-        yield from _functions(child, inner)
+    """Yield the functions in the blocks of ``node``, each with its path."""
+    for block in _BLOCKS:
+        for child in getattr(node, block, ()):
+            is_scope = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+            inner = f"{path}.{child.name}" if is_scope else path
+            if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                yield inner, child
+            yield from _functions(child, inner)
 
 
 def _early(function: _Function) -> set[str]:

@@ -288,7 +288,10 @@ class _Repair:
         if not _compiles(done.text) and (_compiles(done.before) or not _parses(done.text)):
             raise _RefusedError(BROKEN)
         if self._uses_locals(done.edits):
-            for path, name in sorted(read_too_early(done.text) - read_too_early(done.before)):
+            early = read_too_early(done.text)
+            if early:
+                early -= read_too_early(done.before)
+            for path, name in sorted(early):
                 reason = READ_TOO_EARLY.format(function=path.removeprefix("."), name=name)
                 raise _RefusedError(reason, again=False)
         if _comments(done.before) - _comments(done.text):
