@@ -280,3 +280,17 @@ def test_a_chain_too_long_for_the_translator_is_no_fault() -> None:
     limit = sys.getrecursionlimit()
     assert check_source(source) == check_regions(source, Settings(), whole_file=True)
     assert sys.getrecursionlimit() == limit
+
+
+def test_form_feeds_at_the_end_leave_positions_as_they_are() -> None:
+    """libcst loses the lines before them."""
+    source = (
+        "import asyncio\n\n\nasync def work():\n    while True:\n        try:\n"
+        "            await asyncio.sleep(1)\n        except asyncio.CancelledError:\n"
+        "            pass\n\n\nasync def main():\n    return asyncio.create_task(work())\n"
+    )
+    settings = Settings(enabled_codes=frozenset({"TSK203"}))
+    found = check_regions(source, settings, whole_file=True)
+    assert [(finding.code, finding.line) for finding in found] == [("TSK203", 8)]
+    fed = f"{source}\n\n# the end\n\f\n\f"
+    assert check_regions(fed, settings, whole_file=True) == found

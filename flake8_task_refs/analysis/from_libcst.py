@@ -86,8 +86,9 @@ class Layout:
         found = positions(self.module)
         if "\f" not in self._text:
             return found
-        # libcst forgets what stands before a form feed in a line's indentation.
-        pairs = zip(self._text.split("\n"), self.module.code.split("\n"), strict=True)
+        # libcst forgets what stands before a form feed in a line's indentation, and the last lines
+        # before one at the very end, where no node is.
+        pairs = zip(self._text.split("\n"), self.module.code.split("\n"), strict=False)
         moved = [_blanks(line) - _blanks(written) for line, written in pairs]
         return {at: _moved(where, moved) for at, where in found.items()}
 
