@@ -292,5 +292,5 @@ def test_form_feeds_at_the_end_leave_positions_as_they_are() -> None:
     settings = Settings(enabled_codes=frozenset({"TSK203"}))
     found = check_regions(source, settings, whole_file=True)
     assert [(finding.code, finding.line) for finding in found] == [("TSK203", 8)]
-    fed = f"{source}\n\n# the end\n\f\n\f"
+    fed = f"{source}\n\n\f"
     assert check_regions(fed, settings, whole_file=True) == found
