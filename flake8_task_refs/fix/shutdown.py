@@ -349,10 +349,10 @@ class Ending:
         """Return the lines that end ``handles``, all at once."""
         lines = [f"{indent}{handle}.cancel()" for handle in handles]
         every = ", ".join(handles)
-        wait = f"{self.asyncio}.gather({every}, return_exceptions=True)"
-        if self.timeout is not None:
-            wait = f"{self.asyncio}.wait([{every}], timeout={self.timeout:g})"
-        return lines + layout.best(f"await {wait}", indent)
+        bound = "" if self.timeout is None else f", timeout={self.timeout:g}"
+        # It asks for no result: asyncio logs the error of one that failed before.
+        wait = f"await {self.asyncio}.wait([{every}]{bound})"
+        return lines + layout.best(wait, indent)
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,7 @@ def test_several_at_once_and_without_a_bound() -> None:
             finally:
                 first.cancel()
                 app.state.second.cancel()
-                await asyncio.gather(first, app.state.second, return_exceptions=True)
+                await asyncio.wait([first, app.state.second])
             """
         ),
         shutdown_timeout=None,

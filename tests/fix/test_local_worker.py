@@ -178,7 +178,7 @@ async def {name}(ws):
 def test_without_a_time_limit() -> None:
     source = module("task = asyncio.create_task(beat(ws))\nasync for one in ws:\n    print(one)")
     text = fix(source, shutdown_timeout=None).text
-    assert "            await asyncio.gather(task, return_exceptions=True)\n" in text
+    assert "            await asyncio.wait([task])\n" in text
 
 
 @pytest.mark.parametrize(
