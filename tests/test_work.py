@@ -133,6 +133,41 @@ def bound_anew(statements: str) -> Callable[[int], str]:
     return lambda count: f"import asyncio\n\n\nasync def f(t):\n{statements * count}"
 
 
+def waits(count: int) -> str:
+    """Return a function that makes ``count`` tasks, and as many that it awaits."""
+    awaited = "".join(f"async def f{n}():\n    await g()\n\n\n" for n in range(count))
+    made = "".join(f"    t{n} = asyncio.create_task(x())\n    await f{n}()\n" for n in range(count))
+    return f"import asyncio\n\n\n{awaited}async def f():\n{made}"
+
+
+def leases(count: int) -> str:
+    """Return a context manager that makes ``count`` tasks, and tells them to end."""
+    made = "    t = asyncio.create_task(x(stop))\n" * count
+    told = "    stop.set()\n" * count
+    head = "import asyncio\nfrom contextlib import asynccontextmanager\n\n\n"
+    worker = "async def x(stop):\n    while not stop.is_set():\n        await stop.wait()\n\n\n"
+    lease = f"@asynccontextmanager\nasync def f(stop):\n{made}    yield\n{told}"
+    return f"{head}{worker}{lease}"
+
+
+def quiet(count: int) -> str:
+    """Return a function that adds ``count`` callbacks to tasks that end quietly."""
+    head = "import asyncio\n\n\ndef look(task):\n    task.result()\n\n\n"
+    worker = (
+        "async def x():\n    try:\n        await asyncio.sleep(1)\n"
+        "    except asyncio.CancelledError:\n        pass\n\n\n"
+    )
+    made = "    t = asyncio.create_task(x())\n    t.add_done_callback(look)\n    await t\n" * count
+    return f"{head}{worker}async def f():\n{made}"
+
+
+def rooms(count: int) -> str:
+    """Return a class that puts tasks into ``count`` containers of a container."""
+    head = "import asyncio\n\n\nclass A:\n    def __init__(self):\n        self.rooms = {}\n"
+    made = "        self.rooms[room].add(asyncio.create_task(x()))\n" * count
+    return f"{head}\n    async def on_message(self, room):\n{made}"
+
+
 BRANCHES = "    if a:\n        t = asyncio.create_task(x())\n    if t:\n        await t\n"
 IN_ONE_LOOP = textwrap.indent(BRANCHES, "    ")
 
@@ -148,6 +183,9 @@ IN_ONE_LOOP = textwrap.indent(BRANCHES, "    ")
         (speed.registered, 50),
         (speed.generated, 1),
         (speed.rebound, 100),
+        (leases, 50),
+        (quiet, 50),
+        (rooms, 50),
         (bound_anew("    t = asyncio.create_task(x())\n    t.done()\n"), 100),
         (bound_anew("    while a:\n        t = asyncio.create_task(x())\n        await t\n"), 100),
         (lambda count: f"{bound_anew('    while a:')(1)}\n{IN_ONE_LOOP * count}", 100),
@@ -159,6 +197,12 @@ def test_the_work_grows_with_the_source(make: Callable[[int], str], size: int) -
     calls(make(2))  # fills caches
     once, twice = calls(make(size)), calls(make(2 * size))
     assert twice < 2.3 * once
+
+
+def test_the_work_grows_with_what_is_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A long helper is looked at again, and so is who asks.
+    monkeypatch.setattr(check, "_SHORT", 1_500)
+    test_the_work_grows_with_the_source(waits, 50)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _TAKERS: Final = frozenset({"discard", "remove", "pop", "clear"})
 _FILLERS: Final = frozenset({"add", "append"})
+_ENOUGH: Final = 30  # bindings of one name: more of them tell nothing new
 # What a function names that catches its cancellation.
 _CATCHERS: Final = ("CancelledError", "BaseException")
 
@@ -30,6 +31,7 @@ class Callbacks:
         """Use the region, names and helper look-up of ``ownership``."""
         self.ownership = ownership
         self.tree = ownership.tree
+        self._quiet: dict[syntax.Call, bool] = {}  # what `_ends_quietly` said
 
     def broken(self) -> list[syntax.Call]:
         """Return the calls that register a callback which cannot work, in source order."""
@@ -85,11 +87,15 @@ class Callbacks:
 
     def _ends_quietly(self, maker: syntax.Call) -> bool:
         """Tell whether ``maker`` makes a task of a function that catches each cancellation."""
-        given = maker.args[0].value if maker.args else None
-        if not isinstance(given, syntax.Call) or not self.tree.outline.mentions(_CATCHERS):
-            return False
-        found = find_coroutine(self.tree, given, self.ownership.parse)
-        return found is not None and ends_quietly(*found)
+        known = self._quiet.get(maker)
+        if known is None:
+            given = maker.args[0].value if maker.args else None
+            known = isinstance(given, syntax.Call) and self.tree.outline.mentions(_CATCHERS)
+            if known and isinstance(given, syntax.Call):
+                found = find_coroutine(self.tree, given, self.ownership.parse)
+                known = found is not None and ends_quietly(*found)
+            self._quiet[maker] = known
+        return known
 
     def registered(
         self, call: syntax.Call
@@ -148,7 +154,7 @@ class Callbacks:
             if made:
                 return made
         scope = self.tree.scope[receiver].owner(receiver.value)
-        stores = scope.stores.get(receiver.value, ()) if scope is not None else ()
+        stores = scope.stores.get(receiver.value, ())[:_ENOUGH] if scope is not None else ()
         values = [assigned_value(self.tree, store) for store in stores]
         makers = [
             value for value in values if isinstance(value, syntax.Call) and self._creates(value)

@@ -256,6 +256,13 @@ class Containers:
 
     def _makes_inner_anew(self, name: str) -> bool:
         """Tell whether a container of the container ``name`` may be made where there is one."""
+        key = ("makes inner anew", name)
+        known = self.outline.answers.get(key)
+        if known is None:
+            known = self.outline.answers[key] = self._overwrites_inner(name)
+        return known
+
+    def _overwrites_inner(self, name: str) -> bool:
         for use in re.finditer(rf"\b{name}\b", self.code):
             if _MAKING_INNER.match(self.code, use.end()):
                 begin = self.code.rfind("\n", 0, use.start()) + 1

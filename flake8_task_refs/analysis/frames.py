@@ -7,6 +7,7 @@ that loop for ever. The locals of such a frame live on.
 from __future__ import annotations
 
 import re
+import weakref
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
@@ -18,6 +19,7 @@ from flake8_task_refs.analysis.syntax import dotted_text, last_name
 from flake8_task_refs.analysis.workers import Worker, is_called_endless
 
 if TYPE_CHECKING:
+    from flake8_task_refs.analysis.outline import Outline, Region
     from flake8_task_refs.analysis.ownership import Ownership
     from flake8_task_refs.analysis.tree import Scope, Tree
 
@@ -40,8 +42,15 @@ def never_ends(ownership: Ownership, scope: Scope, start: syntax.Node) -> bool:
     if not _may_wait(tree):
         return False
     tree.whole()
-    # Made anew each time: kept by the ownership, it would keep that for ever.
-    return Flow(tree, Patience(ownership).stays_at).never_leaves(start)
+    return ownership.patient.never_leaves(start)
+
+
+def patient_flow(ownership: Ownership) -> Flow:
+    """Return what knows the control flow of a region, and the awaits there that do not end.
+
+    ``ownership`` may keep it: it does not keep that in turn.
+    """
+    return Flow(ownership.tree, Patience(weakref.proxy(ownership)).stays_at)
 
 
 def _says_so(tree: Tree, function: syntax.FunctionDef) -> bool:
@@ -49,28 +58,36 @@ def _says_so(tree: Tree, function: syntax.FunctionDef) -> bool:
     outline, region = tree.outline, tree.region
     if not outline.mentions(("NoReturn", "Never")):
         return False
-    heads = re.compile(rf"\bdef[ \t]+{function.name.value}[ \t]*\(")
-    found = [
-        _NO_RETURN.match(outline.source, closing(outline.code, head.end() - 1) + 1) is not None
-        for head in heads.finditer(outline.code, region.start, region.end)
-    ]
-    return bool(found) and all(found)
+    key = ("never returns", f"{function.name.value} in {region.start}")
+    known = outline.answers.get(key)
+    if known is None:
+        heads = re.compile(rf"\bdef[ \t]+{function.name.value}[ \t]*\(")
+        found = [
+            _NO_RETURN.match(outline.source, closing(outline.code, head.end() - 1) + 1) is not None
+            for head in heads.finditer(outline.code, region.start, region.end)
+        ]
+        known = outline.answers[key] = bool(found) and all(found)
+    return known
 
 
 def _may_wait(tree: Tree) -> bool:
     """Tell whether the text of the region has anything that ``Patience`` may know."""
-    outline, start, end = tree.outline, tree.region.start, tree.region.end
+    key = ("may wait for ever", str(tree.region.start))
+    known = tree.outline.answers.get(key)
+    if known is None:
+        known = tree.outline.answers[key] = _has_long_wait(tree.outline, tree.region)
+    return known
+
+
+def _has_long_wait(outline: Outline, region: Region) -> bool:
+    start, end = region.start, region.end
     if _INFINITE.search(outline.source, start, end) or _SIGN.search(outline.source, start, end):
         return True
-    for name in {match[1] for match in _AWAITED.finditer(outline.source, start, end)}:
-        if is_called_endless(name):
-            return True
-        if any(
-            item.name == name and _LOOPS.search(outline.code, item.header, item.end)
-            for item in outline.definitions
-        ):
-            return True
-    return False
+    awaited = {match[1] for match in _AWAITED.finditer(outline.source, start, end)}
+    return any(map(is_called_endless, awaited)) or any(
+        item.name in awaited and _LOOPS.search(outline.code, item.header, item.end)
+        for item in outline.definitions
+    )
 
 
 class Patience:

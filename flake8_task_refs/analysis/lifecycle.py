@@ -64,6 +64,8 @@ class Lifecycle:
         self.tree = ownership.tree
         self.owners = Owners(self.tree, ownership.names)
         self.places = Places(ownership.tree.outline, ownership.parse)
+        # What `_names_behind` says of a function: of all its tasks the same.
+        self._behind: dict[syntax.FunctionDef, tuple[set[str], set[str]] | tuple[()]] = {}
 
     @property
     def code(self) -> str:
@@ -105,24 +107,15 @@ class Lifecycle:
         function = tree.function_around(site.call)
         if not isinstance(function, syntax.FunctionDef) or not lasts_for_a_time(tree, function):
             return False
-        yields = [jump for jump in tree.jumps(function.body) if isinstance(jump, syntax.Yield)]
+        names = self._behind.get(function)
+        if names is None:
+            names = self._behind[function] = _names_behind(tree, function)
+        if not names:
+            return False
+        told, entered = names
         worker = self._worker(site)
-        if not yields or worker is None:
-            return bool(yields)
-        told = {
-            last_name(node)
-            for node in tree.walk(function.body, into_functions=True)
-            if tree.order.get(node, 0) > tree.order[yields[-1]]
-            and not tree.holds(yields[-1], node)
-            and not _is_released(tree, node)
-        }
-        entered = {
-            last_name(node)
-            for outer in tree.ancestors(yields[-1])
-            if isinstance(outer, syntax.With)
-            for item in outer.items
-            for node in tree.walk(item)
-        }
+        if worker is None:
+            return True
         if worker.found is None:
             return bool((told | entered) - {""})
         is_endless = worker.is_endless()
@@ -682,6 +675,34 @@ def _call_given(site: CreationSite) -> syntax.Call | None:
     """Return the call whose coroutine ``site`` runs, None if it is given anything else."""
     given = site.given
     return given.value if given is not None and isinstance(given.value, syntax.Call) else None
+
+
+def _names_behind(
+    tree: Tree, function: syntax.FunctionDef
+) -> tuple[set[str], set[str]] | tuple[()]:
+    """Return the names behind the last ``yield`` of ``function``, and of the ``with`` around it.
+
+    Nothing if there is no such ``yield``.
+    """
+    yields = [jump for jump in tree.jumps(function.body) if isinstance(jump, syntax.Yield)]
+    if not yields:
+        return ()
+    last = yields[-1]
+    told = {
+        last_name(node)
+        for node in tree.walk(function.body, into_functions=True)
+        if tree.order.get(node, 0) > tree.order[last]
+        and not tree.holds(last, node)
+        and not _is_released(tree, node)
+    }
+    entered = {
+        last_name(node)
+        for outer in tree.ancestors(last)
+        if isinstance(outer, syntax.With)
+        for item in outer.items
+        for node in tree.walk(item)
+    }
+    return told, entered
 
 
 def _given_names(function: syntax.FunctionDef, call: syntax.Call) -> Iterator[tuple[str, str]]:

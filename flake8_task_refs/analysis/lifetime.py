@@ -98,6 +98,15 @@ def lasts_for_a_time(tree: Tree, function: syntax.FunctionDef) -> bool:
 
     Not one that may be the lifespan of an application, or that the main program is in.
     """
+    # Each task of it asks the same.
+    key = ("lasts for a time", f"{function.name.value} in {tree.region.start}")
+    known = tree.outline.answers.get(key)
+    if known is None:
+        known = tree.outline.answers[key] = _lasts_for_a_time(tree, function)
+    return known
+
+
+def _lasts_for_a_time(tree: Tree, function: syntax.FunctionDef) -> bool:
     name, code = function.name.value, tree.outline.code
     if function.decorators:
         kinds = [last_name(item.decorator) for item in function.decorators]

@@ -35,7 +35,7 @@ from flake8_task_refs.analysis.effects import (
     is_log_method,
 )
 from flake8_task_refs.analysis.flow import Flow
-from flake8_task_refs.analysis.frames import never_ends
+from flake8_task_refs.analysis.frames import never_ends, patient_flow
 from flake8_task_refs.analysis.helpers import find_coroutine, find_helper, parameter_of
 from flake8_task_refs.analysis.lifetime import locals_outlive
 from flake8_task_refs.analysis.names import Names, assigned_value
@@ -124,6 +124,11 @@ class Ownership:
     def turns(self) -> Turns:
         """What is known of the loops of this region."""
         return Turns(self.tree, self.flow)
+
+    @cached_property
+    def patient(self) -> Flow:
+        """The control flow of this region, for whoever knows what is awaited for ever."""
+        return patient_flow(self)
 
     # -- climbing from an expression --------------------------------------------------------
 

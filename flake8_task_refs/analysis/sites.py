@@ -526,8 +526,8 @@ def running(tree: Tree, site: CreationSite) -> str:
     if not isinstance(value, syntax.Name) or value.value != site.coroutine:
         return site.coroutine
     # To ask for a name may take another look at the function.
-    bound = re.compile(rf"\b{value.value}[ \t]*{ANNOTATION}=(?!=)")
-    if bound.search(tree.outline.source, tree.region.start, tree.region.end) is None:
+    source, start, end = tree.outline.source, tree.region.start, tree.region.end
+    if all(source.find(f"{value.value}{sign}", start, end) < 0 for sign in (" = ", ": ")):
         return site.coroutine
     scope = tree.scope[value].owner(value.value)
     if scope is not tree.scope[value].function or scope.kind != "function":
