@@ -37,6 +37,9 @@ _PASSES: Final = 4
 _MAX_ATTEMPTS: Final = 100
 WORSE: Final = "the repaired code would still have a finding here, or a new one"
 BROKEN: Final = "the repaired code would not compile: repair it by hand"
+TOO_MANY: Final = (
+    "the function would mention more tasks than a check follows: share it out among several"
+)
 OVERLAPS: Final = "this site is intertwined with another: repair it by hand"
 CLASHES: Final = "the module means something else by a name that the repair would import"
 READ_TOO_EARLY: Final = (
@@ -229,6 +232,10 @@ class _Repair:
             return wanted, []
         middle = len(wanted) // 2
         first, refused = self._together(base, wanted[:middle])
+        if any(declined.reason == TOO_MANY for declined in refused):
+            # There is no room for one more.
+            rest = [Declined(finding, TOO_MANY, again=False) for finding in wanted[middle:]]
+            return first, [*refused, *rest]
         second, more = self._together([*base, *first], wanted[middle:])
         return [*first, *second], [*refused, *more]
 
@@ -298,7 +305,9 @@ class _Repair:
             raise _RefusedError(LOSES_COMMENT)
         try:
             found = check_source(done.text, self._settings.analysis)
-        except SourceError:
+        except SourceError as error:
+            if str(error) == TOO_COMPLEX:
+                raise _RefusedError(TOO_MANY, again=False) from None
             raise _RefusedError(BROKEN) from None
         gone = set(done.plan.fixed)
         places = Counter(map(_place, found))

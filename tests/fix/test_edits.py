@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
+from flake8_task_refs.analysis import check
+from flake8_task_refs.fix import engine
 from flake8_task_refs.fix.edits import Edit, Moves, apply, in_order
 from flake8_task_refs.fix.engine import FixSettings, fix_source
 from flake8_task_refs.options import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from flake8_task_refs.analysis.finding import Finding
 
 
 @pytest.mark.parametrize(
@@ -54,3 +63,26 @@ def test_what_cannot_be_named_is_kept_all_the_same(statement: str) -> None:
     assert {finding.code for finding in result.fixed} & {"TSK001", "TSK002"}
     assert {refusal.finding.code for refusal in result.declined} == {"TSK303"}
     assert fix_source(result.text, settings).text == result.text
+
+
+def test_more_tasks_than_a_check_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check, "_MAX_SITES", 40)
+    starts = "".join(f"    asyncio.create_task(work({n}))\n" for n in range(30))
+    source = (
+        "import asyncio\nfrom contextlib import asynccontextmanager\n"
+        "from fastapi import FastAPI\n\n\n@asynccontextmanager\nasync def lifespan(app):\n"
+        f"{starts}    yield\n\n\napp = FastAPI(lifespan=lifespan)\n"
+    )
+    attempts: list[int] = []
+    attempt = engine._Repair._attempt
+
+    def noted(self: engine._Repair, wanted: Sequence[Finding]) -> engine._Done:
+        attempts.append(len(wanted))
+        return attempt(self, wanted)
+
+    monkeypatch.setattr(engine._Repair, "_attempt", noted)
+    result = fix_source(source)
+    assert len(result.fixed) == 5  # each is mentioned twice more then
+    assert {declined.reason for declined in result.declined} == {engine.TOO_MANY}
+    assert len(attempts) < 15
+    assert fix_source(result.text).text == result.text
