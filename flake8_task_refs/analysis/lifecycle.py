@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Final
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.applications import application_of, stops_application
 from flake8_task_refs.analysis.cancellation import is_wide, swallowers
-from flake8_task_refs.analysis.effects import ADDERS, CLOSERS, CONTAINER_TAKERS, OBSERVERS, PASS_ON
+from flake8_task_refs.analysis.effects import (
+    ADDERS,
+    CLOSERS,
+    COMMANDS,
+    CONTAINER_TAKERS,
+    OBSERVERS,
+    PASS_ON,
+)
 from flake8_task_refs.analysis.flow import is_endless
 from flake8_task_refs.analysis.helpers import find_coroutine
 from flake8_task_refs.analysis.lifetime import lasts_for_a_time
@@ -42,14 +49,6 @@ _RESULTS: Final = ("result", "exception")
 _HEARING: Final = (*_RESULTS, "add_done_callback")
 # Methods of tasks, and of containers of them, that wait for nothing and hand nothing on.
 _LETTING_ALONE: Final = ("cancel", "done", "get_name", "discard", "remove", "clear")
-# Decorators of what a user or a client asks for, while the program goes on.
-_COMMANDS: Final = frozenset(
-    {
-        "command", "hybrid_command", "slash_command", "group", "action", "tool", "callback", "on",
-        "get", "post", "put", "patch", "delete", "route", "api_route", "websocket", "event",
-        "listener", "on_message", "message", "message_handler", "callback_query",
-    }
-)  # fmt: skip
 _COMPREHENSIONS: Final = (syntax.ListComp, syntax.SetComp, syntax.GeneratorExp)
 _DISPLAYS: Final = (syntax.List, syntax.Tuple, syntax.Set)
 _MADE: Final = r"[\w.()]*(?:create_task|ensure_future)\("
@@ -127,6 +126,8 @@ class Lifecycle:
             return bool((told | entered) - {""})
         is_endless = worker.is_endless()
         signs, sources = worker.signals(), worker.signals_of_sources()
+        if not is_endless:
+            signs |= worker.shared()
         for param, name in _given_names(worker.found[1], worker.call):
             signs |= {name} if param in signs or not is_endless else set()
             sources |= {name} if param in sources else set()
@@ -675,7 +676,7 @@ def _is_closer(function: syntax.FunctionDef) -> bool:
     """Tell whether ``function`` closes its object, by its name: not if it is a user's command."""
     decorators = (item.decorator for item in function.decorators)
     called = (at.func if isinstance(at, syntax.Call) else at for at in decorators)
-    return function.name.value in CLOSERS and _COMMANDS.isdisjoint(map(last_name, called))
+    return function.name.value in CLOSERS and COMMANDS.isdisjoint(map(last_name, called))
 
 
 def _call_given(site: CreationSite) -> syntax.Call | None:

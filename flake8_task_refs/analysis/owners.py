@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.applications import Application, application_of
-from flake8_task_refs.analysis.effects import CLOSERS
+from flake8_task_refs.analysis.effects import CLOSERS, COMMANDS
 from flake8_task_refs.analysis.outline import ANNOTATION
 from flake8_task_refs.analysis.ownership import How
 from flake8_task_refs.analysis.syntax import last_name
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from flake8_task_refs.analysis.ownership import Hold
     from flake8_task_refs.analysis.tree import Tree
 
+_DECORATOR: Final = re.compile(r"^[ \t]*@(?:\w+\.)*(\w+)", re.MULTILINE)
 _WORD: Final = re.compile(r"[^\W\d]\w*")
 _MAX_DEPTH: Final = 3  # of functions that the end calls
 # A function of the module that starts something, and the names of the one that ends it.
@@ -125,6 +126,9 @@ def _closers(tree: Tree, call: syntax.Call) -> set[str]:
         for name in CLOSERS
         for definition in outline.functions(name, holder.name.value)
         if not tree.holds(holder, call) or definition.name != _function_name(tree, call)
+        if COMMANDS.isdisjoint(
+            _DECORATOR.findall(outline.code, definition.start, definition.header)
+        )
     ]
     # One that cannot wait for a task may leave that to somebody else.
     if not any(_is_async(outline, closer.start, closer.header) for closer in closers):
