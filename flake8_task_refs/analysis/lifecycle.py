@@ -26,7 +26,7 @@ from flake8_task_refs.analysis.helpers import find_coroutine
 from flake8_task_refs.analysis.lifetime import lasts_for_a_time
 from flake8_task_refs.analysis.names import assigned_value
 from flake8_task_refs.analysis.outline import ANNOTATION
-from flake8_task_refs.analysis.owners import Owners
+from flake8_task_refs.analysis.owners import Owners, with_helpers
 from flake8_task_refs.analysis.ownership import Hold, How, Ownership
 from flake8_task_refs.analysis.places import Place, Places, key_of, place_of
 from flake8_task_refs.analysis.syntax import last_name
@@ -124,6 +124,7 @@ class Lifecycle:
         }
         if worker.found is None:
             return bool((told | entered) - {""})
+        told |= with_helpers(tree, told, site.call)
         is_endless = worker.is_endless()
         signs, sources = worker.signals(), worker.signals_of_sources()
         if not is_endless:

@@ -114,10 +114,15 @@ class Turns:
     def is_left_with_some(self, loop: syntax.While, tasks: str) -> bool:
         """Tell whether a loop that goes on while there are ``tasks`` is left once it has enough."""
         tree = self._tree
+        counted = {
+            node.target.value
+            for node in tree.walk(loop.body)
+            if isinstance(node, syntax.AugAssign) and isinstance(node.target, syntax.Name)
+        }
         return any(
             not self._is_error_or_count(jump, loop)
             and not any(
-                is_name(node, tasks)
+                isinstance(node, syntax.Name) and (node.value == tasks or node.value in counted)
                 for at in tree.ancestors(jump)
                 if isinstance(at, syntax.If) and tree.holds(loop, at)
                 for node in tree.walk(at.test)
