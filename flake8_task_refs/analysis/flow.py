@@ -426,6 +426,13 @@ class Flow:
             stays = max((how for _, how in self._staying(statement.body)), default=Stays.NOT)
             goes_on = stays and self._goes_on_after(statement.body, stays)
             return Stays.NOT if goes_on else stays
+        if isinstance(statement, syntax.If):
+            stays = self.stays_in(statement.body)
+            other = statement.orelse
+            if not stays or other is None:
+                return Stays.NOT
+            is_elif = isinstance(other, syntax.If)
+            return min(stays, self._stays(other) if is_elif else self.stays_in(other.body))
         if isinstance(statement, syntax.SimpleStatementLine):
             return max(self._stays(small) for small in statement.body)
         value = statement.value if isinstance(statement, (syntax.Expr, syntax.Return)) else None

@@ -885,6 +885,8 @@ def _in_slot(holds: list[Hold]) -> list[Hold]:
 
 def _makes_several(node: syntax.Node) -> bool:
     """Tell whether ``node`` makes a handle for each of what it goes through."""
+    if isinstance(node, syntax.Call) and last_name(node.func) in ("list", "tuple") and node.args:
+        node = node.args[0].value
     return isinstance(node, (syntax.ListComp, syntax.GeneratorExp)) or (
         isinstance(node, syntax.Call) and last_name(node.func) == "map"
     )
