@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
-from flake8_task_refs.analysis.inherited import bases_of
+from flake8_task_refs.analysis.inherited import bases_of, heirs
 from flake8_task_refs.analysis.syntax import dotted_text, is_name
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def find_helper(
     elif isinstance(func, syntax.Attribute) and _is_super(func.value):
         owner, around = "self", tree.class_around(func)
         bases = bases_of(outline, around.name.value)[:1] if around else []
-        found = _methods(outline, bases[0], func.attr.value) if bases else []
+        found = _inherited(outline, bases[0], func.attr.value) if bases else []
     else:
         return None
     home = parse(found[0].header) if len(found) == 1 else None
@@ -78,6 +78,26 @@ def find_helper(
 
 
 def _methods(outline: Outline, owner: str, name: str) -> list[Definition]:
+    """Return the methods ``name`` that ``self`` has in the class ``owner``.
+
+    Which one is called depends on the object if a class below has one of its own.
+    """
+    if outline.count(name) > 1 and _is_overridden(outline, owner, name):
+        return []
+    return _inherited(outline, owner, name)
+
+
+def _is_overridden(outline: Outline, owner: str, name: str) -> bool:
+    """Tell whether a class that derives from ``owner`` has a method ``name`` of its own."""
+    key = (f"overridden below {owner}", name)
+    known = outline.answers.get(key)
+    if known is None:
+        known = any(outline.functions(name, heir) for heir in heirs(outline, owner))
+        outline.answers[key] = known
+    return known
+
+
+def _inherited(outline: Outline, owner: str, name: str) -> list[Definition]:
     """Return the methods ``name`` of the class ``owner``, or of the first base that has any."""
     for _ in range(_MAX_DEPTH):
         found = outline.functions(name, owner)

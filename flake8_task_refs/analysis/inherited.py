@@ -61,6 +61,11 @@ def bases_of(outline: Outline, name: str) -> list[str]:
     return [base.strip() for base in given.split(",") if base.strip() and "=" not in base]
 
 
+def heirs(outline: Outline, owner: str) -> Iterator[str]:
+    """Yield the module's classes that derive from its class ``owner``, directly or not."""
+    yield from _heirs(_below(outline), owner)
+
+
 def _heirs(below: dict[str, list[str]], owner: str) -> Iterator[str]:
     """Yield the classes that derive from ``owner``, directly or not."""
     todo, seen = [owner], {owner}
