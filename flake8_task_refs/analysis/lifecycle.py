@@ -124,7 +124,7 @@ class Lifecycle:
         }
         if worker.found is None:
             return bool((told | entered) - {""})
-        told |= with_helpers(tree, told, site.call)
+        told |= with_helpers(tree, told, site.call) | _made_together(tree, function, told)
         is_endless = worker.is_endless()
         signs, sources = worker.signals(), worker.signals_of_sources()
         if not is_endless:
@@ -696,6 +696,16 @@ def _given_names(function: syntax.FunctionDef, call: syntax.Call) -> Iterator[tu
             yield arg.keyword.value, last_name(arg.value)
         elif at < len(params):
             yield params[at].name.value, last_name(arg.value)
+
+
+def _made_together(tree: Tree, function: syntax.FunctionDef, names: set[str]) -> set[str]:
+    """Return what ``function`` binds together with one of ``names``: ``reader, writer = ...``."""
+    found: set[str] = set()
+    for node in tree.walk(function.body):
+        if isinstance(node, syntax.AssignTarget) and isinstance(node.target, syntax.Tuple):
+            bound = {last_name(element.value) for element in node.target.elements}
+            found |= bound if bound & names else set()
+    return found
 
 
 def _is_released(tree: Tree, node: syntax.Node) -> bool:
