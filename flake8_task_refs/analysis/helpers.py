@@ -80,10 +80,11 @@ def find_helper(
 def _methods(outline: Outline, owner: str, name: str) -> list[Definition]:
     """Return the methods ``name`` that ``self`` has in the class ``owner``.
 
-    Which one is called depends on the object if a class below has one of its own.
+    One that it inherits is left out if a class below has another.
     """
-    if outline.count(name) > 1 and _is_overridden(outline, owner, name):
-        return []
+    own = outline.functions(name, owner)
+    if own or not outline.count(name) or _is_overridden(outline, owner, name):
+        return own
     return _inherited(outline, owner, name)
 
 
