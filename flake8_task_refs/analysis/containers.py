@@ -294,14 +294,16 @@ class Containers:
             is_slot = store.is_slot or self._makes_inner_anew(last_name(store.root))
             return is_slot and may_be_used_again(list(store.keys))
         for node in tree.walk(function.body):
+            if isinstance(node, syntax.DictComp) and _is_put_into(tree, node, path):
+                return may_be_used_again([node.key])
             if not isinstance(node, syntax.Subscript) or dotted_text(node.value) != path:
                 continue
             if isinstance(tree.parent[node], syntax.AssignTarget):
                 keys = list(_keys(node))
                 # What is called `command` beside another key, is one of a few.
-                return may_be_used_again(
-                    keys[:1] + [key for key in keys if isinstance(key, syntax.Call)]
-                )
+                telling = keys[:1] + [key for key in keys if isinstance(key, syntax.Call)]
+                is_counted = any(self._is_counter(tree, function, key) for key in keys[1:])
+                return not is_counted and may_be_used_again(telling)
         return False
 
     def _is_counter(
@@ -541,6 +543,16 @@ def _keys(node: syntax.Subscript) -> Iterator[syntax.BaseExpression]:
                 yield value
 
 
+def _is_put_into(tree: Tree, display: syntax.DictComp, path: str) -> bool:
+    """Tell whether ``display`` is what the container ``path`` is updated by."""
+    arg = tree.parent[display]
+    call = tree.parent[arg] if isinstance(arg, syntax.Arg) else None
+    method = call.func if isinstance(call, syntax.Call) else None
+    if isinstance(method, syntax.Attribute):
+        return method.attr.value == "update" and dotted_text(method.value) == path
+    return isinstance(arg, syntax.AugAssign) and dotted_text(arg.target) == path
+
+
 def _is_unique(tree: Tree, key: syntax.BaseExpression) -> bool:
     """Tell whether no two tasks share ``key``: the number of a request, an ``id()``."""
     while isinstance(key, (syntax.Attribute, syntax.Subscript)) and not dotted_text(key):
@@ -578,10 +590,12 @@ def _is_made_unique(tree: Tree, name: syntax.Name) -> bool:
     """Tell whether the only binding of ``name`` makes something that is new each time."""
     scope = tree.scope[name].owner(name.value)
     stores = scope.stores.get(name.value, ()) if scope is not None else ()
-    made = assigned_value(tree, stores[0]) if len(stores) == 1 else None
-    if isinstance(made, (syntax.Name, type(None))) or name is made:
+    if len(stores) != 1 or tree.order[name] <= tree.order[stores[0]]:
+        return False  # nor is what is made of itself
+    made = assigned_value(tree, stores[0])
+    if made is None or dotted_text(made) or tree.holds(made, name):
         return False
-    return not dotted_text(made) and _is_unique(tree, made)
+    return _is_unique(tree, made)
 
 
 def _is_key_of_client(key: syntax.BaseExpression) -> bool:

@@ -77,6 +77,11 @@ CLOSERS: Final = _words(
     """aclose close _close stop shutdown disconnect async_close async_stop cleanup teardown
     terminate cog_unload __aexit__"""
 )
+# Decorators of what a user or a client asks for, while the program goes on.
+COMMANDS: Final = _words(
+    """command hybrid_command slash_command group action tool callback on get post put patch delete
+    route api_route websocket event listener on_message message message_handler callback_query"""
+)
 
 
 def is_log_method(func: syntax.Node) -> bool:

@@ -426,14 +426,23 @@ class Flow:
             stays = max((how for _, how in self._staying(statement.body)), default=Stays.NOT)
             goes_on = stays and self._goes_on_after(statement.body, stays)
             return Stays.NOT if goes_on else stays
+        if isinstance(statement, syntax.If):
+            stays = self.stays_in(statement.body)
+            other = statement.orelse
+            if not stays or other is None:
+                return Stays.NOT
+            is_elif = isinstance(other, syntax.If)
+            return min(stays, self._stays(other) if is_elif else self.stays_in(other.body))
         if isinstance(statement, syntax.SimpleStatementLine):
             return max(self._stays(small) for small in statement.body)
-        if isinstance(statement, syntax.Expr) and _waits_for_ever(statement.value):
+        value = statement.value if isinstance(statement, (syntax.Expr, syntax.Return)) else None
+        is_awaited = isinstance(value, syntax.Await)
+        if value is None or not (is_awaited or isinstance(statement, syntax.Expr)):
+            return Stays.NOT
+        if _waits_for_ever(value):
             return Stays.FOR_EVER
-        if self._stays_at is not None and isinstance(statement, (syntax.Expr, syntax.Return)):
-            value = statement.value
-            if isinstance(value, syntax.Await):
-                return self._stays_at(value.expression)
+        if self._stays_at is not None and isinstance(value, syntax.Await):
+            return self._stays_at(value.expression)
         return Stays.NOT
 
     def _may_be_closed(self, node: syntax.Yield) -> bool:

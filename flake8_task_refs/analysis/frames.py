@@ -15,7 +15,7 @@ from flake8_task_refs.analysis.flow import Flow, Stays
 from flake8_task_refs.analysis.helpers import find_coroutine
 from flake8_task_refs.analysis.names import assigned_value
 from flake8_task_refs.analysis.statement_text import closing
-from flake8_task_refs.analysis.syntax import dotted_text, last_name
+from flake8_task_refs.analysis.syntax import dotted_text, is_name, last_name
 from flake8_task_refs.analysis.workers import Worker, is_called_endless
 
 if TYPE_CHECKING:
@@ -27,7 +27,9 @@ _NO_RETURN: Final = re.compile(r"\s*->\s*[\"']?(?:\w+\.)*(?:NoReturn|Never)\b")
 # What may be awaited for ever: a number, what a local is made of, a coroutine.
 _INFINITE: Final = re.compile(r"inf\b(?<!\winf)|Infinity")
 _SIGN: Final = re.compile(r"(?:Event|Future|create_future)\(")
-_AWAITED: Final = re.compile(r"await\s+(?:asyncio\.gather\(\s*)?(?:\w+\.)*(\w+)\(")
+_AWAITED: Final = re.compile(
+    r"await\s+(?:asyncio\.(?:gather|shield|wait_for)\(\s*)?(?:super\(\)\.)?(?:\w+\.)*(\w+)\("
+)
 _LOOPS: Final = re.compile(r"while[ \t]+(?:True|1)\b|await\b")
 _MAX_DEPTH: Final = 3
 
@@ -120,9 +122,15 @@ class Patience:
         if name == "wait" and isinstance(func, syntax.Attribute) and not given:
             is_ours = isinstance(func.value, syntax.Name) and self._is_ours(func.value, ("Event",))
             return Stays.FOR_EVER if is_ours else Stays.NOT
-        if dotted_text(func) == "asyncio.gather":
+        path = dotted_text(func)
+        if path == "asyncio.gather":
             calls = (value for value in given if isinstance(value, syntax.Call))
             return max(map(self._runs, calls), default=Stays.NOT)
+        if given and (
+            path == "asyncio.shield"
+            or (path == "asyncio.wait_for" and any(is_name(value, "None") for value in given[1:]))
+        ):
+            return self.stays_at(given[0])
         return self._runs(awaited)
 
     def _is_ours(self, name: syntax.Name, makers: tuple[str, ...]) -> bool:

@@ -6,16 +6,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
-from flake8_task_refs.analysis.syntax import dotted_text
+from flake8_task_refs.analysis.inherited import bases_of, heirs
+from flake8_task_refs.analysis.syntax import dotted_text, is_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from flake8_task_refs.analysis.outline import Definition, Outline
     from flake8_task_refs.analysis.tree import Tree
 
 
 # What a method calls its object, or its class.
 _OWN_CLASS: Final = ("self", "cls")
+_MAX_DEPTH: Final = 10  # of classes
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +35,9 @@ def find_helper(
 ) -> Helper | None:
     """Return the module function or method of the same class that ``func`` names, if there is one.
 
-    ``parse`` returns the tree around an offset of the source. Of another class of the file, static
-    and class methods are returned as well. A name that is defined twice is left out.
+    ``parse`` returns the tree around an offset of the source. A class has the methods of its first
+    base as well, if that is of this file. Of another class of the file, static and class methods
+    are returned as well. A name that is defined twice is left out.
     """
     outline = tree.outline
     if isinstance(func, syntax.Name):
@@ -44,11 +48,15 @@ def find_helper(
         owner = func.value.value
         if owner in _OWN_CLASS:
             around = tree.class_around(func)
-            found = outline.functions(func.attr.value, around.name.value) if around else []
+            found = _methods(outline, around.name.value, func.attr.value) if around else []
         elif _is_of_module(tree, func.value) and len(outline.top_level(owner)) == 1:
             found = outline.functions(func.attr.value, owner)
         else:
             return None
+    elif isinstance(func, syntax.Attribute) and _is_super(func.value):
+        owner, around = "self", tree.class_around(func)
+        bases = bases_of(outline, around.name.value)[:1] if around else []
+        found = _inherited(outline, bases[0], func.attr.value) if bases else []
     else:
         return None
     home = parse(found[0].header) if len(found) == 1 else None
@@ -67,6 +75,42 @@ def find_helper(
                 return None
             return Helper(home, node, bound=kind in ("method", "classmethod"))
     return None
+
+
+def _methods(outline: Outline, owner: str, name: str) -> list[Definition]:
+    """Return the methods ``name`` that ``self`` has in the class ``owner``.
+
+    One that it inherits is left out if a class below has another.
+    """
+    own = outline.functions(name, owner)
+    if own or not outline.count(name) or _is_overridden(outline, owner, name):
+        return own
+    return _inherited(outline, owner, name)
+
+
+def _is_overridden(outline: Outline, owner: str, name: str) -> bool:
+    """Tell whether a class that derives from ``owner`` has a method ``name`` of its own."""
+    key = (f"overridden below {owner}", name)
+    known = outline.answers.get(key)
+    if known is None:
+        known = any(outline.functions(name, heir) for heir in heirs(outline, owner))
+        outline.answers[key] = known
+    return known
+
+
+def _inherited(outline: Outline, owner: str, name: str) -> list[Definition]:
+    """Return the methods ``name`` of the class ``owner``, or of the first base that has any."""
+    for _ in range(_MAX_DEPTH):
+        found = outline.functions(name, owner)
+        bases = [] if found else bases_of(outline, owner)
+        if not bases or len(outline.top_level(bases[0])) != 1:
+            return found
+        owner = bases[0]
+    return []
+
+
+def _is_super(node: syntax.BaseExpression) -> bool:
+    return isinstance(node, syntax.Call) and is_name(node.func, "super") and not node.args
 
 
 def find_coroutine(

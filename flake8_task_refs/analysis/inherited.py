@@ -46,12 +46,12 @@ def _below(outline: Outline) -> dict[str, list[str]]:
     below: dict[str, list[str]] = {}
     for definition in outline.definitions:
         if definition.kind == "class" and not definition.parents:
-            for base in _bases(outline, definition.name):
+            for base in bases_of(outline, definition.name):
                 below.setdefault(base, []).append(definition.name)
     return below
 
 
-def _bases(outline: Outline, name: str) -> list[str]:
+def bases_of(outline: Outline, name: str) -> list[str]:
     """Return the bases of the module's class ``name``, without what they are subscribed by."""
     classes = outline.top_level(name)
     header = _BASES.match(outline.code, classes[0].header) if len(classes) == 1 else None
@@ -59,6 +59,11 @@ def _bases(outline: Outline, name: str) -> list[str]:
         return []
     given = re.sub(r"\[[^\[\]]*\]", "", header[1])
     return [base.strip() for base in given.split(",") if base.strip() and "=" not in base]
+
+
+def heirs(outline: Outline, owner: str) -> Iterator[str]:
+    """Yield the module's classes that derive from its class ``owner``, directly or not."""
+    yield from _heirs(_below(outline), owner)
 
 
 def _heirs(below: dict[str, list[str]], owner: str) -> Iterator[str]:
@@ -79,7 +84,7 @@ def _comes_first(outline: Outline, heir: str, owner: str) -> bool:
     """
     at = heir
     for _ in range(_MAX_DEPTH):
-        bases = _bases(outline, at)
+        bases = bases_of(outline, at)
         if not bases:
             return False
         at = bases[0]

@@ -13,13 +13,20 @@ from typing import TYPE_CHECKING, Final
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.applications import application_of, stops_application
 from flake8_task_refs.analysis.cancellation import is_wide, swallowers
-from flake8_task_refs.analysis.effects import ADDERS, CLOSERS, CONTAINER_TAKERS, OBSERVERS, PASS_ON
+from flake8_task_refs.analysis.effects import (
+    ADDERS,
+    CLOSERS,
+    COMMANDS,
+    CONTAINER_TAKERS,
+    OBSERVERS,
+    PASS_ON,
+)
 from flake8_task_refs.analysis.flow import is_endless
 from flake8_task_refs.analysis.helpers import find_coroutine
 from flake8_task_refs.analysis.lifetime import lasts_for_a_time
 from flake8_task_refs.analysis.names import assigned_value
 from flake8_task_refs.analysis.outline import ANNOTATION
-from flake8_task_refs.analysis.owners import Owners
+from flake8_task_refs.analysis.owners import Owners, with_helpers
 from flake8_task_refs.analysis.ownership import Hold, How, Ownership
 from flake8_task_refs.analysis.places import Place, Places, key_of, place_of
 from flake8_task_refs.analysis.syntax import last_name
@@ -42,14 +49,6 @@ _RESULTS: Final = ("result", "exception")
 _HEARING: Final = (*_RESULTS, "add_done_callback")
 # Methods of tasks, and of containers of them, that wait for nothing and hand nothing on.
 _LETTING_ALONE: Final = ("cancel", "done", "get_name", "discard", "remove", "clear")
-# Decorators of what a user or a client asks for, while the program goes on.
-_COMMANDS: Final = frozenset(
-    {
-        "command", "hybrid_command", "slash_command", "group", "action", "tool", "callback", "on",
-        "get", "post", "put", "patch", "delete", "route", "api_route", "websocket", "event",
-        "listener", "on_message", "message", "message_handler", "callback_query",
-    }
-)  # fmt: skip
 _COMPREHENSIONS: Final = (syntax.ListComp, syntax.SetComp, syntax.GeneratorExp)
 _DISPLAYS: Final = (syntax.List, syntax.Tuple, syntax.Set)
 _MADE: Final = r"[\w.()]*(?:create_task|ensure_future)\("
@@ -120,6 +119,8 @@ class Lifecycle:
             return bool((told | entered) - {""})
         is_endless = worker.is_endless()
         signs, sources = worker.signals(), worker.signals_of_sources()
+        if not is_endless:
+            signs |= worker.shared()
         for param, name in _given_names(worker.found[1], worker.call):
             signs |= {name} if param in signs or not is_endless else set()
             sources |= {name} if param in sources else set()
@@ -668,7 +669,7 @@ def _is_closer(function: syntax.FunctionDef) -> bool:
     """Tell whether ``function`` closes its object, by its name: not if it is a user's command."""
     decorators = (item.decorator for item in function.decorators)
     called = (at.func if isinstance(at, syntax.Call) else at for at in decorators)
-    return function.name.value in CLOSERS and _COMMANDS.isdisjoint(map(last_name, called))
+    return function.name.value in CLOSERS and COMMANDS.isdisjoint(map(last_name, called))
 
 
 def _call_given(site: CreationSite) -> syntax.Call | None:
@@ -682,7 +683,7 @@ def _names_behind(
 ) -> tuple[set[str], set[str]] | tuple[()]:
     """Return the names behind the last ``yield`` of ``function``, and of the ``with`` around it.
 
-    Nothing if there is no such ``yield``.
+    Behind it, what the file's own functions do counts as well. Nothing if there is no ``yield``.
     """
     yields = [jump for jump in tree.jumps(function.body) if isinstance(jump, syntax.Yield)]
     if not yields:
@@ -702,7 +703,7 @@ def _names_behind(
         for item in outer.items
         for node in tree.walk(item)
     }
-    return told, entered
+    return {*told, *with_helpers(tree, told, last), *_made_together(tree, function, told)}, entered
 
 
 def _given_names(function: syntax.FunctionDef, call: syntax.Call) -> Iterator[tuple[str, str]]:
@@ -715,6 +716,16 @@ def _given_names(function: syntax.FunctionDef, call: syntax.Call) -> Iterator[tu
             yield arg.keyword.value, last_name(arg.value)
         elif at < len(params):
             yield params[at].name.value, last_name(arg.value)
+
+
+def _made_together(tree: Tree, function: syntax.FunctionDef, names: set[str]) -> set[str]:
+    """Return what ``function`` binds together with one of ``names``: ``reader, writer = ...``."""
+    found: set[str] = set()
+    for node in tree.walk(function.body):
+        if isinstance(node, syntax.AssignTarget) and isinstance(node.target, syntax.Tuple):
+            bound = {last_name(element.value) for element in node.target.elements}
+            found |= bound if bound & names else set()
+    return found
 
 
 def _is_released(tree: Tree, node: syntax.Node) -> bool:

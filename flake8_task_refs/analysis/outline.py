@@ -332,6 +332,10 @@ class Outline:
             and all(parent.kind == "class" for parent in definition.parents)
         ]
 
+    def count(self, name: str) -> int:
+        """Return how many functions and classes are called ``name``."""
+        return len(self._by_name.get(name, ()))
+
     def top_level(self, name: str) -> list[Definition]:
         """Return the module-level functions and classes called ``name``."""
         return [found for found in self._by_name.get(name, ()) if not found.parents]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.applications import Application, application_of
-from flake8_task_refs.analysis.effects import CLOSERS
+from flake8_task_refs.analysis.effects import CLOSERS, COMMANDS
 from flake8_task_refs.analysis.outline import ANNOTATION
 from flake8_task_refs.analysis.ownership import How
 from flake8_task_refs.analysis.syntax import last_name
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from flake8_task_refs.analysis.ownership import Hold
     from flake8_task_refs.analysis.tree import Tree
 
+_DECORATOR: Final = re.compile(r"^[ \t]*@(?:\w+\.)*(\w+)", re.MULTILINE)
 _WORD: Final = re.compile(r"[^\W\d]\w*")
 _MAX_DEPTH: Final = 3  # of functions that the end calls
 # A function of the module that starts something, and the names of the one that ends it.
@@ -82,7 +83,7 @@ class Owners:
         found = _closers(tree, call) if all(_is_of_self(tree, h.node) for h in holds) else set()
         if not found and all(isinstance(hold.node, syntax.Name) for hold in holds):
             found = _stoppers(tree, function)
-        return Owner("TSK204", _with_helpers(tree, found, call)) if found else None
+        return Owner("TSK204", with_helpers(tree, found, call)) if found else None
 
     def _end_of(self, application: Application, call: syntax.Call) -> frozenset[str]:
         """Return the names in an application's end and in the helpers that it calls.
@@ -93,7 +94,7 @@ class Owners:
         if not application.yields:
             code = tree.outline.code
             words = {word for start, end in application.endings for word in _words(code[start:end])}
-            return _with_helpers(tree, words, call)
+            return with_helpers(tree, words, call)
         body = application.function.body
         suspended = next(
             (
@@ -110,7 +111,7 @@ class Owners:
                 for node in tree.walk(body, into_functions=True)
                 if suspended is not None and tree.order.get(node, 0) > tree.order[suspended]
             } - {""}
-            known = self._ends[suspended] = _with_helpers(tree, found, call)
+            known = self._ends[suspended] = with_helpers(tree, found, call)
         return known
 
 
@@ -125,6 +126,9 @@ def _closers(tree: Tree, call: syntax.Call) -> set[str]:
         for name in CLOSERS
         for definition in outline.functions(name, holder.name.value)
         if not tree.holds(holder, call) or definition.name != _function_name(tree, call)
+        if COMMANDS.isdisjoint(
+            _DECORATOR.findall(outline.code, definition.start, definition.header)
+        )
     ]
     # One that cannot wait for a task may leave that to somebody else.
     if not any(_is_async(outline, closer.start, closer.header) for closer in closers):
@@ -149,7 +153,7 @@ def _stoppers(tree: Tree, function: syntax.FunctionDef) -> set[str]:
     return {word for item in found for word in _words(outline.code[item.header : item.end])}
 
 
-def _with_helpers(tree: Tree, names: set[str], call: syntax.Call) -> frozenset[str]:
+def with_helpers(tree: Tree, names: set[str], call: syntax.Call) -> frozenset[str]:
     """Add the names in the file's own functions that ``names`` mention, and in theirs."""
     outline = tree.outline
     around = tree.class_around(call)

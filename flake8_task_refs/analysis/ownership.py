@@ -191,7 +191,7 @@ class Ownership:
                 return []
             case syntax.While():
                 # `while tasks:` waits until callbacks have emptied the container.
-                return [Hold(How.AWAITED, parent)]
+                return [] if self._is_left_with_some(parent, node) else [Hold(How.AWAITED, parent)]
             case syntax.Subscript():
                 return self._subscripted(node, parent)
             case syntax.Index():
@@ -243,6 +243,14 @@ class Ownership:
             return False
         self.observed.append((self.tree, call))
         return True
+
+    def _is_left_with_some(self, loop: syntax.While, tasks: syntax.Node) -> bool:
+        """Tell whether ``while tasks:`` waits for the first ones, and ends when it has enough."""
+        return (
+            isinstance(tasks, syntax.Name)
+            and any(self.tree.holds(loop, call) for call in self.waits.giving_up(loop))
+            and self.turns.is_left_with_some(loop, tasks.value)
+        )
 
     @staticmethod
     def _part(target: syntax.Node, at: int, count: int) -> syntax.Node | None:
@@ -497,7 +505,9 @@ class Ownership:
         """
         target = assign.targets[0].target
         names = [element.value for element in getattr(target, "elements", ())]
-        if len(assign.targets) > 1 or not all(isinstance(name, syntax.Name) for name in names):
+        if len(assign.targets) > 1 or not all(
+            isinstance(name, (syntax.Name, syntax.Attribute)) for name in names
+        ):
             names = []
         each = [self._assigned(handles, [name]) for name in names]
         if not each:
@@ -880,6 +890,8 @@ def _in_slot(holds: list[Hold]) -> list[Hold]:
 
 def _makes_several(node: syntax.Node) -> bool:
     """Tell whether ``node`` makes a handle for each of what it goes through."""
+    if isinstance(node, syntax.Call) and last_name(node.func) in ("list", "tuple") and node.args:
+        node = node.args[0].value
     return isinstance(node, (syntax.ListComp, syntax.GeneratorExp)) or (
         isinstance(node, syntax.Call) and last_name(node.func) == "map"
     )

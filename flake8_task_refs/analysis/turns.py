@@ -14,22 +14,27 @@ from flake8_task_refs.analysis.names import assigned_value
 from flake8_task_refs.analysis.syntax import dotted_text, is_name, last_name
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from flake8_task_refs.analysis.flow import Flow
     from flake8_task_refs.analysis.tree import Tree
 
 # What a handler may be for that meets the end of a time limit.
 _TIMEOUTS: Final = ("TimeoutError", "Exception", "BaseException")
+_SETS: Final = 2  # that a wait returns
 
 
 class _Signs(NamedTuple):
     """What tells that a task is done.
 
-    ``task`` and ``done`` are the names of it and of the set that it comes to be in, ``event`` is
-    the path of what it waits for, and for nothing else.
+    ``task``, ``done`` and ``pending`` are the names of it, of the set that it comes to be in, and
+    of that in which it is until then; ``event`` is the path of what it waits for, and for nothing
+    else.
     """
 
     task: str
     done: str
+    pending: str
     event: str | None
 
 
@@ -49,11 +54,14 @@ class Turns:
         loop = self._loop(call, task)
         if loop is None or not isinstance(task, syntax.Name):
             return False
-        signs = _Signs(task.value, self._done(call), self._event(task))
+        signs = _Signs(task.value, *self._sets(call), self._event(task))
+        anew = self._bound_in(loop, task)
+        if not all(self._comes_if_done(store, signs, loop) for store in anew):
+            return False
         exits = self._exits(loop)
         if not exits if is_endless(loop) else not self._says_running(loop.test, signs):
             return False
-        return all(self._leaves_if_done(jump, signs, loop) for jump in exits)
+        return all(self._comes_if_done(jump, signs, loop, anew) for jump in exits)
 
     def shields_until_done(self, shield: syntax.Call, task: syntax.Node) -> bool:
         """Tell whether the loop around ``shield`` goes on after each time limit on it.
@@ -62,6 +70,8 @@ class Turns:
         """
         loop = self._loop(shield, task)
         if loop is None or not is_endless(loop) or not isinstance(task, syntax.Name):
+            return False
+        if self._bound_in(loop, task):
             return False
         tree, order = self._tree, self._tree.order
         guarded = next(
@@ -77,7 +87,7 @@ class Turns:
         limit = next((at for at in guarded.handlers if _meets_timeout(at)), None)
         if limit is None:
             return False
-        signs = _Signs(task.value, "", self._event(task))
+        signs = _Signs(task.value, "", "", self._event(task))
         # Whatever comes behind the statement may do so after a time limit, unless that goes back.
         goes_back = self._goes_back(limit)
         for jump in self._exits(loop):
@@ -87,7 +97,7 @@ class Turns:
                 is_late = order[jump] > order[shield] or tree.holds(jump, shield)
             else:
                 is_late = tree.holds(guarded, jump) or goes_back
-            if not is_late and not self._leaves_if_done(jump, signs, loop):
+            if not is_late and not self._comes_if_done(jump, signs, loop):
                 return False
         return True
 
@@ -101,7 +111,26 @@ class Turns:
             return False
         return any(not self._is_error_or_count(jump, loop) for jump in self._exits(loop))
 
-    def _is_error_or_count(self, jump: syntax.Node, loop: syntax.For) -> bool:
+    def is_left_with_some(self, loop: syntax.While, tasks: str) -> bool:
+        """Tell whether a loop that goes on while there are ``tasks`` is left once it has enough."""
+        tree = self._tree
+        counted = {
+            node.target.value
+            for node in tree.walk(loop.body)
+            if isinstance(node, syntax.AugAssign) and isinstance(node.target, syntax.Name)
+        }
+        return any(
+            not self._is_error_or_count(jump, loop)
+            and not any(
+                isinstance(node, syntax.Name) and (node.value == tasks or node.value in counted)
+                for at in tree.ancestors(jump)
+                if isinstance(at, syntax.If) and tree.holds(loop, at)
+                for node in tree.walk(at.test)
+            )
+            for jump in self._exits(loop)
+        )
+
+    def _is_error_or_count(self, jump: syntax.Node, loop: syntax.While | syntax.For) -> bool:
         """Tell whether ``jump`` leaves ``loop`` for an error, or for what it has counted."""
         for at in self._tree.ancestors(jump):
             if at is loop:
@@ -165,12 +194,13 @@ class Turns:
         if not isinstance(loop, syntax.While) or not isinstance(task, syntax.Name):
             return None
         scope = self._tree.scope[task].owner(task.value)
-        if scope is None or scope.kind != "function":
-            return None
-        bound_anew = any(
-            self._tree.holds(loop, store) for store in scope.stores.get(task.value, ())
-        )
-        return None if bound_anew else loop
+        return loop if scope is not None and scope.kind == "function" else None
+
+    def _bound_in(self, loop: syntax.While, task: syntax.Name) -> list[syntax.Name]:
+        """Return where ``loop`` binds the name of ``task`` anew."""
+        scope = self._tree.scope[task].owner(task.value)
+        stores = scope.stores.get(task.value, ()) if scope is not None else ()
+        return [store for store in stores if self._tree.holds(loop, store)]
 
     def _exits(self, loop: syntax.While | syntax.For) -> list[syntax.Node]:
         """Return what leaves ``loop``; an error is no end that it means to come to."""
@@ -181,17 +211,28 @@ class Turns:
             or (isinstance(jump, syntax.Break) and self._flow.loops(jump)[:1] == [loop])
         ]
 
-    def _leaves_if_done(self, jump: syntax.Node, signs: _Signs, loop: syntax.Node) -> bool:
-        """Tell whether ``jump`` is reached only where the task is done."""
-        inner = jump
-        for at in self._tree.ancestors(jump):
+    def _comes_if_done(
+        self,
+        node: syntax.Node,
+        signs: _Signs,
+        loop: syntax.Node,
+        anew: Sequence[syntax.Node] = (),
+    ) -> bool:
+        """Tell whether control comes to ``node`` only where the task is done.
+
+        It is another one once one of ``anew`` has bound it in between.
+        """
+        tree, order, inner = self._tree, self._tree.order, node
+        for at in tree.ancestors(node):
             if at is loop:
                 break
             if isinstance(at, syntax.If) and (
                 (at.body is inner and self._says_done(at.test, signs))
                 or (at.orelse is inner and self._says_running(at.test, signs))
             ):
-                return True
+                return not any(
+                    order[store] < order[node] and tree.holds(inner, store) for store in anew
+                )
             inner = at
         return False
 
@@ -205,6 +246,8 @@ class Turns:
                 return test.operator == "not" and self._says_running(test.expression, signs)
             case syntax.Comparison(comparisons=[target]) if target.operator == "in":
                 return is_name(test.left, signs.task) and is_name(target.comparator, signs.done)
+            case syntax.Comparison(comparisons=[target]) if target.operator == "not in":
+                return is_name(test.left, signs.task) and is_name(target.comparator, signs.pending)
             case syntax.Comparison(comparisons=[target]) if target.operator in ("is", "=="):
                 sides = (test.left, target.comparator)
                 return any(is_name(side, signs.task) for side in sides) and any(
@@ -226,6 +269,8 @@ class Turns:
                 return test.operator == "not" and self._says_done(test.expression, signs)
             case syntax.Comparison(comparisons=[target]) if target.operator == "not in":
                 return is_name(test.left, signs.task) and is_name(target.comparator, signs.done)
+            case syntax.Comparison(comparisons=[target]) if target.operator == "in":
+                return is_name(test.left, signs.task) and is_name(target.comparator, signs.pending)
         return is_name(test, "True")
 
     def _is_one_of(self, node: syntax.Node, done: str) -> bool:
@@ -238,17 +283,20 @@ class Turns:
             isinstance(holder, syntax.For) and is_name(holder.iter, done) for holder in holders
         )
 
-    def _done(self, wait: syntax.Call) -> str:
-        """Return what the set is called that ``wait`` returns first; "" if it has no name."""
+    def _sets(self, wait: syntax.Call) -> tuple[str, str]:
+        """Return what the two sets are called that ``wait`` returns; "" if they have no name."""
         outer = self._tree.parent[wait]
         assign = self._tree.parent[outer]
         if not isinstance(outer, syntax.Await) or not isinstance(assign, syntax.Assign):
-            return ""
+            return "", ""
         target = assign.targets[0].target
-        if not isinstance(target, (syntax.Tuple, syntax.List)) or not target.elements:
-            return ""
-        first = target.elements[0].value
-        return first.value if isinstance(first, syntax.Name) else ""
+        if not isinstance(target, (syntax.Tuple, syntax.List)) or len(target.elements) != _SETS:
+            return "", ""
+        done, pending = (element.value for element in target.elements)
+        return (
+            done.value if isinstance(done, syntax.Name) else "",
+            pending.value if isinstance(pending, syntax.Name) else "",
+        )
 
     def _event(self, task: syntax.Name) -> str | None:
         """Return the path of the event that ``task`` waits for, and nothing else."""

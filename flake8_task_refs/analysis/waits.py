@@ -168,7 +168,11 @@ class Waits:
 
     def gives_up(self, node: syntax.Node) -> bool:
         """Tell whether the function around ``node`` waits for only some of its tasks."""
-        return self._tree.function_around(node) in self._giving_up
+        return bool(self.giving_up(node))
+
+    def giving_up(self, node: syntax.Node) -> list[syntax.Call]:
+        """Return the waits of the function around ``node`` for only some of its tasks."""
+        return self._giving_up.get(self._tree.function_around(node), [])
 
     @cached_property
     def _giving_up(self) -> dict[syntax.Node | None, list[syntax.Call]]:

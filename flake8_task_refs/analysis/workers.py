@@ -13,7 +13,7 @@ from flake8_task_refs.analysis.cancellation import is_wide
 from flake8_task_refs.analysis.containers import waits_for_a_sign
 from flake8_task_refs.analysis.flow import is_endless
 from flake8_task_refs.analysis.helpers import find_coroutine
-from flake8_task_refs.analysis.syntax import last_name
+from flake8_task_refs.analysis.syntax import is_name, last_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -158,6 +158,24 @@ class Worker:
                 elif isinstance(node, syntax.Await) and not _is_sheltered(tree, node, loop):
                     names |= self._waited_for(tree, node)
         return names - _COMMON - {"True"}
+
+    def shared(self) -> set[str]:
+        """Return the names of what it shares with others: attributes, variables of a closure."""
+        if self.found is None:
+            return set()
+        tree, function = self.found
+        names: set[str] = set()
+        for node in tree.walk(function.body):
+            if isinstance(node, syntax.Attribute):
+                is_called = isinstance(tree.parent[node], syntax.Call)
+                if is_name(node.value, "self") and not is_called:
+                    names.add(node.attr.value)
+            elif isinstance(node, syntax.Name):
+                owner = tree.scope[node].owner(node.value)
+                is_closed_over = owner is not None and owner.kind == "function"
+                if is_closed_over and owner is not tree.scope[node].function:
+                    names.add(node.value)
+        return names - _COMMON
 
     def _waited_for(self, tree: Tree, node: syntax.Await) -> set[str]:
         """Return the names of the objects that an ``await`` depends on, in a helper too.

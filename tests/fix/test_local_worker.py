@@ -294,6 +294,14 @@ def test_what_an_iterator_gives_on_is_made_for_that_iterator() -> None:
     check_declined(fills.replace("        await asyncio.sleep(20)\n", ""), ENDLESS)
 
 
+def test_what_an_iterator_starts_is_started_with_each() -> None:
+    body = "task = asyncio.create_task(beat(self))\nwhile True:\n    yield await queue.get()"
+    source = module(body).replace("async def handle(self, ws, queue", "async def handle(queue")
+    check_declined(source.replace("beat(self)", "beat(None)"), ENDLESS)
+    once = source.replace("while True:\n        yield", "yield").replace("beat(self)", "beat(None)")
+    assert ENDLESS not in [declined.reason for declined in fix(once).declined]
+
+
 def test_what_ends_by_itself_is_kept() -> None:
     source = module(f"{MADE}\n{LOOP}").replace("while True", "for _ in range(3)")
     assert "_background_tasks" in fix(source).text

@@ -49,7 +49,10 @@ class LocalWorkers:
         self._context = context
 
     def accepts(self, site: Site) -> bool:
-        """Take what runs until it is ended, and has to do with a variable of the call."""
+        """Take what runs until it is ended, and has to do with a variable of the call.
+
+        What an asynchronous generator starts that gives many values, is for the one who takes them.
+        """
         function = site.function
         if (
             site.code not in ("TSK001", "TSK002")
@@ -58,10 +61,15 @@ class LocalWorkers:
             or not function.asynchronous
             or not isinstance(site.coroutine, syntax.Call)
             or self._context.judge.application(function) is not None
-            or not (shared := LikelyWorker.of(self._context, site).shares_with(function))
+            or not (
+                (shared := LikelyWorker.of(self._context, site).shares_with(function))
+                or self._gives_many(function, site.call)
+            )
             or not Worker(self._context.judge.ownership, site.coroutine).outlives_its_source()
         ):
             return False
+        if not shared:
+            return True
         after = self._context.tree.order[site.call]
         later = [
             node
@@ -102,6 +110,16 @@ class LocalWorkers:
         return found
 
     # -- does it serve the call? ------------------------------------------------------------
+
+    def _gives_many(self, function: syntax.FunctionDef, call: syntax.Call) -> bool:
+        """Tell whether ``function`` yields in a loop, after ``call``, and is no context manager."""
+        tree = self._context.tree
+        return not function.decorators and any(
+            isinstance(jump, syntax.Yield)
+            and tree.order[jump] > tree.order[call]
+            and any(isinstance(at, (syntax.While, syntax.For)) for at in tree.ancestors(jump))
+            for jump in tree.jumps(function.body)
+        )
 
     def _gives_something(self, function: syntax.FunctionDef) -> bool:
         """Tell whether ``function`` returns a value, which may need the task later."""
