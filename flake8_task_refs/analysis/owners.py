@@ -153,10 +153,13 @@ def _stoppers(tree: Tree, function: syntax.FunctionDef) -> set[str]:
     return {word for item in found for word in _words(outline.code[item.header : item.end])}
 
 
-def with_helpers(tree: Tree, names: set[str], call: syntax.Call) -> frozenset[str]:
-    """Add the names in the file's own functions that ``names`` mention, and in theirs."""
+def with_helpers(tree: Tree, names: set[str], at: syntax.Node) -> frozenset[str]:
+    """Add the names in the file's own functions that ``names`` mention, and in theirs.
+
+    ``at`` is a node of the class whose methods are meant, if it is a class's.
+    """
     outline = tree.outline
-    around = tree.class_around(call)
+    around = tree.class_around(at)
     classes = ("", around.name.value) if around is not None else ("",)
     known, new = set(names), set(names)
     for _ in range(_MAX_DEPTH):
