@@ -91,7 +91,7 @@ class Aggregates:
                 registry = Registry(context.additions.futures(kind))
                 future = site.target or context.locals.free("future", site.call)
                 log = ""
-                if origin == _THREADSAFE and self._can_log() and not self._has_callback(site):
+                if origin == _THREADSAFE and self._can_log(site) and not self._has_callback(site):
                     log = context.additions.log_failed_future(site.call)
                 found.edits += context.writer.register(site, future, registry, log)
             found.fixed.append(site.finding)
@@ -105,7 +105,7 @@ class Aggregates:
             and isinstance(statement_expression(site.statement), syntax.Expr)
             and site.made is not None
             and site.made.path == _THREADSAFE
-            and self._can_log()
+            and self._can_log(site)
             and not self._is_the_modules_own(site)
             and not self._has_callback(site)
             and self._context.writer.can_wrap(site, "_track_future")
@@ -152,9 +152,20 @@ class Aggregates:
         is_asked = site.target and scope is not None and any(True for _ in scope.uses(site.target))
         return _runs_in_a_loop(site) and not is_asked
 
-    def _can_log(self) -> bool:
-        """Tell whether the module has a logger, or can have one."""
-        return bool(self._context.names.logger[0]) or self._context.additions.can_import("logging")
+    def _can_log(self, site: Site) -> bool:
+        """Tell whether the module has a logger, or can have one, for what fails at ``site``.
+
+        What a handler logs may come back to it, and fail again.
+        """
+        names, tree = self._context.names, self._context.tree
+        if any(
+            names.canonical(base.value).startswith("logging.")
+            for around in tree.ancestors(site.call)
+            if isinstance(around, syntax.ClassDef)
+            for base in around.bases
+        ):
+            return False
+        return bool(names.logger[0]) or self._context.additions.can_import("logging")
 
     def _has_callback(self, site: Site) -> bool:
         """Tell whether the future of ``site`` has a callback, which may ask for its failure."""
