@@ -475,3 +475,174 @@ def test_what_the_caller_gets_is_the_callers_to_await(gives: str) -> None:
     source = source.replace("for _, job in list(self.jobs.items()):\n            ", "")
     check_unchanged(source, analysis=ASKED)
     assert fix(source.replace(gives, "pass"), analysis=ASKED).fixed
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (
+            """
+            self.first.cancel()
+            self.second.cancel()  # at last
+            """,
+            """
+            self.first.cancel()
+            self.second.cancel()  # at last
+            await asyncio.wait([self.first, self.second], timeout=10)
+            """,
+        ),
+        (
+            """
+            self.first.cancel()
+            print("between")
+            self.second.cancel()
+            """,
+            """
+            self.first.cancel()
+            await asyncio.wait([self.first], timeout=10)
+            print("between")
+            self.second.cancel()
+            await asyncio.wait([self.second], timeout=10)
+            """,
+        ),
+        (
+            """
+            self.first.cancel()
+            if self.second:
+                self.second.cancel()
+            """,
+            """
+            self.first.cancel()
+            await asyncio.wait([self.first], timeout=10)
+            if self.second:
+                self.second.cancel()
+                await asyncio.wait([self.second], timeout=10)
+            """,
+        ),
+        (
+            """
+            self.first.cancel()
+            self.pick().cancel()
+            self.second.cancel()
+            """,
+            """
+            self.first.cancel()
+            await asyncio.wait([self.first], timeout=10)
+            self.pick().cancel()
+            self.second.cancel()
+            await asyncio.wait([self.second], timeout=10)
+            """,
+        ),
+    ],
+)
+def test_what_is_cancelled_line_by_line_is_waited_for_all_at_once(
+    before: str, after: str, tmp_path: Path
+) -> None:
+    program = """\
+import asyncio
+
+
+class Service:
+    def start(self):
+        self.first = asyncio.create_task(work(1))
+        self.second = asyncio.create_task(work(2))
+
+    def pick(self):
+        return self.second
+
+    async def close(self):
+{}
+        print("closed")
+
+
+async def work(number):
+    try:
+        await asyncio.sleep(3600)
+    finally:
+        await asyncio.sleep(0.01)
+        print("cleaned up", number)
+
+
+async def main():
+    service = Service()
+    service.start()
+    await asyncio.sleep(0)
+    await service.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+    source, wanted = (program.format(indent(dedent(it).strip(), " " * 8)) for it in (before, after))
+    text = fix(source, analysis=ASKED).text
+    assert text == wanted
+    said = said_by(text, tmp_path)
+    assert said[-1] == "closed"
+    assert {"cleaned up 1", "cleaned up 2"} <= set(said)
+
+
+@pytest.mark.parametrize(
+    "body", ["await service.stop()", "await self.on_end(self)", "await pause()"]
+)
+def test_a_task_that_the_function_has_made_does_not_run_it(body: str, tmp_path: Path) -> None:
+    program = f"""\
+import asyncio
+
+
+class Service:
+    on_end = staticmethod(print)
+
+    async def stop(self):
+        timer = asyncio.create_task(self.limit())
+        await asyncio.sleep(0)
+        timer.cancel()
+        print("stopped")
+
+    async def limit(self):
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            print("cleaned up")
+        {body}
+
+    async def on_signal(self):
+        await self.stop()
+
+
+async def pause():
+    await asyncio.sleep(1)
+
+
+service = Service()
+
+
+if __name__ == "__main__":
+    asyncio.run(service.on_signal())
+"""
+    text = fix(program, analysis=ASKED).text
+    waiting = "timer.cancel()\n        await asyncio.wait([timer], timeout=10)\n"
+    assert text == program.replace("timer.cancel()\n", waiting)
+    assert said_by(text, tmp_path) == ["cleaned up", "stopped"]
+
+
+def test_a_local_that_may_be_another_task_is_no_proof() -> None:
+    program = """\
+import asyncio
+
+
+class Service:
+    def start(self):
+        self.timer = asyncio.create_task(self.limit())
+
+    async def stop(self):
+        timer = asyncio.create_task(self.limit())
+        timer = self.timer or timer
+        timer.cancel()
+        print("stopped")
+
+    async def limit(self):
+        await asyncio.sleep(3600)
+        await self.stop()
+"""
+    text = fix(program, analysis=ASKED).text
+    assert "timer.cancel()\n        if timer is not asyncio.current_task():\n" in text

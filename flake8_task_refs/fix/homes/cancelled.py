@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
@@ -60,8 +61,12 @@ class Cancelled:
         """Await what was cancelled."""
         found = Plan()
         collected: dict[syntax.Node, str] = {}
-        for site in sites:
-            reason = LOCKED if self._is_locked(site) else self._waits_for_itself(site)
+        for row in self._rows(sites):
+            site, reason = row[0], self._reason(row[0])
+            if len(row) > 1:
+                found.edits.append(self._wait_for_row(row))
+                found.fixed += [each.finding for each in row]
+                continue
             edits = [] if reason else self._edits(site, collected)
             if edits:
                 found.edits += edits
@@ -70,6 +75,85 @@ class Cancelled:
                 found.decline([site], reason or NOT_ALONE)
         return found
 
+    def _reason(self, site: Site) -> str:
+        """Return why the task of ``site`` is not to be waited for there, or ``""``."""
+        return LOCKED if self._is_locked(site) else self._waits_for_itself(site)
+
+    def _rows(self, sites: Sequence[Site]) -> Iterator[list[Site]]:
+        """Yield the sites, those together that cancel one after another in lines of their own.
+
+        They are waited for all at once, and as long as for one.
+        """
+        row: list[Site] = []
+        for site in sites:
+            if row and not (self._follows(row[-1], site) and all(map(self._is_plain, row))):
+                yield row
+                row = []
+            row.append(site)
+            if not self._is_plain(site):
+                yield row
+                row = []
+        if row:
+            yield row
+
+    def _follows(self, one: Site, other: Site) -> bool:
+        """Tell whether the statement of ``other`` comes right after that of ``one``."""
+        block = self._context.tree.parent.get(one.statement) if one.statement is not None else None
+        body = list(body_of(block)) if block is not None else []
+        return any(
+            first is one.statement and second is other.statement for first, second in pairwise(body)
+        )
+
+    def _is_plain(self, site: Site) -> bool:
+        """Tell whether ``site`` is a line that cancels a task, and needs no more than a wait."""
+        if not isinstance(site.call.func, syntax.Attribute) or site.statement is None:
+            return False
+        small = statement_expression(site.statement)
+        return (
+            isinstance(small, syntax.Expr)
+            and small.value is site.call
+            and self._loop(site) is None
+            and self._is_repeatable(site.call.func.value)
+            and not self._is_spared(site)
+            and not self._reason(site)
+        )
+
+    def _wait_for_row(self, row: Sequence[Site]) -> Edit:
+        """Wait for all tasks of ``row`` after the last was cancelled."""
+        file, writer = self._context.file, self._context.writer
+        last = row[-1].statement
+        if last is None:
+            raise ValueError("only a statement can be followed by others")
+        tasks = [
+            file.code(site.call.func.value)
+            for site in row
+            if isinstance(site.call.func, syntax.Attribute)
+        ]
+        lines = writer.layout.best(self._call(f"[{', '.join(tasks)}]"), file.indent(last))
+        return writer.insert_after(last, lines)
+
+    def _is_made_here(self, site: Site) -> bool:
+        """Tell whether the function around ``site`` has made the task, which so cannot run it."""
+        task = site.call.func.value if isinstance(site.call.func, syntax.Attribute) else None
+        if not isinstance(task, syntax.Name):
+            return False
+        tree, file = self._context.tree, self._context.file
+        scope = tree.scope[task].owner(task.value)
+        stores = scope.stores.get(task.value, ()) if scope is not None else ()
+        made = self._context.judge.ownership.sites.find(tree)
+        calls = {found.call for found in made if file.function(found.call) is site.function}
+        assigned = [
+            node
+            for node in file.all(syntax.Assign)
+            if node.value in calls and any(item.target in stores for item in node.targets)
+        ]
+        return (
+            scope is not None
+            and scope.kind != "module"
+            and bool(stores)
+            and len(assigned) == len(stores)
+        )
+
     def _waits_for_itself(self, site: Site) -> str:
         """Return why the task may be what runs the function around ``site``, or ``""``.
 
@@ -77,7 +161,7 @@ class Cancelled:
         method that is called like this one may be it.
         """
         function = site.function
-        if not isinstance(function, syntax.FunctionDef):
+        if not isinstance(function, syntax.FunctionDef) or self._is_made_here(site):
             return ""
         name = function.name.value
         around = self._context.tree.class_around(function)
@@ -206,12 +290,18 @@ class Cancelled:
             return []
         task, indent = file.code(receiver), file.indent(statement)
         lines = []
-        if self._is_called_here(site) or self._may_come_back(site):
+        if self._is_spared(site):
             asyncio = self._context.additions.module("asyncio")
             lines = [f"{indent}if {task} is not {asyncio}.current_task():"]
             indent += writer.layout.step
         lines += writer.layout.best(self._call(f"[{task}]"), indent)
         return [writer.insert_after(statement, lines)]
+
+    def _is_spared(self, site: Site) -> bool:
+        """Tell whether the task may be the one that runs the function around ``site``."""
+        return not self._is_made_here(site) and (
+            self._is_called_here(site) or self._may_come_back(site)
+        )
 
     def _wait_after(self, loop: syntax.Node, held: str, tasks: str) -> Edit:
         """Wait for ``tasks`` after ``loop``, if ``held`` holds any."""
