@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from transform import check_declined, check_unchanged, fix
 
-from flake8_task_refs.fix.homes.cancelled import LOCKED, NOT_ALONE
+from flake8_task_refs.fix.homes.cancelled import LOCKED, NOT_ALONE, OVERTIME
 from flake8_task_refs.options import Settings
 
 if TYPE_CHECKING:
@@ -646,3 +646,30 @@ class Service:
 """
     text = fix(program, analysis=ASKED).text
     assert "timer.cancel()\n        if timer is not asyncio.current_task():\n" in text
+
+
+@pytest.mark.parametrize(
+    ("first", "limit", "declined"),
+    [
+        ("for task in self.tasks:\n    task.cancel()", ", timeout=1", True),
+        ("for task in list(self.tasks):\n    task.cancel()", ", timeout=left", True),
+        ("for task in self.tasks:\n    print(task)", ", timeout=1", False),
+        ("for task in self.others:\n    task.cancel()", ", timeout=1", False),
+    ],
+)
+def test_what_had_its_time_after_a_cancellation_gets_no_more(
+    first: str, limit: str, *, declined: bool
+) -> None:
+    close = f"""
+late: set[asyncio.Task[None]] = set()
+{first}
+_, late = await asyncio.wait(self.tasks{limit})
+for task in late:
+    task.cancel()
+"""
+    program = pool(close)
+    if declined:
+        check_declined(program, OVERTIME, analysis=ASKED)
+    else:
+        text = fix(program, analysis=ASKED).text
+        assert "        if late:\n            await asyncio.wait(late, timeout=10)\n" in text

@@ -12,6 +12,7 @@ from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.container_uses import mentions
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit, Place
+from flake8_task_refs.fix.homes.raced import has_limit, second_target
 from flake8_task_refs.fix.source import body_of, dotted, statement_expression
 from flake8_task_refs.fix.worker import LikelyWorker
 
@@ -43,6 +44,10 @@ LOCKED: Final = "the task may need what is locked here for its clean-up: await i
 NOT_ALONE: Final = (
     "what is cancelled here has no name to wait for it by, or more is done with it at once: "
     "await it by hand"
+)
+OVERTIME: Final = (
+    "these tasks were cancelled before, and have had all the time that they get here: await them "
+    "by hand if they may take longer"
 )
 
 
@@ -77,7 +82,38 @@ class Cancelled:
 
     def _reason(self, site: Site) -> str:
         """Return why the task of ``site`` is not to be waited for there, or ``""``."""
-        return LOCKED if self._is_locked(site) else self._waits_for_itself(site)
+        if self._is_locked(site):
+            return LOCKED
+        return OVERTIME if self._had_its_time(site) else self._waits_for_itself(site)
+
+    def _had_its_time(self, site: Site) -> bool:
+        """Tell whether ``site`` only cancels again what did not end within a time limit."""
+        context, file = self._context, self._context.file
+        loop = self._loop(site)
+        left = _iterated(loop.iter) if isinstance(loop, syntax.For) else ""
+        calls = [
+            call for call in context.tree.calls if left and file.function(call) is site.function
+        ]
+        for wait in calls:
+            statement = file.statement(wait)
+            small = statement_expression(statement) if statement is not None else None
+            if (
+                not isinstance(small, syntax.Assign)
+                or context.names.canonical(wait.func) != "asyncio.wait"
+                or not has_limit(wait)
+                or dotted(second_target(small)) != left
+            ):
+                continue
+            given, before = dotted(wait.args[0].value), file.span(wait).start
+            around = {self._loop_around(c) for c in calls if last_name(c.func) == "cancel"}
+            return any(
+                isinstance(earlier, syntax.For)
+                and file.span(earlier).end < before
+                and given
+                and _iterated(earlier.iter) == given
+                for earlier in around
+            )
+        return False
 
     def _rows(self, sites: Sequence[Site]) -> Iterator[list[Site]]:
         """Yield the sites, those together that cancel one after another in lines of their own.
@@ -407,8 +443,12 @@ class Cancelled:
 
     def _loop(self, site: Site) -> syntax.For | syntax.While | None:
         """Return the outermost loop of the function around ``site``."""
+        return self._loop_around(site.call)
+
+    def _loop_around(self, call: syntax.Call) -> syntax.For | syntax.While | None:
+        """Return the outermost loop of the function around ``call``."""
         found = None
-        for outer in self._context.tree.ancestors(site.call):
+        for outer in self._context.tree.ancestors(call):
             if isinstance(outer, (syntax.FunctionDef, syntax.Lambda)):
                 break
             if isinstance(outer, (syntax.For, syntax.While)):
