@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 from transform import check_declined, check_unchanged, fix
 
-from flake8_task_refs.fix.homes.cancelled import LOCKED, NOT_ALONE, OVERTIME
+from flake8_task_refs.fix.homes.cancelled import (
+    LOCKED,
+    NO_TASK,
+    NOT_ALONE,
+    OVERTIME,
+)
 from flake8_task_refs.options import Settings
 
 if TYPE_CHECKING:
@@ -431,11 +436,17 @@ class Jobs:
 @pytest.mark.parametrize(
     ("bodies", "reason"),
     [
-        ({"more": "timer = loop.call_later(3, print)\n        self.jobs[2] = timer"}, NOT_ALONE),
-        ({"more": "self.jobs.update(\n            one=loop.call_later(3, print))"}, NOT_ALONE),
+        ({"more": "timer = loop.call_later(3, print)\n        self.jobs[2] = timer"}, NO_TASK),
+        ({"more": "self.jobs.update(\n            one=loop.call_later(3, print))"}, NO_TASK),
+        ({"more": "self.jobs[2] = asyncio.run_coroutine_threadsafe(work(), loop)"}, NO_TASK),
         ({"before": "await self.lock.acquire()", "after": "self.lock.release()"}, LOCKED),
     ],
-    ids=["a timer under a name", "a timer on the next line", "a lock that is held"],
+    ids=[
+        "a timer under a name",
+        "a timer on the next line",
+        "a future of another thread",
+        "a lock that is held",
+    ],
 )
 def test_what_may_be_a_timer_or_need_a_lock_is_not_waited_for(
     bodies: dict[str, str], reason: str
@@ -673,3 +684,43 @@ for task in late:
     else:
         text = fix(program, analysis=ASKED).text
         assert "        if late:\n            await asyncio.wait(late, timeout=10)\n" in text
+
+
+@pytest.mark.parametrize(
+    ("other", "declined"),
+    [
+        ("self.task = asyncio.run_coroutine_threadsafe(work(), loop)", True),
+        ("self.task = loop.call_later(3, print)", True),
+        ("self.task = asyncio.ensure_future(work())", False),
+        ("self.timer = loop.call_later(3, print)", False),
+        ("task = loop.call_later(3, print)", False),
+    ],
+)
+def test_what_may_be_something_else_than_a_task_is_not_waited_for(
+    other: str, *, declined: bool
+) -> None:
+    program = f"""\
+import asyncio
+
+
+class Service:
+    def start(self, work):
+        self.task = asyncio.create_task(work())
+
+    def start_otherwise(self, loop, work):
+        {other}
+
+    async def stop(self):
+        self.task.cancel()
+        print("stopped")
+
+
+class Other:
+    def start(self, loop):
+        self.task = loop.call_later(3, print)
+"""
+    if declined:
+        check_declined(program, NO_TASK, analysis=ASKED)
+    else:
+        waiting = "self.task.cancel()\n        await asyncio.wait([self.task], timeout=10)\n"
+        assert waiting in fix(program, analysis=ASKED).text

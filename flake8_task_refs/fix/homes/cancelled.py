@@ -38,12 +38,25 @@ _LOCK: Final = re.compile(
     r"(?:\A|_)(?:(?:[rw]|rw|file|thread)?lock|sem|semaphore|cond|condition|mutex)s?(?:_|\Z)",
     re.IGNORECASE,
 )
-# These give a timer, which nobody can wait for.
-_TIMERS: Final = frozenset({"call_later", "call_at", "call_soon", "call_soon_threadsafe"})
+# These give a timer or the future of another thread, which asyncio cannot wait for.
+_NO_TASKS: Final = frozenset(
+    {
+        "call_at",
+        "call_later",
+        "call_soon",
+        "call_soon_threadsafe",
+        "run_coroutine_threadsafe",
+        "submit",
+    }
+)
 LOCKED: Final = "the task may need what is locked here for its clean-up: await it after that"
 NOT_ALONE: Final = (
     "what is cancelled here has no name to wait for it by, or more is done with it at once: "
     "await it by hand"
+)
+NO_TASK: Final = (
+    "what is cancelled here may also be a timer or another thread's future, which cannot be "
+    "awaited like a task: await it by hand"
 )
 OVERTIME: Final = (
     "these tasks were cancelled before, and have had all the time that they get here: await them "
@@ -84,6 +97,8 @@ class Cancelled:
         """Return why the task of ``site`` is not to be waited for there, or ``""``."""
         if self._is_locked(site):
             return LOCKED
+        if self._may_be_no_task(site):
+            return NO_TASK
         return OVERTIME if self._had_its_time(site) else self._waits_for_itself(site)
 
     def _had_its_time(self, site: Site) -> bool:
@@ -306,7 +321,7 @@ class Cancelled:
         loop = self._loop(site)
         if loop is None:
             waits = self._wait_here(site, statement, receiver)
-        elif self._is_called_here(site) or self._may_be_timers(receiver, loop):
+        elif self._is_called_here(site):
             waits = []
         else:
             tasks = _iterated(loop.iter) if isinstance(loop, syntax.For) else ""
@@ -381,10 +396,24 @@ class Cancelled:
         leaving = (syntax.Return, syntax.Raise, syntax.Yield)
         return any(isinstance(node, leaving) for node in self._context.tree.walk(loop))
 
-    def _may_be_timers(
-        self, receiver: syntax.BaseExpression, loop: syntax.For | syntax.While
-    ) -> bool:
-        """Tell whether a timer can be among what is cancelled, for which nobody can wait."""
+    def _may_be_no_task(self, site: Site) -> bool:
+        """Tell whether what is cancelled can be, or have among it, what nobody can wait for."""
+        receiver = site.call.func.value if isinstance(site.call.func, syntax.Attribute) else None
+        loop, path = self._loop(site), dotted(receiver)
+        if receiver is not None and loop is not None:
+            return self._has_others(receiver, loop)
+        file, tree = self._context.file, self._context.tree
+        around = tree.class_around if "." in path else file.function
+        return any(
+            isinstance(node.value, syntax.Call)
+            and last_name(node.value.func) in _NO_TASKS
+            and path in [dotted(item.target) for item in node.targets]
+            and around(node) is around(site.call)
+            for node in (file.all(syntax.Assign) if path else ())
+        )
+
+    def _has_others(self, receiver: syntax.BaseExpression, loop: syntax.For | syntax.While) -> bool:
+        """Tell whether more than tasks can be in what ``loop`` goes over."""
         held = dotted(receiver) if isinstance(loop, syntax.While) else _iterated(loop.iter)
         if isinstance(loop, syntax.For) and not held:
             held = _mapping(loop.iter)
@@ -396,21 +425,21 @@ class Cancelled:
         named = {
             dotted(target.target)
             for node in file.all(syntax.Assign)
-            if self._makes_timer(node.value)
+            if self._makes_another(node.value)
             for target in node.targets
         } - {""}
         for kind in (syntax.Name, syntax.Attribute):
             for use in file.all(kind):
                 statement = self._small_statement(use) if dotted(use) == held else None
                 if statement is not None and (
-                    self._makes_timer(statement) or mentions(file, statement, named)
+                    self._makes_another(statement) or mentions(file, statement, named)
                 ):
                     return True
         return False
 
-    def _makes_timer(self, node: syntax.Node) -> bool:
+    def _makes_another(self, node: syntax.Node) -> bool:
         return any(
-            isinstance(inner, syntax.Call) and last_name(inner.func) in _TIMERS
+            isinstance(inner, syntax.Call) and last_name(inner.func) in _NO_TASKS
             for inner in self._context.file.inside(node)
         )
 
