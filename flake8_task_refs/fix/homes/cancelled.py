@@ -80,11 +80,11 @@ class Cancelled:
         found = Plan()
         collected: dict[syntax.Node, str] = {}
         for row in self._rows(sites):
-            site, reason = row[0], self._reason(row[0])
             if len(row) > 1:
                 found.edits.append(self._wait_for_row(row))
                 found.fixed += [each.finding for each in row]
                 continue
+            site, reason = row[0], self._reason(row[0])
             edits = [] if reason else self._edits(site, collected)
             if edits:
                 found.edits += edits
@@ -137,13 +137,14 @@ class Cancelled:
         """
         row: list[Site] = []
         for site in sites:
-            if row and not (self._follows(row[-1], site) and all(map(self._is_plain, row))):
+            is_plain = self._is_plain(site)
+            if row and not (is_plain and self._follows(row[-1], site)):
                 yield row
                 row = []
-            row.append(site)
-            if not self._is_plain(site):
-                yield row
-                row = []
+            if is_plain:
+                row.append(site)
+            else:
+                yield [site]
         if row:
             yield row
 
