@@ -318,6 +318,44 @@ def test_a_handler_of_the_log_is_not_given_its_own_failures(
     assert run(text, tmp_path) == (0, f"{['hello'] * count}\n")
 
 
+def test_a_sink_of_loguru_is_not_given_its_own_failures(tmp_path: Path) -> None:
+    before = """\
+import asyncio
+import threading
+
+from loguru import logger
+
+loop = asyncio.new_event_loop()
+sent = []
+
+
+def forward(message):
+    asyncio.run_coroutine_threadsafe(send(message.record["message"]), loop)
+
+
+async def send(line):
+    sent.append(line)
+    if len(sent) < 50:
+        raise ConnectionError("gone")
+
+
+def main():
+    threading.Thread(target=loop.run_forever, daemon=True).start()
+    logger.remove()
+    logger.add(forward)
+    logger.warning("hello")
+    asyncio.run_coroutine_threadsafe(asyncio.sleep(0.2), loop).result()
+    print(sent)
+
+
+if __name__ == "__main__":
+    main()
+"""
+    text = fix(before).text
+    assert "_background_futures.add(future)" in text
+    assert run(text, tmp_path) == (0, "['hello']\n")
+
+
 def test_the_callback_stands_two_lines_below_what_is_added_above_it() -> None:
     source = """\
 import asyncio

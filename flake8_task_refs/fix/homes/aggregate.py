@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.sites import is_done_callback
+from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.additions import CONCURRENT
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit
@@ -157,15 +158,29 @@ class Aggregates:
 
         What a handler logs may come back to it, and fail again.
         """
+        logger, additions = self._context.names.logger[0], self._context.additions
+        return (bool(logger) or additions.can_import("logging")) and not self._is_in_handler(site)
+
+    def _is_in_handler(self, site: Site) -> bool:
+        """Tell whether ``site`` stands in a handler of logging's, or in a sink of loguru's."""
         names, tree = self._context.names, self._context.tree
-        if any(
-            names.canonical(base.value).startswith("logging.")
+        sinks = {
+            last_name(call.args[0].value)
+            for call in tree.calls
+            if isinstance(call.func, syntax.Attribute)
+            and call.func.attr.value == "add"
+            and names.logger[0]
+            and dotted(call.func.value) == names.logger[0]
+            and call.args
+        }
+        return any(
+            (isinstance(around, syntax.FunctionDef) and around.name.value in sinks)
+            or (
+                isinstance(around, syntax.ClassDef)
+                and any(names.canonical(base.value).startswith("logging.") for base in around.bases)
+            )
             for around in tree.ancestors(site.call)
-            if isinstance(around, syntax.ClassDef)
-            for base in around.bases
-        ):
-            return False
-        return bool(names.logger[0]) or self._context.additions.can_import("logging")
+        )
 
     def _has_callback(self, site: Site) -> bool:
         """Tell whether the future of ``site`` has a callback, which may ask for its failure."""
