@@ -69,6 +69,8 @@ class Additions:
         self._web = ""
         self._before: list[Statement] = []
         self._log_before: Statement | None = None
+        # The line below the head that is added, and how many blank lines are between them.
+        self._below = (0, 0)
         # The modules that are imported below the first definition, and above all that needs them.
         self._late: dict[str, Statement] = {}
 
@@ -446,8 +448,9 @@ class Additions:
             while not file.line_text(below).strip():
                 below += 1
             following = file.line_text(below)
-            apart = 2 if functions or _is_definition(following) else 1
-            text += "\n" * max(0, apart - (below - line))
+            apart = max(2 if functions or _is_definition(following) else 1, below - line)
+            text += "\n" * (apart - (below - line))
+            self._below = (below, apart)
         return Edit(offset, offset, text, Place.HEADER)
 
     def _head_statement(self) -> Statement | None:
@@ -488,6 +491,8 @@ class Additions:
         if self._commented_out_head(line):
             line = file.first_line(self._log_before)
         above = file.blank_lines_above(line)
+        if line == self._below[0]:
+            above = self._below[1]
         before = [] if line - above <= 1 else [""] * max(0, 2 - above)
         text = "\n".join([*before, *functions, "", "", ""])
         offset = file.line_start(line)

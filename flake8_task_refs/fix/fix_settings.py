@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _NAMES: Final = (3, 8)
 
 
-def _by_nobody(_name: str) -> bool:
+def _by_nobody(*_names: str) -> bool:
     return False
 
 
@@ -28,8 +28,8 @@ class FixSettings:
     characters; ``quote`` is for a file that has no string yet; ``python`` is the oldest that is to
     run the file, None if that is not known. ``select`` holds codes or their beginnings; if empty,
     everything is repaired. ``keep_imports`` keeps those that a repair leaves without a use: other
-    files may want them; ``is_taken`` tells of a name whether one does. ``imports`` is how the
-    project writes its own.
+    files may want them; ``is_taken`` tells of a name whether one does, ``is_asked_for`` of a class
+    and an attribute whether one uses that. ``imports`` is how the project writes its own.
     """
 
     analysis: Settings = field(default_factory=Settings)
@@ -42,6 +42,7 @@ class FixSettings:
     select: tuple[str, ...] = ()
     keep_imports: bool = False
     is_taken: Callable[[str], bool] = _by_nobody
+    is_asked_for: Callable[[str, str], bool] = _by_nobody
 
     @property
     def names_tasks(self) -> bool:

@@ -16,7 +16,7 @@ from libcst.codemod import CodemodCommand
 from flake8_task_refs.analysis.finding import SourceError
 from flake8_task_refs.fix.contract import NO_END_YET
 from flake8_task_refs.fix.engine import FixSettings, fix_source
-from flake8_task_refs.fix.other_files import is_taken
+from flake8_task_refs.fix.other_files import is_asked_for, is_taken
 
 if TYPE_CHECKING:
     import argparse
@@ -51,6 +51,7 @@ class FixTasks(CodemodCommand):
             self.settings,
             keep_imports=PurePath(file).name in ("", "__init__.py"),
             is_taken=partial(is_taken, file),
+            is_asked_for=partial(is_asked_for, file),
         )
         try:
             result = fix_source(tree.code, settings)

@@ -1,4 +1,4 @@
-"""What other files of a project take from a module by its name: an import does, or a patch."""
+"""What other files of a project take from a module by its name, or from an instance of a class."""
 
 from __future__ import annotations
 
@@ -25,13 +25,34 @@ def is_taken(file: str, name: str) -> bool:
     `patch.object(prog, "name")`; and in a tree that is too large to be looked through.
     """
     path = Path(file).absolute()
+    others = _others(path)
+    return others is None or any(
+        _takes(_read(other), re.escape(path.stem), name) for other in others
+    )
+
+
+def is_asked_for(file: str, owner: str, name: str) -> bool:
+    """Tell whether another file of the project of ``file`` may use ``name``, an attribute.
+
+    It may where it mentions that and ``owner``, its class; and in a tree that is too large.
+    """
+    others = _others(Path(file).absolute())
+    return others is None or any(_asks_for(_read(other), owner, name) for other in others)
+
+
+def _others(path: Path) -> list[str] | None:
+    """Return the other files of the project of ``path``, None if it is too large a tree."""
     root = _root(path)
     files = _files(root) if root is not None else list(map(str, path.parent.glob("*.py")))
-    if files is None:
-        return True
-    return any(
-        other != str(path) and _takes(_read(other), re.escape(path.stem), name) for other in files
-    )
+    return None if files is None else [other for other in files if other != str(path)]
+
+
+def _asks_for(text: bytes, owner: str, name: str) -> bool:
+    """Tell whether ``text``, a file, mentions the class ``owner`` and an attribute ``name``."""
+    if name.encode() not in text or owner.encode() not in text:
+        return False
+    used = re.search(rf"\.[ \t]*{name}\b".encode(), text)
+    return used is not None and re.search(rf"\b{owner}\b".encode(), text) is not None
 
 
 def _takes(text: bytes, module: str, name: str) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis.finding import SourceError
 from flake8_task_refs.files import FileError, SourceText, decode, read_bytes, write
-from flake8_task_refs.fix.other_files import is_taken
+from flake8_task_refs.fix.other_files import is_asked_for, is_taken
 from flake8_task_refs.fix.project import (
     import_style_for,
     line_length_for,
@@ -130,6 +130,7 @@ def repair_text(
         select=codes,
         keep_imports=Path(name).name == "__init__.py",
         is_taken=partial(is_taken, name),
+        is_asked_for=partial(is_asked_for, name),
     )
     try:
         result = fix_source(source.text, settings)

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 from transform import check_declined, check_unchanged, fix
 
-from flake8_task_refs.fix.homes.cancelled import LOCKED, NOT_ALONE
+from flake8_task_refs.fix.homes.cancelled import (
+    LOCKED,
+    NO_TASK,
+    NOT_ALONE,
+    OVERTIME,
+)
 from flake8_task_refs.options import Settings
 
 if TYPE_CHECKING:
@@ -431,11 +436,17 @@ class Jobs:
 @pytest.mark.parametrize(
     ("bodies", "reason"),
     [
-        ({"more": "timer = loop.call_later(3, print)\n        self.jobs[2] = timer"}, NOT_ALONE),
-        ({"more": "self.jobs.update(\n            one=loop.call_later(3, print))"}, NOT_ALONE),
+        ({"more": "timer = loop.call_later(3, print)\n        self.jobs[2] = timer"}, NO_TASK),
+        ({"more": "self.jobs.update(\n            one=loop.call_later(3, print))"}, NO_TASK),
+        ({"more": "self.jobs[2] = asyncio.run_coroutine_threadsafe(work(), loop)"}, NO_TASK),
         ({"before": "await self.lock.acquire()", "after": "self.lock.release()"}, LOCKED),
     ],
-    ids=["a timer under a name", "a timer on the next line", "a lock that is held"],
+    ids=[
+        "a timer under a name",
+        "a timer on the next line",
+        "a future of another thread",
+        "a lock that is held",
+    ],
 )
 def test_what_may_be_a_timer_or_need_a_lock_is_not_waited_for(
     bodies: dict[str, str], reason: str
@@ -475,3 +486,241 @@ def test_what_the_caller_gets_is_the_callers_to_await(gives: str) -> None:
     source = source.replace("for _, job in list(self.jobs.items()):\n            ", "")
     check_unchanged(source, analysis=ASKED)
     assert fix(source.replace(gives, "pass"), analysis=ASKED).fixed
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (
+            """
+            self.first.cancel()
+            self.second.cancel()  # at last
+            """,
+            """
+            self.first.cancel()
+            self.second.cancel()  # at last
+            await asyncio.wait([self.first, self.second], timeout=10)
+            """,
+        ),
+        (
+            """
+            self.first.cancel()
+            print("between")
+            self.second.cancel()
+            """,
+            """
+            self.first.cancel()
+            await asyncio.wait([self.first], timeout=10)
+            print("between")
+            self.second.cancel()
+            await asyncio.wait([self.second], timeout=10)
+            """,
+        ),
+        (
+            """
+            self.first.cancel()
+            if self.second:
+                self.second.cancel()
+            """,
+            """
+            self.first.cancel()
+            await asyncio.wait([self.first], timeout=10)
+            if self.second:
+                self.second.cancel()
+                await asyncio.wait([self.second], timeout=10)
+            """,
+        ),
+        (
+            """
+            self.first.cancel()
+            self.pick().cancel()
+            self.second.cancel()
+            """,
+            """
+            self.first.cancel()
+            await asyncio.wait([self.first], timeout=10)
+            self.pick().cancel()
+            self.second.cancel()
+            await asyncio.wait([self.second], timeout=10)
+            """,
+        ),
+    ],
+)
+def test_what_is_cancelled_line_by_line_is_waited_for_all_at_once(
+    before: str, after: str, tmp_path: Path
+) -> None:
+    program = """\
+import asyncio
+
+
+class Service:
+    def start(self):
+        self.first = asyncio.create_task(work(1))
+        self.second = asyncio.create_task(work(2))
+
+    def pick(self):
+        return self.second
+
+    async def close(self):
+{}
+        print("closed")
+
+
+async def work(number):
+    try:
+        await asyncio.sleep(3600)
+    finally:
+        await asyncio.sleep(0.01)
+        print("cleaned up", number)
+
+
+async def main():
+    service = Service()
+    service.start()
+    await asyncio.sleep(0)
+    await service.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+    source, wanted = (program.format(indent(dedent(it).strip(), " " * 8)) for it in (before, after))
+    text = fix(source, analysis=ASKED).text
+    assert text == wanted
+    said = said_by(text, tmp_path)
+    assert said[-1] == "closed"
+    assert {"cleaned up 1", "cleaned up 2"} <= set(said)
+
+
+@pytest.mark.parametrize(
+    "body", ["await service.stop()", "await self.on_end(self)", "await pause()"]
+)
+def test_a_task_that_the_function_has_made_does_not_run_it(body: str, tmp_path: Path) -> None:
+    program = f"""\
+import asyncio
+
+
+class Service:
+    on_end = staticmethod(print)
+
+    async def stop(self):
+        timer = asyncio.create_task(self.limit())
+        await asyncio.sleep(0)
+        timer.cancel()
+        print("stopped")
+
+    async def limit(self):
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            print("cleaned up")
+        {body}
+
+    async def on_signal(self):
+        await self.stop()
+
+
+async def pause():
+    await asyncio.sleep(1)
+
+
+service = Service()
+
+
+if __name__ == "__main__":
+    asyncio.run(service.on_signal())
+"""
+    text = fix(program, analysis=ASKED).text
+    waiting = "timer.cancel()\n        await asyncio.wait([timer], timeout=10)\n"
+    assert text == program.replace("timer.cancel()\n", waiting)
+    assert said_by(text, tmp_path) == ["cleaned up", "stopped"]
+
+
+def test_a_local_that_may_be_another_task_is_no_proof() -> None:
+    program = """\
+import asyncio
+
+
+class Service:
+    def start(self):
+        self.timer = asyncio.create_task(self.limit())
+
+    async def stop(self):
+        timer = asyncio.create_task(self.limit())
+        timer = self.timer or timer
+        timer.cancel()
+        print("stopped")
+
+    async def limit(self):
+        await asyncio.sleep(3600)
+        await self.stop()
+"""
+    text = fix(program, analysis=ASKED).text
+    assert "timer.cancel()\n        if timer is not asyncio.current_task():\n" in text
+
+
+@pytest.mark.parametrize(
+    ("first", "limit", "declined"),
+    [
+        ("for task in self.tasks:\n    task.cancel()", ", timeout=1", True),
+        ("for task in list(self.tasks):\n    task.cancel()", ", timeout=left", True),
+        ("for task in self.tasks:\n    print(task)", ", timeout=1", False),
+        ("for task in self.others:\n    task.cancel()", ", timeout=1", False),
+    ],
+)
+def test_what_had_its_time_after_a_cancellation_gets_no_more(
+    first: str, limit: str, *, declined: bool
+) -> None:
+    close = f"""
+late: set[asyncio.Task[None]] = set()
+{first}
+_, late = await asyncio.wait(self.tasks{limit})
+for task in late:
+    task.cancel()
+"""
+    program = pool(close)
+    if declined:
+        check_declined(program, OVERTIME, analysis=ASKED)
+    else:
+        text = fix(program, analysis=ASKED).text
+        assert "        if late:\n            await asyncio.wait(late, timeout=10)\n" in text
+
+
+@pytest.mark.parametrize(
+    ("other", "declined"),
+    [
+        ("self.task = asyncio.run_coroutine_threadsafe(work(), loop)", True),
+        ("self.task = loop.call_later(3, print)", True),
+        ("self.task = asyncio.ensure_future(work())", False),
+        ("self.timer = loop.call_later(3, print)", False),
+        ("task = loop.call_later(3, print)", False),
+    ],
+)
+def test_what_may_be_something_else_than_a_task_is_not_waited_for(
+    other: str, *, declined: bool
+) -> None:
+    program = f"""\
+import asyncio
+
+
+class Service:
+    def start(self, work):
+        self.task = asyncio.create_task(work())
+
+    def start_otherwise(self, loop, work):
+        {other}
+
+    async def stop(self):
+        self.task.cancel()
+        print("stopped")
+
+
+class Other:
+    def start(self, loop):
+        self.task = loop.call_later(3, print)
+"""
+    if declined:
+        check_declined(program, NO_TASK, analysis=ASKED)
+    else:
+        waiting = "self.task.cancel()\n        await asyncio.wait([self.task], timeout=10)\n"
+        assert waiting in fix(program, analysis=ASKED).text

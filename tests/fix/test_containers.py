@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from textwrap import dedent, indent
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from commands import fix as run_fixer
 from transform import check_declined, check_fixed, fix
 
+from flake8_task_refs.fix.homes.container import USED_ELSEWHERE
+from flake8_task_refs.fix.other_files import is_asked_for
 from flake8_task_refs.options import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DICT = """\
 import asyncio
@@ -340,3 +347,67 @@ def test_a_list_that_is_indexed_by_position_is_left_alone() -> None:
     body = "return self.tasks[-1]"
     source = hub(body).replace("set[", "list[").replace("set()", "[]").replace(".add(", ".append(")
     assert fix(source).text == source
+
+
+SIMULATOR = """\
+import asyncio
+
+
+class Simulator:
+    def __init__(self) -> None:
+        self.sockets: list[asyncio.Task[None]] = []
+
+    async def on_connect(self) -> None:
+        self.sockets.append(asyncio.create_task(serve()))
+
+
+async def serve() -> None:
+    await asyncio.sleep(1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("other", "declined"),
+    [
+        ("from .simulator import Simulator\n\nx: Simulator\nx.sockets\n", True),
+        ("class Mine(Simulator):\n    def n(self):\n        return len(self.sockets)\n", True),
+        ("from .simulator import Simulator\n\nsockets = [Simulator()]\n", False),
+        ("other.sockets\n", False),
+        ("class Simulators:\n    def n(self):\n        return len(self.sockets)\n", False),
+    ],
+)
+def test_a_container_that_another_file_may_read_is_declined(
+    other: str, declined: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "setup.py").touch()
+    (tmp_path / "simulator.py").write_text(SIMULATOR)
+    (tmp_path / "client.py").write_text(other)
+    asked = partial(is_asked_for, str(tmp_path / "simulator.py"))
+    if declined:
+        check_declined(SIMULATOR, USED_ELSEWHERE, is_asked_for=asked)
+    else:
+        assert (
+            "task.add_done_callback(self.sockets.remove)" in fix(SIMULATOR, is_asked_for=asked).text
+        )
+
+
+@pytest.mark.parametrize(
+    ("other", "declined"),
+    [
+        ("from jobs import TASKS\n\nasyncio.gather(*TASKS)\n", True),
+        ("import jobs\n\njobs.TASKS\n", True),
+        ("TASKS = []\n", False),
+    ],
+)
+def test_a_container_of_the_module_that_another_file_takes_is_declined(
+    other: str, declined: bool, tmp_path: Path
+) -> None:
+    source = (
+        "import asyncio\n\nTASKS = []\n\n\nasync def on_message(message):\n"
+        "    TASKS.append(asyncio.create_task(asyncio.sleep(1)))\n"
+    )
+    (tmp_path / "other.py").write_text(other)
+    (tmp_path / "jobs.py").write_text(source)
+    done = run_fixer("--isolated", "jobs.py", cwd=tmp_path)
+    assert (b"another file may use this container" in done.stdout + done.stderr) is declined
+    assert ("add_done_callback" in (tmp_path / "jobs.py").read_text()) is not declined

@@ -269,3 +269,101 @@ def test_a_helper_gives_nothing_back() -> None:
     text = fix(FROM_A_THREAD.format(head="", error="OSError", call=calls)).text
     assert "_track_future" not in text
     assert text.count("_background_futures.add(") == 3
+
+
+HANDLER = """\
+import asyncio
+import logging
+import threading
+
+loop = asyncio.new_event_loop()
+sent = []
+
+
+class Forward(logging.{base}):
+    def emit(self, record):
+        {call}
+
+    async def send(self, line):
+        sent.append(line)
+        if len(sent) < 50:
+            raise ConnectionError("gone")
+
+
+def main():
+    threading.Thread(target=loop.run_forever, daemon=True).start()
+    logging.getLogger().addHandler(Forward())
+    logging.getLogger("app").warning("hello")
+    asyncio.run_coroutine_threadsafe(asyncio.sleep(0.2), loop).result()
+    print(sent)
+
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.mark.parametrize("base", ["Handler", "handlers.BufferingHandler", "StreamHandler"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_handler_of_the_log_is_not_given_its_own_failures(
+    base: str, count: int, tmp_path: Path
+) -> None:
+    call = "asyncio.run_coroutine_threadsafe(self.send(record.getMessage()), loop)"
+    before = HANDLER.format(base=base, call="\n        ".join([call] * count))
+    if base.startswith("handlers"):
+        before = before.replace("import logging\n", "import logging\nimport logging.handlers\n")
+        before = before.replace("Forward())", "Forward(9))")
+    text = fix(before).text
+    assert "_background_futures.add(future)" in text
+    assert run(text, tmp_path) == (0, f"{['hello'] * count}\n")
+
+
+def test_a_sink_of_loguru_is_not_given_its_own_failures(tmp_path: Path) -> None:
+    before = """\
+import asyncio
+import threading
+
+from loguru import logger
+
+loop = asyncio.new_event_loop()
+sent = []
+
+
+def forward(message):
+    asyncio.run_coroutine_threadsafe(send(message.record["message"]), loop)
+
+
+async def send(line):
+    sent.append(line)
+    if len(sent) < 50:
+        raise ConnectionError("gone")
+
+
+def main():
+    threading.Thread(target=loop.run_forever, daemon=True).start()
+    logger.remove()
+    logger.add(forward)
+    logger.warning("hello")
+    asyncio.run_coroutine_threadsafe(asyncio.sleep(0.2), loop).result()
+    print(sent)
+
+
+if __name__ == "__main__":
+    main()
+"""
+    text = fix(before).text
+    assert "_background_futures.add(future)" in text
+    assert run(text, tmp_path) == (0, "['hello']\n")
+
+
+def test_the_callback_stands_two_lines_below_what_is_added_above_it() -> None:
+    source = """\
+import asyncio
+
+class Service:
+    def send(self, loop):
+        asyncio.run_coroutine_threadsafe(self.run(), loop)
+"""
+    text = fix(source).text
+    assert "= set()\n\n\ndef _log_failed_future" in text
+    assert "exc_info=error)\n\n\nclass Service" in text

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.sites import is_done_callback
+from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.additions import CONCURRENT
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit
@@ -91,7 +92,7 @@ class Aggregates:
                 registry = Registry(context.additions.futures(kind))
                 future = site.target or context.locals.free("future", site.call)
                 log = ""
-                if origin == _THREADSAFE and self._can_log() and not self._has_callback(site):
+                if origin == _THREADSAFE and self._can_log(site) and not self._has_callback(site):
                     log = context.additions.log_failed_future(site.call)
                 found.edits += context.writer.register(site, future, registry, log)
             found.fixed.append(site.finding)
@@ -105,7 +106,7 @@ class Aggregates:
             and isinstance(statement_expression(site.statement), syntax.Expr)
             and site.made is not None
             and site.made.path == _THREADSAFE
-            and self._can_log()
+            and self._can_log(site)
             and not self._is_the_modules_own(site)
             and not self._has_callback(site)
             and self._context.writer.can_wrap(site, "_track_future")
@@ -152,9 +153,34 @@ class Aggregates:
         is_asked = site.target and scope is not None and any(True for _ in scope.uses(site.target))
         return _runs_in_a_loop(site) and not is_asked
 
-    def _can_log(self) -> bool:
-        """Tell whether the module has a logger, or can have one."""
-        return bool(self._context.names.logger[0]) or self._context.additions.can_import("logging")
+    def _can_log(self, site: Site) -> bool:
+        """Tell whether the module has a logger, or can have one, for what fails at ``site``.
+
+        What a handler logs may come back to it, and fail again.
+        """
+        logger, additions = self._context.names.logger[0], self._context.additions
+        return (bool(logger) or additions.can_import("logging")) and not self._is_in_handler(site)
+
+    def _is_in_handler(self, site: Site) -> bool:
+        """Tell whether ``site`` stands in a handler of logging's, or in a sink of loguru's."""
+        names, tree = self._context.names, self._context.tree
+        sinks = {
+            last_name(call.args[0].value)
+            for call in tree.calls
+            if isinstance(call.func, syntax.Attribute)
+            and call.func.attr.value == "add"
+            and names.logger[0]
+            and dotted(call.func.value) == names.logger[0]
+            and call.args
+        }
+        return any(
+            (isinstance(around, syntax.FunctionDef) and around.name.value in sinks)
+            or (
+                isinstance(around, syntax.ClassDef)
+                and any(names.canonical(base.value).startswith("logging.") for base in around.bases)
+            )
+            for around in tree.ancestors(site.call)
+        )
 
     def _has_callback(self, site: Site) -> bool:
         """Tell whether the future of ``site`` has a callback, which may ask for its failure."""

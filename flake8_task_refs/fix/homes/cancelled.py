@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
@@ -11,6 +12,7 @@ from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.container_uses import mentions
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit, Place
+from flake8_task_refs.fix.homes.raced import has_limit, second_target
 from flake8_task_refs.fix.source import body_of, dotted, statement_expression
 from flake8_task_refs.fix.worker import LikelyWorker
 
@@ -36,12 +38,29 @@ _LOCK: Final = re.compile(
     r"(?:\A|_)(?:(?:[rw]|rw|file|thread)?lock|sem|semaphore|cond|condition|mutex)s?(?:_|\Z)",
     re.IGNORECASE,
 )
-# These give a timer, which nobody can wait for.
-_TIMERS: Final = frozenset({"call_later", "call_at", "call_soon", "call_soon_threadsafe"})
+# These give a timer or the future of another thread, which asyncio cannot wait for.
+_NO_TASKS: Final = frozenset(
+    {
+        "call_at",
+        "call_later",
+        "call_soon",
+        "call_soon_threadsafe",
+        "run_coroutine_threadsafe",
+        "submit",
+    }
+)
 LOCKED: Final = "the task may need what is locked here for its clean-up: await it after that"
 NOT_ALONE: Final = (
     "what is cancelled here has no name to wait for it by, or more is done with it at once: "
     "await it by hand"
+)
+NO_TASK: Final = (
+    "what is cancelled here may also be a timer or another thread's future, which cannot be "
+    "awaited like a task: await it by hand"
+)
+OVERTIME: Final = (
+    "these tasks were cancelled before, and have had all the time that they get here: await them "
+    "by hand if they may take longer"
 )
 
 
@@ -60,8 +79,12 @@ class Cancelled:
         """Await what was cancelled."""
         found = Plan()
         collected: dict[syntax.Node, str] = {}
-        for site in sites:
-            reason = LOCKED if self._is_locked(site) else self._waits_for_itself(site)
+        for row in self._rows(sites):
+            if len(row) > 1:
+                found.edits.append(self._wait_for_row(row))
+                found.fixed += [each.finding for each in row]
+                continue
+            site, reason = row[0], self._reason(row[0])
             edits = [] if reason else self._edits(site, collected)
             if edits:
                 found.edits += edits
@@ -70,6 +93,119 @@ class Cancelled:
                 found.decline([site], reason or NOT_ALONE)
         return found
 
+    def _reason(self, site: Site) -> str:
+        """Return why the task of ``site`` is not to be waited for there, or ``""``."""
+        if self._is_locked(site):
+            return LOCKED
+        if self._may_be_no_task(site):
+            return NO_TASK
+        return OVERTIME if self._had_its_time(site) else self._waits_for_itself(site)
+
+    def _had_its_time(self, site: Site) -> bool:
+        """Tell whether ``site`` only cancels again what did not end within a time limit."""
+        context, file = self._context, self._context.file
+        loop = self._loop(site)
+        left = _iterated(loop.iter) if isinstance(loop, syntax.For) else ""
+        calls = [
+            call for call in context.tree.calls if left and file.function(call) is site.function
+        ]
+        for wait in calls:
+            statement = file.statement(wait)
+            small = statement_expression(statement) if statement is not None else None
+            if (
+                not isinstance(small, syntax.Assign)
+                or context.names.canonical(wait.func) != "asyncio.wait"
+                or not has_limit(wait)
+                or dotted(second_target(small)) != left
+            ):
+                continue
+            given, before = dotted(wait.args[0].value), file.span(wait).start
+            around = {self._loop_around(c) for c in calls if last_name(c.func) == "cancel"}
+            return any(
+                isinstance(earlier, syntax.For)
+                and file.span(earlier).end < before
+                and given
+                and _iterated(earlier.iter) == given
+                for earlier in around
+            )
+        return False
+
+    def _rows(self, sites: Sequence[Site]) -> Iterator[list[Site]]:
+        """Yield the sites, those together that cancel one after another in lines of their own.
+
+        They are waited for all at once, and as long as for one.
+        """
+        row: list[Site] = []
+        for site in sites:
+            is_plain = self._is_plain(site)
+            if row and not (is_plain and self._follows(row[-1], site)):
+                yield row
+                row = []
+            if is_plain:
+                row.append(site)
+            else:
+                yield [site]
+        if row:
+            yield row
+
+    def _follows(self, one: Site, other: Site) -> bool:
+        """Tell whether the statement of ``other`` comes right after that of ``one``."""
+        block = self._context.tree.parent.get(one.statement) if one.statement is not None else None
+        body = list(body_of(block)) if block is not None else []
+        return any(
+            first is one.statement and second is other.statement for first, second in pairwise(body)
+        )
+
+    def _is_plain(self, site: Site) -> bool:
+        """Tell whether ``site`` is a line that cancels a task, and needs no more than a wait."""
+        if not isinstance(site.call.func, syntax.Attribute) or site.statement is None:
+            return False
+        small = statement_expression(site.statement)
+        return (
+            isinstance(small, syntax.Expr)
+            and small.value is site.call
+            and self._loop(site) is None
+            and self._is_repeatable(site.call.func.value)
+            and not self._is_spared(site)
+            and not self._reason(site)
+        )
+
+    def _wait_for_row(self, row: Sequence[Site]) -> Edit:
+        """Wait for all tasks of ``row`` after the last was cancelled."""
+        file, writer = self._context.file, self._context.writer
+        last = row[-1].statement
+        if last is None:
+            raise ValueError("only a statement can be followed by others")
+        tasks = [
+            file.code(site.call.func.value)
+            for site in row
+            if isinstance(site.call.func, syntax.Attribute)
+        ]
+        lines = writer.layout.best(self._call(f"[{', '.join(tasks)}]"), file.indent(last))
+        return writer.insert_after(last, lines)
+
+    def _is_made_here(self, site: Site) -> bool:
+        """Tell whether the function around ``site`` has made the task, which so cannot run it."""
+        task = site.call.func.value if isinstance(site.call.func, syntax.Attribute) else None
+        if not isinstance(task, syntax.Name):
+            return False
+        tree, file = self._context.tree, self._context.file
+        scope = tree.scope[task].owner(task.value)
+        stores = scope.stores.get(task.value, ()) if scope is not None else ()
+        made = self._context.judge.ownership.sites.find(tree)
+        calls = {found.call for found in made if file.function(found.call) is site.function}
+        assigned = [
+            node
+            for node in file.all(syntax.Assign)
+            if node.value in calls and any(item.target in stores for item in node.targets)
+        ]
+        return (
+            scope is not None
+            and scope.kind != "module"
+            and bool(stores)
+            and len(assigned) == len(stores)
+        )
+
     def _waits_for_itself(self, site: Site) -> str:
         """Return why the task may be what runs the function around ``site``, or ``""``.
 
@@ -77,7 +213,7 @@ class Cancelled:
         method that is called like this one may be it.
         """
         function = site.function
-        if not isinstance(function, syntax.FunctionDef):
+        if not isinstance(function, syntax.FunctionDef) or self._is_made_here(site):
             return ""
         name = function.name.value
         around = self._context.tree.class_around(function)
@@ -186,7 +322,7 @@ class Cancelled:
         loop = self._loop(site)
         if loop is None:
             waits = self._wait_here(site, statement, receiver)
-        elif self._is_called_here(site) or self._may_be_timers(receiver, loop):
+        elif self._is_called_here(site):
             waits = []
         else:
             tasks = _iterated(loop.iter) if isinstance(loop, syntax.For) else ""
@@ -206,12 +342,18 @@ class Cancelled:
             return []
         task, indent = file.code(receiver), file.indent(statement)
         lines = []
-        if self._is_called_here(site) or self._may_come_back(site):
+        if self._is_spared(site):
             asyncio = self._context.additions.module("asyncio")
             lines = [f"{indent}if {task} is not {asyncio}.current_task():"]
             indent += writer.layout.step
         lines += writer.layout.best(self._call(f"[{task}]"), indent)
         return [writer.insert_after(statement, lines)]
+
+    def _is_spared(self, site: Site) -> bool:
+        """Tell whether the task may be the one that runs the function around ``site``."""
+        return not self._is_made_here(site) and (
+            self._is_called_here(site) or self._may_come_back(site)
+        )
 
     def _wait_after(self, loop: syntax.Node, held: str, tasks: str) -> Edit:
         """Wait for ``tasks`` after ``loop``, if ``held`` holds any."""
@@ -255,10 +397,24 @@ class Cancelled:
         leaving = (syntax.Return, syntax.Raise, syntax.Yield)
         return any(isinstance(node, leaving) for node in self._context.tree.walk(loop))
 
-    def _may_be_timers(
-        self, receiver: syntax.BaseExpression, loop: syntax.For | syntax.While
-    ) -> bool:
-        """Tell whether a timer can be among what is cancelled, for which nobody can wait."""
+    def _may_be_no_task(self, site: Site) -> bool:
+        """Tell whether what is cancelled can be, or have among it, what nobody can wait for."""
+        receiver = site.call.func.value if isinstance(site.call.func, syntax.Attribute) else None
+        loop, path = self._loop(site), dotted(receiver)
+        if receiver is not None and loop is not None:
+            return self._has_others(receiver, loop)
+        file, tree = self._context.file, self._context.tree
+        around = tree.class_around if "." in path else file.function
+        return any(
+            isinstance(node.value, syntax.Call)
+            and last_name(node.value.func) in _NO_TASKS
+            and path in [dotted(item.target) for item in node.targets]
+            and around(node) is around(site.call)
+            for node in (file.all(syntax.Assign) if path else ())
+        )
+
+    def _has_others(self, receiver: syntax.BaseExpression, loop: syntax.For | syntax.While) -> bool:
+        """Tell whether more than tasks can be in what ``loop`` goes over."""
         held = dotted(receiver) if isinstance(loop, syntax.While) else _iterated(loop.iter)
         if isinstance(loop, syntax.For) and not held:
             held = _mapping(loop.iter)
@@ -270,21 +426,21 @@ class Cancelled:
         named = {
             dotted(target.target)
             for node in file.all(syntax.Assign)
-            if self._makes_timer(node.value)
+            if self._makes_another(node.value)
             for target in node.targets
         } - {""}
         for kind in (syntax.Name, syntax.Attribute):
             for use in file.all(kind):
                 statement = self._small_statement(use) if dotted(use) == held else None
                 if statement is not None and (
-                    self._makes_timer(statement) or mentions(file, statement, named)
+                    self._makes_another(statement) or mentions(file, statement, named)
                 ):
                     return True
         return False
 
-    def _makes_timer(self, node: syntax.Node) -> bool:
+    def _makes_another(self, node: syntax.Node) -> bool:
         return any(
-            isinstance(inner, syntax.Call) and last_name(inner.func) in _TIMERS
+            isinstance(inner, syntax.Call) and last_name(inner.func) in _NO_TASKS
             for inner in self._context.file.inside(node)
         )
 
@@ -317,8 +473,12 @@ class Cancelled:
 
     def _loop(self, site: Site) -> syntax.For | syntax.While | None:
         """Return the outermost loop of the function around ``site``."""
+        return self._loop_around(site.call)
+
+    def _loop_around(self, call: syntax.Call) -> syntax.For | syntax.While | None:
+        """Return the outermost loop of the function around ``call``."""
         found = None
-        for outer in self._context.tree.ancestors(site.call):
+        for outer in self._context.tree.ancestors(call):
             if isinstance(outer, (syntax.FunctionDef, syntax.Lambda)):
                 break
             if isinstance(outer, (syntax.For, syntax.While)):

@@ -59,6 +59,10 @@ UNGUARDED: Final = (
     "asyncio.wait() fails for a container that is empty, as it will be once its tasks are done: "
     "ask first whether there are any"
 )
+USED_ELSEWHERE: Final = (
+    "another file may use this container, and would miss the tasks that are done: decide when they "
+    "may go"
+)
 _FILLING: Final = frozenset(
     {"add", "append", "appendleft", "extend", "insert", "setdefault", "update"}
 )
@@ -103,6 +107,8 @@ class GrowingContainers:
                 found.decline([site], ASKED_LATER)
             elif reason := self._read_otherwise(store) or self._unguarded(store):
                 found.decline([site], reason)
+            elif self._is_used_elsewhere(store):
+                found.decline([site], USED_ELSEWHERE)
             else:
                 found.edits += self._edits(site, store, split=store is direct)
                 found.fixed.append(site.finding)
@@ -297,6 +303,20 @@ class GrowingContainers:
             isinstance(node, syntax.Call) and (last_name(node.func) == "cancel" or is_wait(node))
             for node in file.inside(function)
         )
+
+    def _is_used_elsewhere(self, store: _Store) -> bool:
+        """Tell whether another file may use the container of an instance, or of the module."""
+        owner, _, name = store.container.rpartition(".")
+        settings = self._context.settings
+        if owner == "self":
+            around = self._context.tree.class_around(store.statement)
+            return around is not None and settings.is_asked_for(around.name.value, name)
+        return not owner and self._is_the_modules(store) and settings.is_taken(name)
+
+    def _is_the_modules(self, store: _Store) -> bool:
+        """Tell whether the container is a name of the module, and no local."""
+        scope = self._context.tree.scope[store.statement].owner(store.container)
+        return scope is not None and scope.kind == "module"
 
     def _is_bound_anew(self, site: Site, key: syntax.BaseExpression) -> bool:
         """Tell whether a name in ``key`` may mean something else by the time the task is done."""

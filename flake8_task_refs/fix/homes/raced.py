@@ -66,7 +66,7 @@ class Raced:
         race = self._race(site) if site.code == "TSK002" else None
         if race is None:
             return False
-        if _has_limit(race):
+        if has_limit(race):
             return self._only_waits(site.call, surely=True)
         return any(self._only_waits(task, at_least=True) for task in self._runners(race))
 
@@ -269,8 +269,8 @@ class Raced:
             statement is None
             or not isinstance(given, (syntax.List, syntax.Tuple, syntax.Set))
             or any(isinstance(element, syntax.StarredElement) for element in given.elements)
-            or (len(given.elements) == 1 and not _has_limit(race))
-            or (isinstance(small, syntax.Assign) and self._is_read(_second(small)))
+            or (len(given.elements) == 1 and not has_limit(race))
+            or (isinstance(small, syntax.Assign) and self._is_read(second_target(small)))
             or small is None
         ):
             return []
@@ -335,7 +335,7 @@ class Raced:
             start = file.span(small.value).start
             edits.append(Edit(start, start, f"{done}, {pending} = "))
         else:
-            target = _second(small)
+            target = second_target(small)
             if target is None or self._is_read(target):
                 return []
             pending = target.value
@@ -352,7 +352,7 @@ class Raced:
         return [*writer.laid_out(statement, edits), writer.insert_after(statement, lines)]
 
 
-def _has_limit(wait: syntax.Call) -> bool:
+def has_limit(wait: syntax.Call) -> bool:
     """Tell whether ``wait`` gives up after some time."""
     return any(arg.keyword is not None and arg.keyword.value == "timeout" for arg in wait.args)
 
@@ -377,7 +377,7 @@ def _items(given: syntax.BaseExpression) -> list[syntax.BaseExpression]:
     return [given]
 
 
-def _second(assign: syntax.Assign) -> syntax.Name | None:
+def second_target(assign: syntax.Assign) -> syntax.Name | None:
     """Return ``b`` of ``a, b = ...``."""
     targets = [item.target for item in assign.targets]
     if len(targets) != 1 or not isinstance(targets[0], (syntax.Tuple, syntax.List)):
