@@ -446,9 +446,27 @@ class Flow:
         return Stays.NOT
 
     def _may_be_closed(self, node: syntax.Yield) -> bool:
-        """Tell whether its user may close the asynchronous generator that ``node`` stands in."""
+        """Tell whether its user may close the asynchronous generator that ``node`` stands in.
+
+        One that cancels something when it is cancelled itself, as a server does with a stream, is
+        taken to come to its end so.
+        """
         function = self.tree.function_around(node)
-        return isinstance(function, syntax.FunctionDef) and function.asynchronous
+        if not isinstance(function, syntax.FunctionDef) or not function.asynchronous:
+            return False
+        tries = (at for at in self.tree.ancestors(node) if isinstance(at, syntax.Try))
+        return not any(
+            ends_all([handler.type]) and self._cancels(handler)
+            for at in tries
+            if self.tree.holds(function, at) and self.tree.holds(at.body, node)
+            for handler in at.handlers
+        )
+
+    def _cancels(self, handler: syntax.ExceptHandler) -> bool:
+        return any(
+            isinstance(at, syntax.Attribute) and at.attr.value == "cancel"
+            for at in self.tree.walk(handler.body)
+        )
 
     def _goes_on_after(self, block: syntax.Node, stays: Stays) -> bool:
         """Tell whether the statement that ``block`` is the body of expects control to leave it.
