@@ -194,6 +194,8 @@ class Callbacks:
 
     def _creates(self, call: syntax.Call) -> bool:
         creator = self.ownership.sites.creator(self.tree, call.func)
+        if creator == "asyncio.ensure_future" and _is_of_executor(call):
+            return False
         return (
             creator is not None
             or last_name(call.func).endswith("create_task")
@@ -372,6 +374,12 @@ class Callbacks:
                 ):
                     return True
         return False
+
+
+def _is_of_executor(call: syntax.Call) -> bool:
+    """Tell whether ``ensure_future`` gets the future of an executor, which is no task."""
+    given = call.args[0].value if call.args else None
+    return isinstance(given, syntax.Call) and last_name(given.func) == "run_in_executor"
 
 
 def _free_parameter(params: syntax.Parameters, before: int, keywords: frozenset[str]) -> str:

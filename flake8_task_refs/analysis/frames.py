@@ -31,6 +31,8 @@ _AWAITED: Final = re.compile(
     r"await\s+(?:asyncio\.(?:gather|shield|wait_for)\(\s*)?(?:super\(\)\.)?(?:\w+\.)*(\w+)\("
 )
 _LOOPS: Final = re.compile(r"while[ \t]+(?:True|1)\b|await\b")
+# What a coroutine of another file is called that leaves word where to send what comes, and ends.
+_SUBSCRIBES: Final = re.compile(r"_*subscribe(?:_\w+)?(?<!_forever)(?<!_loop)\Z")
 _MAX_DEPTH: Final = 3
 
 
@@ -86,7 +88,7 @@ def _has_long_wait(outline: Outline, region: Region) -> bool:
     if _INFINITE.search(outline.source, start, end) or _SIGN.search(outline.source, start, end):
         return True
     awaited = {match[1] for match in _AWAITED.finditer(outline.source, start, end)}
-    return any(map(is_called_endless, awaited)) or any(
+    return any(map(_seems_endless, awaited)) or any(
         item.name in awaited and _LOOPS.search(outline.code, item.header, item.end)
         for item in outline.definitions
     )
@@ -162,7 +164,9 @@ class Patience:
         ownership = self._ownership
         found = find_coroutine(ownership.tree, call, ownership.parse)
         if found is None:
-            endless = Worker(ownership, call).runs_until_ended()
+            endless = (
+                _seems_endless(last_name(call.func)) and Worker(ownership, call).runs_until_ended()
+            )
             return Stays.UNTIL_AN_ERROR if endless else Stays.NOT
         home, function = found
         if not function.asynchronous or self._depth == _MAX_DEPTH:
@@ -172,6 +176,15 @@ class Patience:
         flow = Flow(home, Patience(inner, self._depth + 1).stays_at)
         stays = flow.stays_in(function.body)
         return min(stays, Stays.UNTIL_AN_ERROR)
+
+
+def _seems_endless(name: str) -> bool:
+    """Tell whether what a coroutine is called says that who awaits it does not come back.
+
+    A task that runs ``client.subscribe()`` may well loop for ever; ``await bus.subscribe(handler)``
+    goes on at once.
+    """
+    return is_called_endless(name) and _SUBSCRIBES.match(name) is None
 
 
 def _is_infinite(value: syntax.BaseExpression) -> bool:

@@ -104,6 +104,7 @@ class Ownership:
         self.observed: list[tuple[Tree, syntax.Call]] = []
         self.inside: dict[syntax.Node, list[tuple[Tree, Hold]]] = {}
         self._following: set[tuple[str, syntax.Node]] = set()
+        self._callers: set[syntax.Node] = set()  # nested functions that are being followed
         self._turned_back = 0  # how often a name was met that is being followed already
         # What `holds` said of a use of a name, what it observed there, and whether it bound a name.
         self._held: dict[syntax.Node, tuple[list[Hold], list[tuple[Tree, syntax.Call]], bool]] = {}
@@ -810,12 +811,7 @@ class Ownership:
 
     def in_closure(self, use: syntax.Name, scope: Scope, start: syntax.Node | None) -> list[Hold]:
         """Return the holds that a use in a nested function makes of what was bound at ``start``."""
-        tree = self.tree
-        inner = tree.scope[use].function
-        outermost = inner
-        while outermost.parent is not None and outermost.parent.function is not scope.function:
-            outermost = outermost.parent.function
-        node = outermost.node
+        node = self._nested_around(use, scope)
         if isinstance(node, syntax.ClassDef):
             return self._unknown(use)
         if not isinstance(node, (syntax.FunctionDef, syntax.Lambda)):
@@ -826,6 +822,13 @@ class Ownership:
         if isinstance(node, syntax.FunctionDef) and self._is_called(node, start):
             return self.holds(use)
         return []
+
+    def _nested_around(self, use: syntax.Name, scope: Scope) -> syntax.Node:
+        """Return the outermost function or class around ``use`` that stands in ``scope``'s."""
+        outermost = self.tree.scope[use].function
+        while outermost.parent is not None and outermost.parent.function is not scope.function:
+            outermost = outermost.parent.function
+        return outermost.node
 
     def _captured(
         self, default: syntax.Node, function: syntax.FunctionDef | syntax.Lambda | None
@@ -863,13 +866,26 @@ class Ownership:
         found: list[Hold] = []
         for use in scope.uses(node.name.value):
             outer = self.tree.parent[use]
-            if isinstance(outer, syntax.Call) and outer.func is use:
-                continue
-            if self._in_nested(use, scope):
-                found += self._unknown(use) if not self.tree.holds(node, use) else []
-            else:
-                found += self.holds(use)
+            is_called = isinstance(outer, syntax.Call) and outer.func is use
+            if not self._in_nested(use, scope):
+                found += [] if is_called else self.holds(use)
+            elif not self.tree.holds(node, use):
+                found += self._held_by_caller(use, scope) if is_called else self._unknown(use)
         return found
+
+    def _held_by_caller(self, use: syntax.Name, scope: Scope) -> list[Hold]:
+        """Return what holds the nested function that calls another one, which it captures."""
+        caller = self._nested_around(use, scope)
+        if not isinstance(caller, (syntax.FunctionDef, syntax.Lambda)):
+            return self._unknown(use)
+        if caller in self._callers:
+            self._turned_back += 1
+            return []
+        self._callers.add(caller)
+        try:
+            return self._function_value(caller)
+        finally:
+            self._callers.discard(caller)
 
     def _is_called(self, node: syntax.FunctionDef, start: syntax.Node | None) -> bool:
         """Tell whether a nested function is called, other than to be the task itself."""
