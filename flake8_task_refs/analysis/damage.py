@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from flake8_task_refs.analysis.outline import Outline
 
-# Characters of a text that is parsed in a few milliseconds, whatever it looks like.
-_SHORT: Final = 16_000
+# Characters of a text that is parsed in a millisecond or two, whatever it looks like.
+_SHORT: Final = 10_000
 # What a merge or a template leaves in a file, at the beginning of a line or anywhere.
 _MARKER: Final = re.compile(r"^(?:<{7}|={7}|>{7})(?: |$)", re.MULTILINE)
 _FOREIGN: Final = ("?", "$", "`", "{%", "%}", "'", '"')  # a quote here is that of no string
