@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from flake8_task_refs import __version__
 from flake8_task_refs.discovery import STDIN
+from flake8_task_refs.elsewhere import WorkerLostError
 from flake8_task_refs.options import OPTIONS
-from flake8_task_refs.processes import WorkerLostError
 from flake8_task_refs.rules import BY_CODE, PREFIX, RULES
 
 if TYPE_CHECKING:

@@ -14,10 +14,9 @@ import sys
 import tempfile
 import time
 import tokenize
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 _O_BINARY: Final = getattr(os, "O_BINARY", 0)
 _BOM: Final = b"\xef\xbb\xbf"
@@ -33,8 +32,7 @@ class FileError(ValueError):
     """A file cannot be read or written as Python source. The text is one line, without the name."""
 
 
-@dataclass(frozen=True, slots=True)
-class SourceText:
+class SourceText(NamedTuple):
     """A file's text and what is needed to write it back.
 
     ``text`` has its line ends as they are in the file, and no byte order mark; ``data`` is the

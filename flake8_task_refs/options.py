@@ -7,9 +7,8 @@ Every option carries the prefix ``--tsk-``: two flake8 plugins with one option n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from keyword import iskeyword
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from flake8_task_refs.rules import codes_named
 
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """What a user can set about the analysis.
 
     ``task_factories``: dotted names of functions that return a task as ``create_task`` does.
@@ -41,8 +39,7 @@ class ConfigError(ValueError):
     """The options or a configuration file cannot be used. The text is one line."""
 
 
-@dataclass(frozen=True, slots=True)
-class LintConfig:
+class LintConfig(NamedTuple):
     """What flake8's configuration says about a run.
 
     ``jobs`` is the number of processes allowed, at least one; ``color`` is ``auto``, ``always`` or
@@ -57,8 +54,7 @@ class LintConfig:
     stdin_name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(NamedTuple):
     """One command-line and configuration option. ``kind`` is ``list``, ``flag`` or ``name``."""
 
     flag: str

@@ -5,8 +5,7 @@ Standard library only, so that flake8 can load it at no cost.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 PREFIX: Final = "TSK"
 # Fewer findings than these are no sample: they are all that the code which was read holds.
@@ -15,8 +14,7 @@ _ENOUGH_SITES: Final = 19
 _ASYNCIO_DOCS = "https://docs.python.org/3/library/asyncio-task.html"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class Rule(NamedTuple):
     """One rule.
 
     ``message`` is the line flake8 prints, without the code; ``{running}`` marks where the

@@ -6,10 +6,9 @@ import importlib
 import sys
 import traceback
 from collections import deque
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from flake8_task_refs.analysis.finding import SourceError
 from flake8_task_refs.analysis.sieve import may_create_tasks
@@ -38,17 +37,12 @@ _UNDER_WAY: Final = 256
 _LIKE_ASCII: Final = ("utf-8", "ascii", "iso-8859-1")
 
 
-@dataclass(frozen=True, slots=True)
-class Scanned:
+class Scanned(NamedTuple):
     """What ``scan`` found in one file. ``error`` is one line, empty if the file could be read."""
 
     name: str
     findings: tuple[Finding, ...] = ()
     error: str = ""
-
-    def __reduce__(self) -> tuple[type[Scanned], tuple[str, tuple[Finding, ...], str]]:
-        """Go from process to process as a call; a dataclass with slots takes much longer."""
-        return Scanned, (self.name, self.findings, self.error)
 
 
 def scan(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from flake8_task_refs.processes import Elsewhere, can_work_elsewhere
+from flake8_task_refs.elsewhere import Elsewhere, can_work_elsewhere
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
@@ -44,7 +44,7 @@ class Worklist:
 
         Without ``paths``, that directory is meant. With ``meanwhile``, another process asks if it
         can, and this one goes through ``meanwhile`` until there is an answer. Raises
-        ``ConfigError``, or ``processes.WorkerLostError`` if that process is killed.
+        ``ConfigError``, or ``elsewhere.WorkerLostError`` if that process is killed.
         """
         self.paths = paths
         self._items: list[Item] | None = None
@@ -57,7 +57,7 @@ class Worklist:
         try:
             if meanwhile is not None and isinstance(self._news, Elsewhere):
                 for _ in meanwhile:
-                    if self._news.has_news():
+                    if self._news.has_begun():
                         break
             self.config = next(self._news).config
         except BaseException:
@@ -69,7 +69,7 @@ class Worklist:
 
         ``-`` stands for standard input. A file that two names lead to is there once, by the first
         of them. ``many`` is called, once, as soon as it is clear that there are many files, with
-        those that are known by then. Raises ``processes.WorkerLostError``.
+        those that are known by then. Raises ``elsewhere.WorkerLostError``.
         """
         if self._items is None:
             try:

@@ -22,7 +22,7 @@ import ast
 import io
 import re
 import tokenize
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -110,13 +110,11 @@ class Fixture:
         values: dict[str, Any] = {}
         for setting in self.directives.get("settings", "").split():
             name, _, value = setting.partition("=")
-            kind = next(str(field.type) for field in fields(Settings) if field.name == name)
-            if kind.startswith("bool"):
+            default = Settings._field_defaults[name]
+            if isinstance(default, bool):
                 values[name] = value == "true"
-            elif kind.startswith("frozenset"):
-                values[name] = frozenset(value.split(","))
-            elif kind.startswith("tuple"):
-                values[name] = tuple(value.split(","))
+            elif isinstance(default, (frozenset, tuple)):
+                values[name] = type(default)(value.split(","))
             else:
                 values[name] = value
         return Settings(**values)

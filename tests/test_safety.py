@@ -23,10 +23,11 @@ import pytest
 from commands import FAULT, ROOT, draw_map, fix, flake8, run, run_bound_by_modes
 
 from flake8_task_refs import fix_source
+from flake8_task_refs.elsewhere import WorkerLostError
 from flake8_task_refs.files import FileError, decode, read, shown, write
 from flake8_task_refs.fix.engine import FixSettings
 from flake8_task_refs.options import Settings
-from flake8_task_refs.processes import WorkerLostError, each
+from flake8_task_refs.processes import each
 from flake8_task_refs.scanning import internal_error
 
 if TYPE_CHECKING:
@@ -781,7 +782,7 @@ def test_an_item_is_lost_with_its_process_only_if_it_kills_it_twice(jobs: int) -
 
 @pytest.mark.usefixtures("at_once")
 def test_an_item_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flake8_task_refs.processes.TIME_LIMIT", 1.0)
+    monkeypatch.setattr("flake8_task_refs.pool.TIME_LIMIT", 1.0)
     results = list(each(_hangs, range(40), 2, lost=lambda item, why: f"{item}: {why}"))
     assert results == [n * n if n != 10 else "10: takes more than 1 seconds" for n in range(40)]
 
@@ -806,12 +807,15 @@ def test_whoever_takes_only_some_leaves_no_process_behind() -> None:
 def test_workers_end_with_their_parent(how: signal.Signals) -> None:
     program = (
         "import multiprocessing, os, time\n"
-        "from flake8_task_refs.processes import Crew, Elsewhere, can_work_elsewhere\n"
-        "others = 3 + can_work_elsewhere()\n"
-        "if others > 3: found = Elsewhere(iter(range(1_000_000)))\n"  # more than a pipe holds
+        "from flake8_task_refs.elsewhere import Elsewhere, can_work_elsewhere\n"
+        "from flake8_task_refs.processes import Crew\n"
+        "found = None\n"
+        "if can_work_elsewhere(): found = Elsewhere(iter(range(1_000_000)))\n"  # more than it holds
         "crew = Crew(time.sleep, 3, prepare=os.getpid)\n"
         "crew.start()\n"
-        "print(others, *(child.pid for child in multiprocessing.active_children()), flush=True)\n"
+        "others = [child.pid for child in multiprocessing.active_children()]\n"
+        "if found: others.append(found._process)\n"
+        "print(4 if found else 3, *others, flush=True)\n"
         "time.sleep(60)\n"
     )
     with subprocess.Popen(

@@ -501,9 +501,9 @@ def test_over_a_directory_flake8_is_asked_by_another_process() -> None:
     """Neither this process nor those that check files wait for flake8's modules."""
     program = (
         "import sys\n"
-        "from flake8_task_refs import processes\n"
-        "processes._processors = lambda: 2\n"
-        "if not processes.can_work_elsewhere(): sys.exit(3)\n"
+        "from flake8_task_refs import elsewhere\n"
+        "elsewhere._processors = lambda: 2\n"
+        "if not elsewhere.can_work_elsewhere(): sys.exit(3)\n"
         "from flake8_task_refs.fix.__main__ import main\n"
         "status = main(['--isolated', '--check', 'apps'])\n"
         "assert status == 1, status\n"
@@ -523,7 +523,7 @@ def test_over_a_directory_flake8_is_asked_by_another_process() -> None:
 def test_a_worker_keeps_the_memory_that_it_lets_go_of() -> None:
     program = (
         "import resource\n"
-        "from flake8_task_refs import processes\n"
+        "from flake8_task_refs import pool\n"
         "{}\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "for megabytes in range(1, 21):\n"
@@ -532,7 +532,7 @@ def test_a_worker_keeps_the_memory_that_it_lets_go_of() -> None:
     )
     faults = [
         int(subprocess.check_output([sys.executable, "-c", program.format(first)]))
-        for first in ("processes._keep_memory()", "")
+        for first in ("pool._keep_memory()", "")
     ]
     assert faults[0] < faults[1] / 2
 

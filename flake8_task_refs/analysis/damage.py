@@ -6,7 +6,6 @@ the rest of the check.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -14,9 +13,8 @@ if TYPE_CHECKING:
 
 # Characters of a text that is parsed in a millisecond or two, whatever it looks like.
 _SHORT: Final = 10_000
-# What a merge or a template leaves in a file, at the beginning of a line or anywhere.
-_MARKER: Final = re.compile(r"^(?:<{7}|={7}|>{7})(?: |$)", re.MULTILINE)
-_FOREIGN: Final = ("?", "$", "`", "{%", "%}", "'", '"')  # a quote here is that of no string
+# What stands in no code: the marks of a merge, of a template or a shell, the quote of no string.
+_FOREIGN: Final = ("<<<<<<<", "=======", ">>>>>>>", "{%", "%}", "?", "$", "`", "'", '"')
 # What a file does not end with that was not cut off.
 _GOES_ON: Final = (":", ",", "=", "+", "-", "*", "/", "\\")
 _TAIL: Final = 2_000
@@ -30,20 +28,22 @@ def may_be_damaged(outline: Outline) -> bool:
     a merge or a template has left its marks, or the end is missing; an error of other kinds, such
     as ``x = = 1``, has no sign.
     """
-    source, blanks = outline.source, outline.blanks
+    source = outline.source
     if len(source) <= _SHORT:
         return True
-    inside = "".join([source[start:end] for start, end, _ in blanks])
-
-    def in_code(sign: str) -> int:
-        return source.count(sign) - inside.count(sign)
-
+    code = _code(outline)
     return (
-        any(in_code(opening) != in_code(closing) for opening, closing in _PAIRS)
-        or any(in_code(sign) for sign in _FOREIGN)
-        or any(outline.is_code(match.start()) for match in _MARKER.finditer(source))
+        any(sign in code for sign in _FOREIGN)
+        or any(code.count(opening) != code.count(closing) for opening, closing in _PAIRS)
         or _is_cut_off(outline)
     )
+
+
+def _code(outline: Outline) -> str:
+    """Return the source without its comments and strings, for each of which a space is left."""
+    starts, ends, _ = zip(*outline.blanks, strict=True) if outline.blanks else ((), (), ())
+    bounds = zip((0, *ends), (*starts, len(outline.source)), strict=True)
+    return " ".join([outline.source[start:end] for start, end in bounds])
 
 
 def _is_cut_off(outline: Outline) -> bool:

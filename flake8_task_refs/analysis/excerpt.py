@@ -16,7 +16,7 @@ import re
 from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from flake8_task_refs.analysis.finding import SourceError
 from flake8_task_refs.analysis.sieve import word_offsets
@@ -47,8 +47,7 @@ _WAITED: Final = re.compile(r"(?<![\w.])([^\W\d]\w*)\s*\.\s*wait\b")
 _EVENT: Final = re.compile("start|stop|shut|serv")
 
 
-@dataclass(frozen=True, slots=True)
-class Detail:
+class Detail(NamedTuple):
     """What an excerpt shows besides the statements with the marks.
 
     ``used`` are names whose every use is shown, ``bound`` names whose every binding is shown;

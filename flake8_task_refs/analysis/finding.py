@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 TOO_COMPLEX: Final = "nested too deeply, or too long, to be read in bounded time and memory"
 
@@ -18,8 +17,7 @@ class SourceError(ValueError):
         self.column = column
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Finding:
+class Finding(NamedTuple):
     """One fault, at the call that creates the task (or registers the callback).
 
     ``line`` is 1-based; ``column`` is 1-based and counts characters, as flake8 prints it.

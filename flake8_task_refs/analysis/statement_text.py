@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from dataclasses import dataclass
 from keyword import iskeyword
-from typing import Final
+from typing import Final, NamedTuple
 
 from flake8_task_refs.analysis.sieve import word_offsets
 
@@ -68,8 +67,7 @@ OPENING: Final = "([{"
 CLOSING: Final = ")]}"
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
+class Cut(NamedTuple):
     """A part of a statement that can be left out for ``filler``; ``parameter`` is whose it is."""
 
     start: int

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.callbacks import Callbacks
@@ -34,8 +33,7 @@ _HANDED_ON: Final = ("asyncio.gather", "asyncio.shield", "asyncio.run_coroutine_
 _WAITED: Final = (How.AWAITED,)
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """Which rule speaks of a node, and the coroutine that its message names.
 
     ``site`` is the creation site that ``node`` is or belongs to, ``holds`` what holds its handle;

@@ -24,8 +24,8 @@ from flake8_task_refs.command_line import (
     refuse_unknown_codes,
     refuse_unusable_paths,
 )
+from flake8_task_refs.elsewhere import WorkerLostError
 from flake8_task_refs.options import ConfigError
-from flake8_task_refs.processes import WorkerLostError
 from flake8_task_refs.reports.formats import FORMATS
 from flake8_task_refs.reports.terminal import Terminal
 from flake8_task_refs.rules import RULES, explain
@@ -192,6 +192,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _loading(module: str) -> Iterator[None]:
     """Load the ``module`` of a run, and then what files take that mention a task."""
     import_module(module)
+    yield
+    import_module("flake8_task_refs.pool")
     yield
     from flake8_task_refs.scanning import preparing  # noqa: PLC0415
 

@@ -78,10 +78,16 @@ class TaskMap:
             "generator": f"flake8-task-refs {__version__}",
             "summary": self.summary(),
             "tasks": [
-                {"path": name, **asdict(task), "state": state(task)} for name, task in self.tasks
+                {
+                    "path": name,
+                    **asdict(task),
+                    "findings": [finding._asdict() for finding in task.findings],
+                    "state": state(task),
+                }
+                for name, task in self.tasks
             ],
             "other_findings": [
-                {"path": file.name, **asdict(finding)}
+                {"path": file.name, **finding._asdict()}
                 for file in self.files
                 for finding in file.other_findings
             ],

@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import posixpath
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -112,7 +111,7 @@ class Baseline:
             if _may_exist(self._file.parent / finding.path)
         }
         findings = sorted(self._seen | kept)
-        lines = ",\n".join(f"    {json.dumps(asdict(finding))}" for finding in findings)
+        lines = ",\n".join(f"    {json.dumps(finding._asdict())}" for finding in findings)
         listed = f"[\n{lines}\n  ]" if lines else "[]"
         text = f'{{\n  "version": {_VERSION},\n  "findings": {listed}\n}}\n'
         temporary = self._file.with_name(f".{self._file.name}.new")

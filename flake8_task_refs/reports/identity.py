@@ -11,9 +11,8 @@ import io
 import os
 import re
 from collections import Counter
-from dataclasses import astuple, dataclass
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from flake8_task_refs.files import FileError, read
 
@@ -29,8 +28,7 @@ _SCOPES: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _Place: TypeAlias = tuple[str, str, int]
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Identity:
+class Identity(NamedTuple):
     """One finding without its line number.
 
     ``path`` has forward slashes and is relative to a directory of the caller's choice. ``scope``
@@ -50,7 +48,7 @@ class Identity:
         """32 hexadecimal digits that stand for this identity in other tools' files."""
         import hashlib  # noqa: PLC0415 (few formats need it, and it takes a while)
 
-        spelled = "\0".join(map(str, astuple(self)))
+        spelled = "\0".join(map(str, self))
         return hashlib.sha256(spelled.encode("utf-8", "backslashreplace")).hexdigest()[:32]
 
 
