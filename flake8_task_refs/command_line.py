@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from flake8_task_refs import __version__
@@ -229,6 +228,8 @@ def leave(status: int) -> NoReturn:
 
 def tell_error(terminal: Terminal, name: str, error: str) -> None:
     """Say what is wrong with a file; if there is no such file, which may have been meant."""
+    from pathlib import Path  # noqa: PLC0415 (most runs have no such error)
+
     path = Path(name)
     hint = ""
     if not os.path.lexists(path):

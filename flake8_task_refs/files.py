@@ -1,4 +1,4 @@
-"""Files: bytes to text and back without a loss, and atomic writing.
+"""Files: bytes to text and back without a loss; ``writing`` puts them on the disk.
 
 Nothing here knows what a task is.
 """
@@ -8,24 +8,13 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import re
 import stat
 import sys
-import tempfile
-import time
-import tokenize
-from functools import lru_cache
-from pathlib import Path
 from typing import Final, NamedTuple
 
 _O_BINARY: Final = getattr(os, "O_BINARY", 0)
 _BOM: Final = b"\xef\xbb\xbf"
 _CODING: Final = b"coding"
-_ANYONE_WRITES: Final = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
-# What a killed process leaves behind, and after how many seconds it is surely nobody's any more.
-_LEFTOVER_SUFFIX: Final = ".task-refs.tmp"
-_LEFTOVER: Final = re.compile(r"\..*\.[a-z0-9_]{8}\.task-refs\.tmp", re.DOTALL)
-_LEFT_FOR: Final = 60.0
 
 
 class FileError(ValueError):
@@ -66,6 +55,8 @@ def decode(data: bytes) -> SourceText:
     if not data.startswith(_BOM) and _CODING not in data[: _end_of_second_line(data)]:
         with contextlib.suppress(UnicodeDecodeError):
             return SourceText(data.decode(), data, "utf-8", b"")
+    import tokenize  # noqa: PLC0415 (few files need it)
+
     # tokenize splits lines at "\n" alone, and looks at two lines.
     head = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in data else data
     try:
@@ -83,6 +74,8 @@ def decode(data: bytes) -> SourceText:
 
 def _contradiction(head: bytes) -> str:
     """Return how the byte order mark and the comment contradict each other, ``""`` if not so."""
+    import tokenize  # noqa: PLC0415
+
     try:
         said, _ = tokenize.detect_encoding(io.BytesIO(head.removeprefix(_BOM)).readline)
     except SyntaxError:
@@ -120,7 +113,7 @@ def read_bytes(name: str) -> bytes:
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise FileError(_reason(error)) from None
+        raise FileError(reason(error)) from None
 
 
 def read_stdin() -> bytes:
@@ -130,101 +123,7 @@ def read_stdin() -> bytes:
     try:
         return sys.stdin.buffer.read()
     except OSError as error:
-        raise FileError(_reason(error)) from None
-
-
-def write(name: str, source: SourceText, text: str) -> None:
-    """Put ``text`` into the file ``name``, which ``source`` was read from, all of it or nothing.
-
-    A new file beside the old one takes its place in one step, when it is safe on the disk: whoever
-    reads the file, and whatever ends this process, sees all of the old text or all of the new. It
-    has the old one's mode, owner and extended attributes (so access lists, too). A symbolic link
-    stays a link; another hard link keeps the old text, as with git and sed.
-
-    Raises ``FileError``, with the file untouched, if it has changed since it was read, is
-    read-only, or cannot be replaced as it is. A process that is killed may leave a file
-    ``.NAME.XXXXXXXX.task-refs.tmp`` behind; the next repair in this directory removes it.
-    """
-    target = Path(os.path.realpath(name))
-    data = source.encode(text)
-    temporary = None
-    try:
-        before = target.stat()
-        # root may write anything; a file without any permission to write is not meant to change.
-        if not os.access(target, os.W_OK) or not before.st_mode & _ANYONE_WRITES:
-            raise FileError("read-only")
-        _remove_leftovers(str(target.parent))
-        # A name has room for 255 bytes; what is cut off here need not be text.
-        prefix = os.fsdecode(os.fsencode(f".{target.name}")[:200]) + "."
-        descriptor, temporary = tempfile.mkstemp(_LEFTOVER_SUFFIX, prefix, target.parent)
-        with open(descriptor, "wb") as file:  # noqa: PTH123 (a descriptor has no path)
-            file.write(data)
-            file.flush()
-            _take_over(temporary, target, before)
-            os.fsync(descriptor)
-        if target.read_bytes() != source.data:
-            raise FileError("changed while it was being read; left alone")
-        os.replace(temporary, target)  # noqa: PTH105 (it is a name)
-        temporary = None
-        _sync_directory(target.parent)
-    except OSError as error:
-        raise FileError(f"cannot write: {_reason(error)}") from None
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                Path(temporary).unlink()
-
-
-def _take_over(name: str, old: Path, before: os.stat_result) -> None:
-    """Give the file ``name`` the owner, the mode and the attributes of ``old``, in this order.
-
-    A change of owner clears mode bits, and an access list is one of the attributes.
-    """
-    made = os.stat(name)  # noqa: PTH116
-    if hasattr(os, "chown") and (made.st_uid, made.st_gid) != (before.st_uid, before.st_gid):
-        try:
-            os.chown(name, before.st_uid, before.st_gid)
-        except PermissionError as error:
-            raise FileError(f"cannot keep its owner and group: {_reason(error)}") from None
-    Path(name).chmod(stat.S_IMODE(before.st_mode))
-    if sys.platform == "linux":
-        for attribute in _attributes(old):
-            value = os.getxattr(old, attribute)
-            if attribute in _attributes(Path(name)) and os.getxattr(name, attribute) == value:
-                continue  # a label that every file of this directory gets
-            os.setxattr(name, attribute, value)
-
-
-def _attributes(path: Path) -> list[str]:
-    """Return the names of the extended attributes of ``path``, none where there are no such."""
-    try:
-        return os.listxattr(path) if sys.platform == "linux" else []
-    except OSError:
-        return []
-
-
-@lru_cache(maxsize=256)
-def _remove_leftovers(directory: str) -> None:
-    """Remove what killed processes left in ``directory``, if it is old enough to be nobody's."""
-    with contextlib.suppress(OSError), os.scandir(directory) as entries:
-        for entry in entries:
-            if (
-                _LEFTOVER.fullmatch(entry.name)
-                and entry.is_file(follow_symlinks=False)
-                and time.time() - entry.stat(follow_symlinks=False).st_mtime > _LEFT_FOR
-            ):
-                with contextlib.suppress(OSError):
-                    os.unlink(entry.path)  # noqa: PTH108
-
-
-def _sync_directory(directory: Path) -> None:
-    """Put the new name on the disk, where the system lets directories be opened."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(directory, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        raise FileError(reason(error)) from None
 
 
 def shown(name: str) -> str:
@@ -236,6 +135,6 @@ def shown(name: str) -> str:
     )
 
 
-def _reason(error: OSError) -> str:
+def reason(error: OSError) -> str:
     """Return what the system says, without numbers and names."""
     return error.strerror or type(error).__name__

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-import traceback
 from collections import deque
 from functools import partial
 from pathlib import Path
@@ -227,6 +226,8 @@ def internal_error(error: Exception) -> str:
         said = " ".join(str(error).split())[:200]
     except Exception:  # noqa: BLE001
         said = "(no text)"
+    import traceback  # noqa: PLC0415 (there should be no such error)
+
     ours = [
         f"{Path(frame.filename).name}:{frame.lineno}"
         for frame in traceback.extract_tb(error.__traceback__)

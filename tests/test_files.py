@@ -19,12 +19,13 @@ from hypothesis import strategies as st
 
 from flake8_task_refs import ConfigError, scan
 from flake8_task_refs.elsewhere import Elsewhere, WorkerLostError, can_work_elsewhere
-from flake8_task_refs.files import FileError, decode, read, write
+from flake8_task_refs.files import FileError, decode, read
 from flake8_task_refs.fix.__main__ import main
 from flake8_task_refs.fix.project import line_length_for
 from flake8_task_refs.flake8_config import load
 from flake8_task_refs.processes import Crew, each
 from flake8_task_refs.worklist import Worklist
+from flake8_task_refs.writing import write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -239,7 +240,8 @@ def test_a_full_disk_leaves_the_file_whole(file: Path) -> None:
     # The system itself breaks the write off: a file may not grow beyond 4096 bytes.
     code = f"""\
 import resource
-from flake8_task_refs.files import FileError, read, write
+from flake8_task_refs.files import FileError, read
+from flake8_task_refs.writing import write
 source = read({str(file)!r})
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 try:

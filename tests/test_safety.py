@@ -24,11 +24,12 @@ from commands import FAULT, ROOT, draw_map, fix, flake8, run, run_bound_by_modes
 
 from flake8_task_refs import fix_source
 from flake8_task_refs.elsewhere import WorkerLostError
-from flake8_task_refs.files import FileError, decode, read, shown, write
+from flake8_task_refs.files import FileError, decode, read, shown
 from flake8_task_refs.fix.engine import FixSettings
 from flake8_task_refs.options import Settings
 from flake8_task_refs.processes import each
 from flake8_task_refs.scanning import internal_error
+from flake8_task_refs.writing import write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis.finding import SourceError
-from flake8_task_refs.files import FileError, SourceText, decode, read_bytes, write
+from flake8_task_refs.files import FileError, SourceText, decode, read_bytes
 from flake8_task_refs.fix.other_files import is_asked_for, is_taken
 from flake8_task_refs.fix.project import (
     import_style_for,
@@ -20,6 +20,7 @@ from flake8_task_refs.fix.project import (
     quote_for,
 )
 from flake8_task_refs.scanning import describe, internal_error, may_hold_findings, scan_text
+from flake8_task_refs.writing import write
 
 if TYPE_CHECKING:
     from flake8_task_refs.analysis.finding import Finding

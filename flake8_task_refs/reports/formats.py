@@ -6,7 +6,6 @@ as it is known, a JSON document at the end.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from flake8_task_refs import __version__
@@ -214,6 +213,8 @@ def _sarif_location(path: str) -> dict[str, str]:
 
 
 def _dumped(content: object) -> str:
+    import json  # noqa: PLC0415 (the usual format is text)
+
     return json.dumps(content, indent=2) + "\n"
 
 
