@@ -17,6 +17,7 @@ from parses import note_parses
 from test_agreement import PROGRAMS, module
 from test_nodes import REAL_FILES
 
+from flake8_task_refs import fix_source
 from flake8_task_refs.analysis import check
 from flake8_task_refs.analysis.check import check_regions, check_source
 from flake8_task_refs.analysis.effects import TIME_LIMITS
@@ -121,10 +122,10 @@ def test_data_is_never_parsed(parsed: list[str]) -> None:
     assert sum(map(len, parsed)) < 200
 
 
-def calls(source: str) -> int:
-    """Return how many functions are called while ``source`` is checked."""
+def calls(source: str, ask: Callable[[str], object] = check_source) -> int:
+    """Return how many functions are called while ``source`` is checked, or asked otherwise."""
     profile = cProfile.Profile()
-    profile.runcall(check_source, source)
+    profile.runcall(ask, source)
     return int(pstats.Stats(profile).total_calls)  # type: ignore[attr-defined]
 
 
@@ -168,6 +169,49 @@ def rooms(count: int) -> str:
     return f"{head}\n    async def on_message(self, room):\n{made}"
 
 
+def filled(count: int) -> str:
+    """Return a function that puts ``count`` tasks into a list, and waits for them."""
+    made = "    tasks.append(asyncio.create_task(x()))\n" * count
+    return (
+        f"import asyncio\n\n\nasync def f():\n    tasks = []\n{made}    await asyncio.wait(tasks)\n"
+    )
+
+
+def comprehensions(count: int) -> str:
+    """Return a function that makes ``count`` lists of tasks."""
+    made = "".join(
+        f"    a{n} = [asyncio.create_task(x(b)) for b in bs]\n    await asyncio.gather(*a{n})\n"
+        for n in range(count)
+    )
+    return f"import asyncio\n\n\nasync def f(bs):\n{made}"
+
+
+def taken_up(count: int) -> str:
+    """Return a loop that waits for the first of its tasks, and makes ``count`` more."""
+    head = "import asyncio\n\n\nasync def f():\n    tasks = set()\n    while tasks:\n"
+    wait = "        done, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)\n"
+    more = "        t = asyncio.create_task(x())\n        tasks.add(t)\n" * count
+    return f"{head}{wait}{more}        if done:\n            break\n"
+
+
+def signs(count: int) -> str:
+    """Return a function that waits ``count`` times for what nobody gives."""
+    made = "".join(
+        f"    t{n} = asyncio.create_task(x())\n    await e.wait()\n" for n in range(count)
+    )
+    return f"import asyncio\n\n\nasync def f():\n    e = asyncio.Event()\n{made}"
+
+
+def let_go(count: int) -> str:
+    """Return a class that lets ``count`` tasks go when they are done."""
+    head = "import asyncio\n\n\nclass A:\n    def __init__(self):\n        self.tasks = set()\n"
+    made = (
+        "\n    async def f{0}(self):\n        t = asyncio.create_task(self.x())\n"
+        "        self.tasks.add(t)\n        t.add_done_callback(self.tasks.discard)\n"
+    )
+    return head + "".join(map(made.format, range(count)))
+
+
 BRANCHES = "    if a:\n        t = asyncio.create_task(x())\n    if t:\n        await t\n"
 IN_ONE_LOOP = textwrap.indent(BRANCHES, "    ")
 
@@ -186,6 +230,11 @@ IN_ONE_LOOP = textwrap.indent(BRANCHES, "    ")
         (leases, 50),
         (quiet, 50),
         (rooms, 50),
+        (filled, 100),
+        (comprehensions, 60),
+        (taken_up, 60),
+        (signs, 60),
+        (let_go, 60),
         (bound_anew("    t = asyncio.create_task(x())\n    t.done()\n"), 100),
         (bound_anew("    while a:\n        t = asyncio.create_task(x())\n        await t\n"), 100),
         (lambda count: f"{bound_anew('    while a:')(1)}\n{IN_ONE_LOOP * count}", 100),
@@ -196,6 +245,23 @@ IN_ONE_LOOP = textwrap.indent(BRANCHES, "    ")
 def test_the_work_grows_with_the_source(make: Callable[[int], str], size: int) -> None:
     calls(make(2))  # fills caches
     once, twice = calls(make(size)), calls(make(2 * size))
+    assert twice < 2.3 * once
+
+
+def dropped(count: int) -> str:
+    """Return a class whose methods drop ``count`` tasks, and which is closed."""
+    head = "import asyncio\n\n\nclass A:\n    def __init__(self):\n        self.a = 1\n"
+    made = "\n    async def f{0}(self):\n        asyncio.create_task(self.x{0}())\n"
+    end = "\n    async def close(self):\n        pass\n"
+    return head + "".join(map(made.format, range(count))) + end
+
+
+@pytest.mark.parametrize(
+    ("make", "size"), [(dropped, 40), (speed.lifespan, 40), (taken_up, 40), (let_go, 40)]
+)
+def test_the_work_of_a_repair_grows_with_the_source(make: Callable[[int], str], size: int) -> None:
+    calls(make(2), fix_source)  # fills caches
+    once, twice = calls(make(size), fix_source), calls(make(2 * size), fix_source)
     assert twice < 2.3 * once
 
 
@@ -540,7 +606,6 @@ def test_a_worker_keeps_the_memory_that_it_lets_go_of() -> None:
 def test_a_repair_asks_for_no_position_of_what_it_leaves_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from flake8_task_refs import fix_source
     from flake8_task_refs.analysis.from_libcst import positions
 
     asked: list[cst.Module] = []

@@ -113,10 +113,8 @@ def _fails(body: syntax.BaseSuite) -> bool:
     )
 
 
-def is_asserted_empty(tree: Tree, names: Names, container: syntax.Node) -> bool:
+def is_asserted_empty(tree: Tree, names: Names, container: syntax.Name) -> bool:
     """Tell whether the function asserts that nothing is in what it calls ``container``."""
-    if not isinstance(container, syntax.Name):
-        return False
     for use in tree.scope[container].uses(container.value):
         at = tree.parent[use]
         says_so = isinstance(at, syntax.UnaryOperation) and at.operator == "not"

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from flake8_task_refs.analysis.tree import Tree
 
 _TAKERS: Final = frozenset({"discard", "remove", "pop", "clear"})
-_FILLERS: Final = frozenset({"add", "append"})
 _ENOUGH: Final = 30  # bindings of one name: more of them tell nothing new
 # What a function names that catches its cancellation.
 _CATCHERS: Final = ("CancelledError", "BaseException")
@@ -267,43 +266,19 @@ class Callbacks:
             return False
         if self._may_be_alias(discarded_from):
             return False
-        added: list[syntax.BaseExpression] = []
-        for other in tree.calls_near(task.partition(".")[0]):
-            filler = other.func
-            if (
-                isinstance(filler, syntax.Attribute)
-                and filler.attr.value in _FILLERS
-                and len(other.args) == 1
-                and dotted_text(other.args[0].value) == task
-                and tree.function_around(other) is function
-            ):
-                added.append(filler.value)
+        tree.calls_near(task.partition(".")[0])
+        added, callbacks = self.ownership.registrations.of(function, task)
         paths = [dotted_text(container) for container in added]
         return (
             bool(added)
-            and not self._is_discarded_from(task, paths, function)
+            and not any(
+                isinstance(other, syntax.Attribute) and dotted_text(other.value) in paths
+                for other in callbacks
+            )
             and target not in paths
             and None not in paths
             and not any(self._may_be_alias(container) for container in added)
         )
-
-    def _is_discarded_from(
-        self, task: str, paths: list[str | None], function: syntax.FunctionDef
-    ) -> bool:
-        """Tell whether another callback of ``task`` takes it out of one of ``paths``."""
-        for call in self.tree.marked_calls():
-            if not is_done_callback(call.func) or not call.args:
-                continue
-            callback = call.args[0].value
-            if (
-                isinstance(callback, syntax.Attribute)
-                and isinstance(call.func, syntax.Attribute)
-                and dotted_text(call.func.value) == task
-                and dotted_text(callback.value) in paths
-                and self.tree.function_around(call) is function
-            ):
-                return True
-        return False
 
     def _may_be_alias(self, container: syntax.BaseExpression) -> bool:
         """Tell whether two names may mean one container: anything but a fresh or module one."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.names import assigned_value
-from flake8_task_refs.analysis.syntax import is_name, last_name
+from flake8_task_refs.analysis.syntax import children, is_name, last_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +32,15 @@ class Stays(IntEnum):
     NOT = 0
     UNTIL_AN_ERROR = 1  # an endless loop
     FOR_EVER = 2  # a wait for what never comes
+
+
+def last_in(tree: Tree, node: syntax.Node) -> int:
+    """Return the place in source order of the last of what stands in ``node``, or of itself."""
+    inside = children(node)
+    while inside:
+        node = inside[-1][1]
+        inside = children(node)
+    return tree.order[node]
 
 
 class Flow:
@@ -57,6 +66,7 @@ class Flow:
         self._surely_bound_in: dict[tuple[syntax.Node, syntax.Node], list[syntax.Name]] = {}
         # The last of the stores of a name that a block always comes to, as `_stores_in`.
         self._always_bound_in: dict[syntax.Node, dict[syntax.Node, int]] = {}
+        self._last_yields_of: dict[syntax.FunctionDef, tuple[int, int]] = {}
         self._loops_around: dict[syntax.Node, list[syntax.While | syntax.For]] = {}
 
     def reaches(self, start: syntax.Node, use: syntax.Node, stores: list[syntax.Name]) -> bool:
@@ -91,19 +101,24 @@ class Flow:
 
         ``start`` and ``stores`` are as for ``reaches``; ``uses`` are in source order.
         """
-        order = self.tree.order
-        around = next(reversed(self.loops(start)), None)
-        at = bisect_right(uses, order[around or start], key=order.__getitem__)
-        while around is not None and at < len(uses) and self.tree.holds(around, uses[at]):
-            yield uses[at]
-            at += 1
-        if at == len(uses):
+        order, loops = self.tree.order, self.loops(start)
+        first = order[start]
+        inner, around = (loops[0], loops[-1]) if loops else (start, start)
+        low = bisect_right(uses, order[around], key=order.__getitem__)
+        if low == len(uses):
             return
         latest = self._latest_of.get(uses[0])
         if latest is None:
             latest = self._latest_of[uses[0]] = [self._latest(use, stores) for use in uses]
-        first = order[start]
-        for use, bound in zip(islice(uses, at, None), islice(latest, at, None), strict=True):
+        high = low
+        if loops:
+            high = bisect_right(uses, last_in(self.tree, around), key=order.__getitem__)
+            begin = order[inner]
+            for use, bound in zip(uses[low:high], latest[low:high], strict=True):
+                # What the same turn surely binds before, hides what another one bound.
+                if bound <= begin or bound == first or bound < first < order[use]:
+                    yield use
+        for use, bound in zip(uses[high:], latest[high:], strict=True):
             if bound <= first:
                 yield use
 
@@ -289,6 +304,26 @@ class Flow:
                 found.append(outer)
             inner = outer
         return found
+
+    def last_yields(self, function: syntax.FunctionDef) -> tuple[int, int]:
+        """Return where in source order ``function`` yields last, and last in a loop, or -1."""
+        known = self._last_yields_of.get(function)
+        if known is None:
+            order = self.tree.order
+            yields = [at for at in self.tree.jumps(function.body) if isinstance(at, syntax.Yield)]
+            repeated = [order[at] for at in yields if self._is_repeated(at, function)]
+            last = max((order[at] for at in yields), default=-1)
+            known = self._last_yields_of[function] = (last, max(repeated, default=-1))
+        return known
+
+    def _is_repeated(self, node: syntax.Node, function: syntax.FunctionDef) -> bool:
+        """Tell whether ``node`` stands in a loop of ``function``."""
+        for outer in self.tree.ancestors(node):
+            if outer is function:
+                break
+            if isinstance(outer, _LOOPS):
+                return True
+        return False
 
     def overwritten_further_on(self, start: syntax.Name, stores: list[syntax.Name]) -> bool:
         """Tell whether the block of ``start`` comes to one of ``stores`` later on, in any case."""

@@ -102,6 +102,7 @@ class Patience:
         self._ownership = ownership
         self._depth = depth
         self._known: dict[syntax.Node, Stays] = {}
+        self._ours: dict[tuple[syntax.Node, tuple[str, ...]], bool] = {}
 
     def stays_at(self, awaited: syntax.BaseExpression) -> Stays:
         """Tell how long control stays in the await of ``awaited``."""
@@ -142,16 +143,20 @@ class Patience:
         stores = scope.stores.get(name.value, ()) if scope is not None else ()
         if scope is None or scope.kind != "function" or len(stores) != 1:
             return False
-        made = assigned_value(tree, stores[0])
-        return (
-            isinstance(made, syntax.Call)
-            and not made.args
-            and last_name(made.func) in makers
-            and not scope.loads.get("locals")
-            and isinstance(tree.parent[stores[0]], (syntax.AssignTarget, syntax.AnnAssign))
-            and len(getattr(tree.parent[tree.parent[stores[0]]], "targets", ())) < 2
-            and all(self._only_waits(use) for use in scope.uses(name.value))
-        )
+        store = stores[0]
+        known = self._ours.get((store, makers))
+        if known is None:
+            made = assigned_value(tree, store)
+            known = self._ours[store, makers] = (
+                isinstance(made, syntax.Call)
+                and not made.args
+                and last_name(made.func) in makers
+                and not scope.loads.get("locals")
+                and isinstance(tree.parent[store], (syntax.AssignTarget, syntax.AnnAssign))
+                and len(getattr(tree.parent[tree.parent[store]], "targets", ())) < 2
+                and all(self._only_waits(use) for use in scope.uses(store.value))
+            )
+        return known
 
     def _only_waits(self, use: syntax.Name) -> bool:
         outer = self._ownership.tree.parent[use]

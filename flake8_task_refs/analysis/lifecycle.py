@@ -8,6 +8,7 @@ well. A use that is not understood is taken as a sign that somebody looks after 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
@@ -21,7 +22,7 @@ from flake8_task_refs.analysis.effects import (
     OBSERVERS,
     PASS_ON,
 )
-from flake8_task_refs.analysis.flow import is_endless
+from flake8_task_refs.analysis.flow import is_endless, last_in
 from flake8_task_refs.analysis.helpers import find_coroutine
 from flake8_task_refs.analysis.lifetime import lasts_for_a_time
 from flake8_task_refs.analysis.names import assigned_value
@@ -63,7 +64,10 @@ class Lifecycle:
         self.tree = ownership.tree
         self.owners = Owners(self.tree, ownership.names)
         self.places = Places(ownership.tree.outline, ownership.parse)
-        # What `_names_behind` says of a function: of all its tasks the same.
+        # What a function says of all its tasks: what it looks after, what holds what (by a name,
+        # those made of it), and what `_names_behind` finds.
+        self._looked_after_in: dict[syntax.FunctionDef, tuple[int, dict[str, int]]] = {}
+        self._held_in: dict[syntax.FunctionDef, dict[str, set[str]]] = {}
         self._behind: dict[syntax.FunctionDef, tuple[set[str], set[str]] | tuple[()]] = {}
 
     @property
@@ -294,6 +298,12 @@ class Lifecycle:
 
     def _is_filled(self, name: str) -> bool:
         """Tell whether the file assigns a new task to ``name``, or adds one to it."""
+        answers, key = self.tree.outline.answers, ("filled with tasks", name)
+        if key not in answers:
+            answers[key] = self._is_surely_filled(name)
+        return answers[key]
+
+    def _is_surely_filled(self, name: str) -> bool:
         name = re.escape(name)
         slot = rf"\b{name}[\"']?\]?(?:\[[^\]\n]*\])?\s*{ANNOTATION}=\s*{_MADE}"
         outline = self.tree.outline
@@ -408,29 +418,36 @@ class Lifecycle:
         self, function: syntax.FunctionDef, call: syntax.Call, names: set[str]
     ) -> bool:
         """Tell whether the function awaits one of ``names``, or hands it on, after ``call``."""
-        tree = self.tree
         names = names | self._filtered(function, names)
-        for node in tree.walk(function.body, into_functions=True):
-            if tree.order.get(node, 0) <= tree.order[call] or tree.holds(call, node):
-                continue
-            if (
-                isinstance(node, syntax.Await)
-                and _waits(node)
-                and tree.function_around(node) is function
-            ):
-                return True
-            given: syntax.Node | None = None
-            if isinstance(node, syntax.Await) or (
-                isinstance(node, syntax.Call) and not self._lets_alone(node)
-            ):
-                given = node
-            elif isinstance(node, (syntax.For, syntax.While)) and any(
-                isinstance(inner, syntax.Await) for inner in tree.walk(node.body)
-            ):
-                given = node.iter if isinstance(node, syntax.For) else node.test
-            if given is not None and self._names_in(given) & names:
-                return True
-        return False
+        waited, last = self._looked_after(function)
+        after = last_in(self.tree, call)
+        return waited > after or any(last.get(name, -1) > after for name in names)
+
+    def _looked_after(self, function: syntax.FunctionDef) -> tuple[int, dict[str, int]]:
+        """Return where in source order the function last waits for what the tasks may bring about.
+
+        And where it last awaits, or hands on, something of each name.
+        """
+        known = self._looked_after_in.get(function)
+        if known is None:
+            tree, waited, last = self.tree, -1, dict[str, int]()
+            for node in tree.walk(function.body, into_functions=True):
+                at = tree.order.get(node, -1)
+                given: syntax.Node | None = None
+                if isinstance(node, syntax.Await):
+                    given = node
+                    if _waits(node) and tree.function_around(node) is function:
+                        waited = at
+                elif isinstance(node, syntax.Call):
+                    given = None if self._lets_alone(node) else node
+                elif isinstance(node, (syntax.For, syntax.While)) and any(
+                    isinstance(inner, syntax.Await) for inner in tree.walk(node.body)
+                ):
+                    given = node.iter if isinstance(node, syntax.For) else node.test
+                if given is not None:
+                    last.update(dict.fromkeys(self._names_in(given), at))
+            known = self._looked_after_in[function] = (waited, last)
+        return known
 
     def _lets_alone(self, call: syntax.Call) -> bool:
         """Tell whether a call looks after a task, or at it, without waiting for it."""
@@ -447,6 +464,20 @@ class Lifecycle:
 
         A list that they are put into holds them as well: ``left.append(self.task)``.
         """
+        held = self._held_in.get(function)
+        if held is None:
+            held = self._held_in[function] = defaultdict(set)
+            for name, value in self._values_in(function):
+                for other in self._names_held(value):
+                    held[other].add(name)
+        known, new = set(names), set(names)
+        for _ in range(_MAX_DEPTH):
+            new = {name for other in new for name in held.get(other, ())} - known
+            known |= new
+        return known - names
+
+    def _values_in(self, function: syntax.FunctionDef) -> list[tuple[str, syntax.BaseExpression]]:
+        """Return the locals of ``function``, each with what it is made of, or is put into it."""
         stores = self.tree.inner[function].stores
         values: list[tuple[str, syntax.BaseExpression]] = [
             (name, value)
@@ -463,27 +494,31 @@ class Lifecycle:
             and self.tree.function_around(call) is function
             for arg in call.args
         ]
-        known: set[str] = set(names)
-        for _ in range(_MAX_DEPTH):
-            known |= {name for name, value in values if self._names_held(value) & known}
-        return known - names
+        return values
 
     def _awaited_elsewhere(self, names: set[str]) -> bool:
         """Tell whether any function of the file awaits an attribute or item of those ``names``."""
-        source = self.tree.outline.source
-        if any(
-            re.search(rf"\bawait\b[^\n]*(?:\([^)]*)?\.{name}\b(?!\.cancel\b)", self.code)
-            or re.search(rf"\bawait\b[^\n]*\[[\"']{name}[\"']\](?!\.cancel\b)", source)
-            for name in map(re.escape, names)
-        ):
-            return True
-        # Under another name: `for task in self.tasks: await task`.
-        return any(
-            hold.how is How.AWAITED and _is_wait(home, hold.node)
-            for name in names
-            for home, use in self.places.uses(Place("attribute", name), self.tree)
-            for hold in self.ownership.of(home).holds(use)
-        )
+        return any(map(self._is_awaited_elsewhere, sorted(names)))
+
+    def _is_awaited_elsewhere(self, name: str) -> bool:
+        outline = self.tree.outline
+        key = ("awaited elsewhere", name)
+        known = outline.answers.get(key)
+        if known is None:
+            text = re.escape(name)
+            known = outline.answers[key] = (
+                re.search(rf"\bawait\b[^\n]*(?:\([^)]*)?\.{text}\b(?!\.cancel\b)", self.code)
+                is not None
+                or re.search(rf"\bawait\b[^\n]*\[[\"']{text}[\"']\](?!\.cancel\b)", outline.source)
+                is not None
+                # Under another name: `for task in self.tasks: await task`.
+                or any(
+                    hold.how is How.AWAITED and _is_wait(home, hold.node)
+                    for home, use in self.places.uses(Place("attribute", name), self.tree)
+                    for hold in self.ownership.of(home).holds(use)
+                )
+            )
+        return known
 
     # -- TSK205 -----------------------------------------------------------------------------
 

@@ -62,14 +62,14 @@ def locals_outlive(flow: Flow, scope: Scope, start: syntax.Node, name: str) -> b
         return False
     return (
         # Whoever calls it `_` does not mean to hold it until the generator ends.
-        (name != "_" and _yields_after(flow.tree, function, start))
+        (name != "_" and _yields_after(flow, function, start))
         or flow.never_leaves(start)
         or (name != "_" and _runs_the_loop(flow, function, start))
         or is_main(flow.tree, function)
     )
 
 
-def _yields_after(tree: Tree, function: syntax.FunctionDef, start: syntax.Node) -> bool:
+def _yields_after(flow: Flow, function: syntax.FunctionDef, start: syntax.Node) -> bool:
     """Tell whether a generator is suspended after ``start`` for as long as something else runs.
 
     A lifespan or a fixture is; it gives one value, or is decorated. One that gives many,
@@ -78,19 +78,13 @@ def _yields_after(tree: Tree, function: syntax.FunctionDef, start: syntax.Node) 
     """
     if any(last_name(item.decorator) in _DRIVERS for item in function.decorators):
         return False  # its yield is an await
-    after = tree.order[start]
-    yields = [
-        node
-        for node in tree.jumps(function.body)
-        if isinstance(node, syntax.Yield) and tree.order[node] > after
-    ]
-    if not yields:
+    after = flow.tree.order[start]
+    last, last_repeated = flow.last_yields(function)
+    if last <= after:
         return False
-    if function.asynchronous and lasts_for_a_time(tree, function):
+    if function.asynchronous and lasts_for_a_time(flow.tree, function):
         return False
-    if function.decorators or not function.asynchronous:
-        return True
-    return not any(_is_repeated(tree, function, node) for node in yields)
+    return bool(function.decorators) or not function.asynchronous or last_repeated <= after
 
 
 def lasts_for_a_time(tree: Tree, function: syntax.FunctionDef) -> bool:
@@ -119,16 +113,6 @@ def _lasts_for_a_time(tree: Tree, function: syntax.FunctionDef) -> bool:
         if any(_is_run(tree.outline, outer) for outer in around if outer != name):
             return False
     return True
-
-
-def _is_repeated(tree: Tree, function: syntax.FunctionDef, node: syntax.Node) -> bool:
-    """Tell whether ``node`` stands in a loop of ``function``."""
-    for outer in tree.ancestors(node):
-        if outer is function:
-            break
-        if isinstance(outer, (syntax.For, syntax.While)):
-            return True
-    return False
 
 
 def _runs_the_loop(flow: Flow, function: syntax.FunctionDef, start: syntax.Node) -> bool:

@@ -140,6 +140,7 @@ class Outline:
     blanks: list[tuple[int, int, str]] = field(default_factory=list)
     # Answers to (question, subject) that hold for the whole source, so that each is found once.
     answers: dict[tuple[str, str], bool] = field(default_factory=dict, repr=False)
+    _names_of: dict[str, frozenset[str]] = field(default_factory=dict, repr=False)
     # How many positions were asked for, and the last of them: its offset and line.
     _asked: int = field(default=0, repr=False)
     _last: tuple[int, int] = field(default=(0, 1), repr=False)
@@ -217,6 +218,17 @@ class Outline:
         known = self.answers.get(key)
         if known is None:
             known = self.answers[key] = any(word in self.source for word in words)
+        return known
+
+    def names_of(self, pattern: str) -> frozenset[str]:
+        """Return what the group of ``pattern`` is in the code; ``^`` and ``$`` match at lines.
+
+        So one look answers for all names that a question may be put of.
+        """
+        known = self._names_of.get(pattern)
+        if known is None:
+            found = re.findall(pattern, self.code, re.MULTILINE)
+            known = self._names_of[pattern] = frozenset(found)
         return known
 
     def flat(self, start: int, end: int) -> str:

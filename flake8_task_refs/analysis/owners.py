@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 _DECORATOR: Final = re.compile(r"^[ \t]*@(?:\w+\.)*(\w+)", re.MULTILINE)
 _WORD: Final = re.compile(r"[^\W\d]\w*")
+# The attributes that a class states to have: by a value that is no new task, or in its body.
+_MADE: Final = r"[\w.]*(?:create_task|ensure_future)\("
+_STATED: Final = rf"\bself\.(\w+)[ \t]*{ANNOTATION}=(?![ \t]*{_MADE})"
+_DECLARED: Final = r"^[ \t]+(\w+)[ \t]*[:=]"
 _MAX_DEPTH: Final = 3  # of functions that the end calls
 # A function of the module that starts something, and the names of the one that ends it.
 _STARTER: Final = re.compile(
@@ -215,18 +219,27 @@ def _is_of_self(tree: Tree, node: syntax.Node) -> bool:
     around = tree.class_around(node)
     if not isinstance(node, syntax.Attribute) or last_name(node.value) != "self" or around is None:
         return isinstance(node, syntax.Name) and _is_of_module(tree, node)
-    bases = {last_name(base.value) for base in around.bases if last_name(base.value)}
-    code = tree.outline.code
-    header = re.search(rf"\bclass[ \t]+{around.name.value}[ \t]*\(([^)]*)", code)
-    bases |= set(_words(header[1])) if header else set()
-    own = {item.name for item in tree.outline.definitions if item.kind == "class"}
-    made = r"[\w.]*(?:create_task|ensure_future)\("
-    stated = rf"\bself\.{node.attr.value}[ \t]*{ANNOTATION}=(?![ \t]*{made})"
-    declared = rf"^[ \t]+{node.attr.value}[ \t]*[:=]"
-    if re.search(stated, code) or re.search(declared, code, re.MULTILINE):
+    name, names_of = node.attr.value, tree.outline.names_of
+    if name in names_of(_STATED) or name in names_of(_DECLARED):
         return True
     # A base of another file may have the attribute, and end what is in it.
-    return bases <= own | set(_PLAIN_BASES)
+    return _has_only_own_bases(tree, around)
+
+
+def _has_only_own_bases(tree: Tree, holder: syntax.ClassDef) -> bool:
+    """Tell whether the bases of ``holder`` are classes of this file, or such that have no tasks."""
+    bases = {last_name(base.value) for base in holder.bases if last_name(base.value)}
+    outline = tree.outline
+    # Each task of the class asks the same.
+    key = ("bases", f"{holder.name.value}({','.join(sorted(bases))})")
+    known = outline.answers.get(key)
+    if known is None:
+        # A region shows no more of a class than its name.
+        header = re.search(rf"\bclass[ \t]+{holder.name.value}[ \t]*\(([^)]*)", outline.code)
+        bases |= set(_words(header[1])) if header else set()
+        own = {item.name for item in outline.definitions if item.kind == "class"}
+        known = outline.answers[key] = bases <= own | set(_PLAIN_BASES)
+    return known
 
 
 def _is_of_module(tree: Tree, name: syntax.Name) -> bool:

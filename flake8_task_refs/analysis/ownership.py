@@ -8,6 +8,7 @@ which is a hold: silence is better than a false alarm.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -40,6 +41,7 @@ from flake8_task_refs.analysis.helpers import find_coroutine, find_helper, param
 from flake8_task_refs.analysis.lifetime import locals_outlive
 from flake8_task_refs.analysis.names import Names, assigned_value
 from flake8_task_refs.analysis.outline import ANNOTATION
+from flake8_task_refs.analysis.registrations import Registrations
 from flake8_task_refs.analysis.sites import Sites, is_done_callback
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.analysis.tree import last_small
@@ -84,6 +86,9 @@ _MAX_DEPTH: Final = 3  # of helpers within helpers
 _ENOUGH_HOLD: Final = 30  # uses of one name: more of them tell nothing new
 # What is done with a container now says nothing of tasks that are added later.
 _AT_THE_TIME: Final = (How.AWAITED, How.CANCELLED)
+_NEVER: Final = sys.maxsize
+# What is known of a use that holds nothing, observes nothing and binds nothing.
+_HOLDS_NOTHING: Final[tuple[list[Hold], list[tuple[Tree, syntax.Call]], bool]] = ([], [], False)
 
 
 class Ownership:
@@ -103,11 +108,18 @@ class Ownership:
         # waits that may give up; and what functions of the file do with a handle they are given.
         self.observed: list[tuple[Tree, syntax.Call]] = []
         self.inside: dict[syntax.Node, list[tuple[Tree, Hold]]] = {}
-        self._following: set[tuple[str, syntax.Node]] = set()
+        # The names that are being followed, each with how many were before it.
+        self._following: dict[tuple[str, syntax.Node], int] = {}
         self._callers: set[syntax.Node] = set()  # nested functions that are being followed
-        self._turned_back = 0  # how often a name was met that is being followed already
+        # The first of them that was met once more since `_held_by` was asked.
+        self._turned_back = _NEVER
         # What `holds` said of a use of a name, what it observed there, and whether it bound a name.
         self._held: dict[syntax.Node, tuple[list[Hold], list[tuple[Tree, syntax.Call]], bool]] = {}
+        # Answers of `_is_drained` and `is_asserted_empty`, by name and scope.
+        self._drained: dict[tuple[str, Scope], bool] = {}
+        self._asserted_empty: dict[tuple[str, Scope], bool] = {}
+        # The uses of a name, told by the first of them, of which more is to be said than that.
+        self._rest_of: dict[syntax.Node, list[syntax.Name]] = {}
         self.depth = 0
 
     def of(self, tree: Tree) -> Ownership:
@@ -120,6 +132,11 @@ class Ownership:
     def waits(self) -> Waits:
         """What is known of the waits of this region; most handles never ask."""
         return Waits(self.tree, self.names, self.flow)
+
+    @cached_property
+    def registrations(self) -> Registrations:
+        """What the functions of this region add their tasks to."""
+        return Registrations(self.tree)
 
     @cached_property
     def turns(self) -> Turns:
@@ -344,11 +361,21 @@ class Ownership:
                 return kept
             pending = self._part(statement.targets[0].target, 1, 2)
             if pending is not None:
-                if is_asserted_empty(self.tree, self.names, pending):
+                if self._is_asserted_empty(pending):
                     return kept
                 self.was_bound = True
                 return self._assigned(outer, [pending])
         return kept
+
+    def _is_asserted_empty(self, container: syntax.Node) -> bool:
+        if not isinstance(container, syntax.Name):
+            return False
+        scope = self.tree.scope[container]
+        known = self._asserted_empty.get((container.value, scope))
+        if known is None:
+            known = is_asserted_empty(self.tree, self.names, container)
+            self._asserted_empty[container.value, scope] = known
+        return known
 
     def done_of(self, call: syntax.Call) -> list[Hold] | None:
         """Return what holds the tasks that an awaited ``asyncio.wait`` returns as done.
@@ -636,15 +663,16 @@ class Ownership:
 
     def _follow(self, name: str, scope: Scope, start: syntax.Node) -> list[Hold]:
         """Return the holds of what variable ``name`` of ``scope`` got at ``start``."""
-        if (name, start) in self._following:
-            self._turned_back += 1
+        met = self._following.get((name, start))
+        if met is not None:
+            self._turned_back = min(self._turned_back, met)
             return []
-        self._following.add((name, start))
+        self._following[name, start] = len(self._following)
         self.was_bound |= name != "_"
         try:
             return self._follow_uses(name, scope, start)
         finally:
-            self._following.discard((name, start))
+            del self._following[name, start]
 
     def _follow_uses(self, name: str, scope: Scope, start: syntax.Node) -> list[Hold]:
         stores = scope.stores.get(name, [])
@@ -656,6 +684,8 @@ class Ownership:
                 break
             if self._in_nested(use, scope):
                 held = self.in_closure(use, scope, start)
+            elif self._held.get(use) == _HOLDS_NOTHING:
+                continue
             elif scope.kind == "comprehension" or self.flow.reaches(start, use, stores):
                 held = [] if self.waits.is_only_if_done(use) else self._held_by(use)
             elif not binding and self._reaches_any(stores, use):
@@ -739,8 +769,13 @@ class Ownership:
         loads = scope.loads.get(name, [])
         if binding and scope.kind == "function":
             yield from self.flow.may_reach(start, loads, scope.stores.get(name, []))
-        else:
-            yield from loads
+        elif loads:
+            # A container may be filled a thousand times, each of which says nothing of the others.
+            rest = self._rest_of.get(loads[0], loads)
+            if rest and self._held.get(rest[0]) == _HOLDS_NOTHING:
+                rest = [use for use in rest if self._held.get(use) != _HOLDS_NOTHING]
+                self._rest_of[loads[0]] = rest
+            yield from rest
         yield from scope.inner_uses(name)
 
     def _held_by(self, use: syntax.Name) -> list[Hold]:
@@ -752,10 +787,12 @@ class Ownership:
             self.was_bound |= bound
             return held
         before, turned_back, was_bound = len(self.observed), self._turned_back, self.was_bound
-        self.was_bound = False
+        self.was_bound, self._turned_back = False, _NEVER
         held = self.holds(use)
-        if turned_back == self._turned_back:  # else it depends on where it was asked from
+        if self._turned_back >= len(self._following):  # else it depends on where it was asked from
             self._held[use] = (held, self.observed[before:], self.was_bound)
+            self._turned_back = turned_back
+        self._turned_back = min(self._turned_back, turned_back)
         self.was_bound |= was_bound
         return held
 
@@ -777,13 +814,16 @@ class Ownership:
 
         Even a wait that gives up after a timeout says that somebody looks after its tasks.
         """
-        for use in scope.uses(name):
-            call = self.tree.parent[self.tree.parent[use]]
-            if isinstance(call, syntax.Call) and (
-                self.names.canonical(self.tree, call.func) == "asyncio.wait"
-            ):
-                return not any(waits_for_first(arg.value) for arg in call.args)
-        return False
+        known = self._drained.get((name, scope))
+        if known is None:
+            uses = (self.tree.parent[self.tree.parent[use]] for use in scope.uses(name))
+            calls = (call for call in uses if isinstance(call, syntax.Call))
+            canonical = self.names.canonical
+            wait = next((c for c in calls if canonical(self.tree, c.func) == "asyncio.wait"), None)
+            known = self._drained[name, scope] = wait is not None and not any(
+                waits_for_first(arg.value) for arg in wait.args
+            )
+        return known
 
     def _only_last(self, start: syntax.Node, holding: list[syntax.Node]) -> bool:
         """Tell whether a loop overwrites the name before anyone looks at it."""
@@ -879,7 +919,7 @@ class Ownership:
         if not isinstance(caller, (syntax.FunctionDef, syntax.Lambda)):
             return self._unknown(use)
         if caller in self._callers:
-            self._turned_back += 1
+            self._turned_back = -1
             return []
         self._callers.add(caller)
         try:

@@ -139,6 +139,8 @@ class _Visits(dict[type[syntax.Node], _Visit]):
 
 
 _VISITS: Final = _Visits()
+# Scopes in one: to note which names each of so many loads pays from the first question on.
+_MANY_SCOPES: Final = 16
 
 
 @dataclass(eq=False)
@@ -180,13 +182,33 @@ class Scope:
 
     def inner_uses(self, name: str) -> Iterator[syntax.Name]:
         """Yield every load of this scope's variable ``name`` in the scopes within."""
-        for child in self.children:
+        children = self.children
+        if len(children) > _MANY_SCOPES:
+            # The excerpt is asked all the same whether it shows them.
+            self.loads.get(name)
+            children = self._users.get(name, [])
+        for child in children:
             if not child.binds(name):
                 yield from child.uses(name)
             elif child.kind == "class":
                 for grandchild in child.children:
                     if not grandchild.binds(name):
                         yield from grandchild.uses(name)
+
+    @cached_property
+    def _users(self) -> dict[str, list[Scope]]:
+        """The scopes right within, by the names that they or those in them load."""
+        users: dict[str, list[Scope]] = {}
+        for child in self.children:
+            # An excerpt's names are asked for one by one, and are not complete.
+            for name in {**dict.fromkeys(dict.keys(child.loads)), **child._users}:  # noqa: SLF001
+                users.setdefault(name, []).append(child)
+        return users
+
+    def release(self) -> None:
+        """Undo the cycles between scopes: this one cannot be asked for uses any more."""
+        self.children.clear()
+        self.__dict__.pop("_users", None)
 
     @property
     def function(self) -> Scope:
@@ -375,7 +397,7 @@ class Tree:
         Its scopes cannot be asked for uses any more.
         """
         for scope in self.inner.values():
-            scope.children.clear()
+            scope.release()
 
     # -- the walk ---------------------------------------------------------------------------
 

@@ -355,7 +355,7 @@ class Judge:
         assign = tree.parent[site.handle]
         if not isinstance(assign, syntax.Assign) or len(assign.targets) != 1:
             return False
-        name, added, discarded = dotted_text(assign.targets[0].target), set(), set()
+        name = dotted_text(assign.targets[0].target)
         function = tree.function_around(site.call)
         if function is None and name is not None:
             # The statements of a module are regions of their own: its text tells of all.
@@ -364,20 +364,13 @@ class Judge:
                 rf"^[ \t]*([\w.]+)\.(?:add|append)\({task}\)(?s:.*)"
                 rf"^[ \t]*{task}\.add_done_callback\(\1\.(?:discard|remove)\)"
             )
-        for call in tree.calls:
-            if not isinstance(call.func, syntax.Attribute) or len(call.args) != 1:
-                continue
-            if name is None or tree.function_around(call) is not function:
-                continue
-            given, method = call.args[0].value, call.func.attr.value
-            receiver = dotted_text(call.func.value) or ""
-            if method in ("add", "append") and dotted_text(given) == name:
-                added.add(receiver)
-            elif method == "add_done_callback" and receiver == name:
-                path, _, taker = (dotted_text(given) or "").rpartition(".")
-                if taker in ("discard", "remove"):
-                    discarded.add(path)
-        return bool(added & discarded)
+        if name is None:
+            return False
+        tree.whole()
+        added, callbacks = self.ownership.registrations.of(function, name)
+        paths = [(dotted_text(callback) or "").rpartition(".") for callback in callbacks]
+        discarded = {path for path, _, taker in paths if taker in ("discard", "remove")}
+        return any((dotted_text(container) or "") in discarded for container in added)
 
     def _helper(self, hold: Hold) -> Helper | None:
         if not isinstance(hold.node, syntax.Call):

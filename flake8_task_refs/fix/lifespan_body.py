@@ -71,7 +71,7 @@ def starts_at(context: Context, function: syntax.FunctionDef, site: Site) -> syn
 
 def yields_of(context: Context, function: syntax.FunctionDef) -> list[syntax.Yield]:
     """Return the ``yield`` expressions of ``function`` itself."""
-    return [node for node in context.tree.walk(function.body) if isinstance(node, syntax.Yield)]
+    return [node for node in context.tree.jumps(function.body) if isinstance(node, syntax.Yield)]
 
 
 def innermost_block(

@@ -5,7 +5,7 @@ All text here has ``\n`` for every line end; ``edits.in_line_ends_of`` gives the
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
@@ -17,7 +17,7 @@ from flake8_task_refs.analysis.spans import Span, Spans
 from flake8_task_refs.analysis.syntax import dotted_text, last_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from flake8_task_refs.analysis.tree import Tree
 
@@ -177,9 +177,37 @@ class SourceFile:
         """Tell whether ``node`` is ``outer`` or stands inside it."""
         return self.tree.holds(outer, node)
 
-    def inside(self, node: syntax.Node, *, into_scopes: bool = True) -> Iterator[syntax.Node]:
-        """Yield ``node`` and everything in it in source order; functions and classes if wanted."""
-        return self.tree.walk(node, into_functions=into_scopes)
+    def inside(self, node: syntax.Node, *, into_scopes: bool = True) -> Iterable[syntax.Node]:
+        """Return ``node`` and everything in it in source order; functions and classes if wanted."""
+        if into_scopes:
+            return self._in_order[self.tree.order[node] : self._last[node] + 1]
+        return self.tree.walk(node)
+
+    def later(self, node: syntax.Node, outer: syntax.Node) -> list[syntax.Node]:
+        """Return what stands behind ``node`` in ``outer``, in source order."""
+        return self._in_order[self._last[node] + 1 : self._last[outer] + 1]
+
+    @cached_property
+    def _in_order(self) -> list[syntax.Node]:
+        return list(self.tree.order)
+
+    @cached_property
+    def _last(self) -> dict[syntax.Node, int]:
+        """The place in source order of the last of what stands in each node, or of itself."""
+        last = dict(self.tree.order)
+        # What is in a node stands right behind it.
+        for node in reversed(self._in_order):
+            holder = self.tree.parent.get(node)
+            if holder is not None:
+                last[holder] = max(last[holder], last[node])
+        return last
+
+    def each(self, kind: type[_Node], outer: syntax.Node) -> list[_Node]:
+        """Return every node in ``outer``, or ``outer`` itself, that is a ``kind``, as ``all``."""
+        nodes, order = self.all(kind), self.tree.order
+        first = bisect_left(nodes, order[outer], key=order.__getitem__)
+        after = bisect_right(nodes, self._last[outer], key=order.__getitem__)
+        return nodes[first:after]
 
     @cached_property
     def _by_type(self) -> dict[type[syntax.Node], list[syntax.Node]]:

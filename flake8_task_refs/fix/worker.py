@@ -342,10 +342,8 @@ class LikelyWorker:
             return Used()
         found = set(names_in(file, coroutine))
         if self.around is not None:
-            for node in file.inside(self.around):
-                if isinstance(node, syntax.Assign) and any(
-                    dotted(target.target) in found for target in node.targets
-                ):
+            for node in file.each(syntax.Assign, self.around):
+                if any(dotted(target.target) in found for target in node.targets):
                     found |= names_in(file, node.value)
         if self.function is not None:
             found |= names_in(file, self.function.body)

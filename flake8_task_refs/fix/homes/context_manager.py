@@ -46,10 +46,10 @@ class ContextManagers:
             and isinstance(function, syntax.FunctionDef)
             and function.asynchronous
             and isinstance(site.coroutine, syntax.Call)
-            and self._lends(function)
-            and self._context.judge.application(function) is None
             and len(yields := yields_of(self._context, function)) == 1
             and self._context.tree.order[site.call] < self._context.tree.order[yields[0]]
+            and self._lends(function)
+            and self._context.judge.application(function) is None
             and Worker(self._context.judge.ownership, site.coroutine).runs_until_ended()
         )
 

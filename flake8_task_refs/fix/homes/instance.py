@@ -188,10 +188,7 @@ def _is_ended(context: Context, owner: syntax.ClassDef, site: Site) -> bool:
     close = CloseMethod.of(context, owner)
     if close is None or context.file.within(site.call, close.function):
         return False
-    if any(
-        isinstance(node, syntax.Call) and last_name(node.func) == "cancel"
-        for node in context.file.inside(owner)
-    ):
+    if any(last_name(call.func) == "cancel" for call in context.file.each(syntax.Call, owner)):
         return False
     worker = LikelyWorker.of(context, site)
     if (

@@ -131,10 +131,8 @@ def _is_after_yield(context: Context, function: syntax.FunctionDef, site: Site) 
 def _is_asked_later(context: Context, function: syntax.FunctionDef, site: Site) -> bool:
     """Tell whether ``function`` speaks of the task of ``site`` after its last ``yield``."""
     file = context.file
-    end = max(file.span(node).end for node in yields_of(context, function))
     return any(
         names_task(file, site, node)
-        for node in file.inside(function.body)
+        for node in file.later(yields_of(context, function)[-1], function.body)
         if isinstance(node, (syntax.Name, syntax.Attribute, syntax.Subscript))
-        and file.span(node).start > end
     )

@@ -22,6 +22,7 @@ from flake8_task_refs.fix.source import dotted, statement_expression
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from flake8_task_refs.analysis.tree import Scope
     from flake8_task_refs.fix.repair_sites import Site
 
 RACE: Final = (
@@ -60,6 +61,8 @@ class Raced:
     def __init__(self, context: Context) -> None:
         """Repair in ``context``."""
         self._context = context
+        # What `_race` found among the uses of a local.
+        self._races: dict[tuple[Scope | None, str], syntax.Call | None] = {}
 
     def accepts(self, site: Site) -> bool:
         """Take the tasks that a wait leaves behind, if one of them only waits for others."""
@@ -154,8 +157,14 @@ class Raced:
         holder = tree.parent[runner]
         if not isinstance(holder, syntax.Assign) or len(holder.targets) != 1:
             return None
-        races = (self._race_of(use) for use in self._uses(holder.targets[0].target))
-        return next((race for race in races if race is not None), None)
+        name = holder.targets[0].target
+        if not isinstance(name, syntax.Name):
+            return None
+        key = (tree.scope[name].owner(name.value), name.value)
+        if key not in self._races:
+            races = (self._race_of(use) for use in self._uses(name))
+            self._races[key] = next((race for race in races if race is not None), None)
+        return self._races[key]
 
     def _collection_around(self, node: syntax.Node) -> syntax.Node:
         """Return the list, set or comprehension that ``node`` is an item of, else ``node``."""
