@@ -34,7 +34,7 @@ _Answer = TypeVar("_Answer")
 
 _ON = frozenset(rule.code for rule in RULES if rule.default)
 # Mentions of a task in one function: each is followed through all of it.
-_MAX_SITES = 1000
+_MAX_SITES = 2000
 _MAX_SITES_OF_FILE = 3000
 # Functions that hand on a task of one that hands on a task of one ...
 _MAX_WRAPPERS = 20
