@@ -294,30 +294,48 @@ class Lifecycle:
             creator = self.ownership.sites.creator
             if any(isinstance(at, syntax.Call) and creator(self.tree, at.func) for at in values):
                 return True
-        return any(self._is_filled(name) for name in names)
+        # Nor of one that it comes out of: `for task in pending`.
+        whole, here = (0, len(self.code)), self._span(receiver)
+        return any(
+            self._is_filled(name, *(here if self._is_local(receiver, name) else whole))
+            for name in names
+        )
 
-    def _is_filled(self, name: str) -> bool:
-        """Tell whether the file assigns a new task to ``name``, or adds one to it."""
-        answers, key = self.tree.outline.answers, ("filled with tasks", name)
+    def _is_local(self, receiver: syntax.BaseExpression, name: str) -> bool:
+        """Tell whether ``name`` means a local, and no attribute or key, where ``receiver`` is."""
+        owner = self.tree.scope[receiver].function.owner(name)
+        if owner is None or owner.kind != "function":
+            return False
+        other = re.compile(rf"\.[\s\\]*{re.escape(name)}\b|[\"']{re.escape(name)}[\"']")
+        return other.search(self.tree.outline.source, *self._span(receiver)) is None
+
+    def _is_filled(self, name: str, start: int, end: int) -> bool:
+        """Tell whether a new task is assigned to ``name``, or added to it, in a part of the file.
+
+        ``start`` and ``end`` are the offsets of that part.
+        """
+        answers, key = self.tree.outline.answers, (f"filled in {start}:{end}", name)
         if key not in answers:
-            answers[key] = self._is_surely_filled(name)
+            answers[key] = self._is_surely_filled(name, start, end)
         return answers[key]
 
-    def _is_surely_filled(self, name: str) -> bool:
+    def _is_surely_filled(self, name: str, start: int, end: int) -> bool:
         name = re.escape(name)
         slot = rf"\b{name}[\"']?\]?(?:\[[^\]\n]*\])?\s*{ANNOTATION}=\s*{_MADE}"
         outline = self.tree.outline
-        if re.search(rf"\b{name}[ \t]*:[^=\n]*\basyncio\.Task\b", self.code):
+        noted = re.compile(rf"\b{name}[ \t]*:[^=\n]*\basyncio\.Task\b")
+        if noted.search(self.code, start, end):
             return True
-        if any(outline.is_code(at.end() - 1) for at in re.finditer(slot, outline.source)):
+        given = re.compile(slot).finditer(outline.source, start, end)
+        if any(outline.is_code(at.end() - 1) for at in given):
             return True
         put = rf"\b{name}(?:\[[^\]\n]*\])?\.(?:add|append)\(\s*"
-        if re.search(rf"{put}{_MADE}", self.code):
+        if re.compile(rf"{put}{_MADE}").search(self.code, start, end):
             return True
         # A local that has one: of an object that is not ours, only containers are known.
         slot = rf"(?:\b{name}\[[^\]\n]*\]|\bself\.{name})\s*{ANNOTATION}=(?!=)\s*"
         kept = rf"(?:{put}|(?P<slot>{slot}))(?P<local>\w+)[ \t]*(?:[);]|$)"
-        for at in re.finditer(kept, self.code, re.MULTILINE):
+        for at in re.compile(kept, re.MULTILINE).finditer(self.code, start, end):
             local, near = at["local"], self._code_around(at.start())
             made = rf"\b{local}\s*{ANNOTATION}=\s*{_MADE}"
             # Whoever made it may await it.
