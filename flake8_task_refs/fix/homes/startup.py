@@ -477,6 +477,7 @@ class _Startup:
                     for name in self._handles
                     if (value := begin.get(name)) is not None and is_name(value, "None")
                 ),
+                taken=frozenset(context.locals.taken(function)),
             )
         stored = self._stored(function)
         if self._app.is_mapping:
