@@ -110,6 +110,27 @@ def run(text: str, get: str = "lifespan") -> list[str]:
     return happened
 
 
+@pytest.mark.parametrize("made", ["", "poller = "], ids=["discarded", "named"])
+def test_what_quart_runs_while_it_serves_ends_its_tasks(made: str) -> None:
+    body = f"{made}asyncio.create_task(worker())\nyield\nawait pool.close()"
+    source = lifespan(body).replace("@asynccontextmanager", "@app.while_serving")
+    head = "\napp = SimpleNamespace(while_serving=lambda function: function)\n"
+    result = fix(source.replace("def lifespan(app)", "def lifespan()").replace(HEAD, HEAD + head))
+    assert not result.declined
+    names: dict[str, Any] = {"__name__": "sample", "SimpleNamespace": SimpleNamespace}
+    exec(compile(result.text, "sample.py", "exec"), names)  # noqa: S102 (it is what we test)
+
+    async def serve() -> None:
+        generator = names["lifespan"]()
+        await anext(generator)
+        await asyncio.sleep(0.005)
+        with pytest.raises(StopAsyncIteration):
+            await anext(generator)
+
+    asyncio.run(asyncio.wait_for(serve(), 5))
+    assert names["happened"] == ["worker ended", "pool closed"]
+
+
 # The shapes, each with what must happen in this order.
 WORKER_THEN_POOL = ["yields None", "worker ended", "pool closed"]
 SHAPES = {
