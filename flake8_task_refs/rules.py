@@ -337,11 +337,11 @@ async def store(text: str) -> None:
             "cancel and await it at shutdown"
         ),
         what=(
-            "Finds endless tasks that a lifespan, a startup handler or an aiohttp `cleanup_ctx` "
-            "starts and keeps, and that nothing cancels or awaits when the application stops. A "
-            "coroutine of another file counts as endless by its name (`run`, `receive_messages`, "
-            "`..._loop`). Silent where the end may tell the task to stop: by a flag of its loop, a "
-            "sentinel, or by closing what it reads from."
+            "Finds endless tasks that a lifespan, a startup handler, an aiohttp `cleanup_ctx` or "
+            "Quart's `while_serving` starts and keeps, and that nothing cancels or awaits when the "
+            "application stops. A coroutine of another file counts as endless by its name (`run`, "
+            "`receive_messages`, `..._loop`). Silent where the end may tell the task to stop: by a "
+            "flag of its loop, a sentinel, or by closing what it reads from."
         ),
         why=(
             "Under a SIGTERM the task gets no `CancelledError`, so its `finally` blocks never run, "

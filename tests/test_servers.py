@@ -119,6 +119,14 @@ def test_a_worker_that_is_asked_to_stop_does_so_before_the_rest_is_cancelled() -
     assert 0 <= goodbye < after.first("worker: cleaned up") < after.first("teardown:")
 
 
+def test_a_worker_that_gets_its_last_item_has_ended_before_the_rest_is_cancelled() -> None:
+    before, after = before_and_after(ROOT / "fixtures" / "apps" / "fastapi_sentinel")
+    assert before.first("writer: saved") == -1, before.lines
+    saved = after.first("writer: saved, pool open: True")
+    assert after.first("writer: wrote 1") < saved < after.first("worker: cleaned up"), after.lines
+    assert 0 <= after.first("writer: wrote 1") < after.first("teardown:"), after.lines
+
+
 def test_a_service_ends_its_loop_after_what_it_waits_for_and_before_its_pool() -> None:
     _, after = before_and_after(ROOT / "fixtures" / "apps" / "fastapi_service_stops")
     sent = after.first("sender: sent the last batch, pool open: True")

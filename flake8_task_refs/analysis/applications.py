@@ -28,10 +28,13 @@ _STARTS: Final = ("startup", "before_serving", "before_server_start", "after_ser
 _STOPS: Final = ("shutdown", "after_serving", "before_server_stop", "after_server_stop")
 _START_LISTS: Final = ("on_startup",)
 _STOP_LISTS: Final = ("on_shutdown", "on_cleanup")
+# Quart's decorator of a generator that yields once, when it serves.
+_WHILE_SERVING: Final = "while_serving"
 # No application without one of these words in its file.
 _MENTIONED: Final = (
     "asynccontextmanager",
     "cleanup_ctx",
+    _WHILE_SERVING,
     "add_event_handler",
     *_STARTS,
     *_START_LISTS,
@@ -86,6 +89,8 @@ def _is_lifespan(tree: Tree, names: Names, function: syntax.FunctionDef) -> bool
     name = function.name.value
     code = tree.outline.code
     if "cleanup_ctx" in code and re.search(rf"\bcleanup_ctx\b.*\b{name}\b", code):
+        return True
+    if any(last_name(item.decorator) == _WHILE_SERVING for item in function.decorators):
         return True
     if not _is_context_manager(tree, names, function):
         return False

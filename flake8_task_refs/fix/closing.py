@@ -214,32 +214,68 @@ class CloseMethod:
         return number
 
 
-def are_told_last(context: Context, before: Sequence[Statement], sites: Sequence[Site]) -> bool:
-    """Tell whether the last that is done ``before`` is to give all tasks of ``sites`` their sign.
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Whom the last ``statements`` before the end of some tasks give their sign, and by which."""
 
-    They wait for an event that is set, or for an item that is put, and have had no turn since then.
+    sites: tuple[Site, ...] = ()
+    statements: tuple[Statement, ...] = ()
+
+
+def told_last(context: Context, before: Sequence[Statement], sites: Sequence[Site]) -> Told:
+    """Return which of ``sites`` are given their sign by the last that is done ``before``.
+
+    Their tasks wait for an event that is set, or for an item that is put, and have had no more than
+    the turns that other signs took. The statements are in source order.
     """
-    while True:
-        before = [statement for statement in before if not only_reports(context.file, statement)]
-        last = before[-1] if before else None
-        if isinstance(last, syntax.Try):
+    told: list[Site] = []
+    signs: list[Statement] = []
+    for statement in _last_statements(context, before):
+        sign = _sign(statement)
+        hearers = [
+            site
+            for site in sites
+            if sign is not None
+            if site not in told and LikelyWorker.of(context, site).ends_with(*sign)
+        ]
+        if not hearers:
+            break
+        told += hearers
+        signs.insert(0, statement)
+    return Told(tuple(site for site in sites if site in told), tuple(signs))
+
+
+def _last_statements(context: Context, before: Sequence[Statement]) -> Iterator[Statement]:
+    """Yield the statements that are run last ``before`` some place, the very last first.
+
+    Those that only report are passed over. What a block has done, comes with the block that its end
+    is in, and no more.
+    """
+    while before:
+        *rest, last = before
+        if only_reports(context.file, last):
+            before = rest
+        elif isinstance(last, syntax.Try):
             before = body_of(last.finalbody) if last.finalbody is not None else ()
         elif isinstance(last, syntax.With):
             before = body_of(last)
         else:
-            break
-    small = statement_expression(last) if last is not None else None
+            yield last
+            before = rest
+
+
+def _sign(statement: Statement) -> tuple[syntax.BaseExpression, str] | None:
+    """Return what ``statement`` sets or puts a last item in, and how that is waited for."""
+    small = statement_expression(statement)
     call: syntax.Node | None = small.value if isinstance(small, syntax.Expr) else None
     if isinstance(call, syntax.Await):
         call = call.expression
     if not isinstance(call, syntax.Call) or not isinstance(call.func, syntax.Attribute):
-        return False
+        return None
     asked = _SIGNS.get(call.func.attr.value)
     if asked == "get" and not (call.args and _is_last_item(call.args[0].value)):
-        return False
-    return asked is not None and all(
-        LikelyWorker.of(context, site).ends_with(call.func.value, asked) for site in sites
-    )
+        return None
+    return (call.func.value, asked) if asked is not None else None
 
 
 def _is_last_item(value: syntax.BaseExpression) -> bool:

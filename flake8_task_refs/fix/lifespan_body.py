@@ -37,10 +37,13 @@ class EndingPlace:
     block: Sequence[Statement] = ()
     number: int = 0
 
-    @property
-    def before(self) -> Sequence[Statement]:
-        """The statements right before those lines."""
-        return [self.wrapped[1]] if self.wrapped else self.block[: self.number]
+    def before(self, context: Context) -> Sequence[Statement]:
+        """Return the statements before those lines, in their block or in that of the new `try`."""
+        if self.wrapped is None:
+            return self.block[: self.number]
+        first, last = (context.file.span(statement).start for statement in self.wrapped)
+        around = body_of(context.tree.parent[self.wrapped[1]])
+        return [one for one in around if first <= context.file.span(one).start <= last]
 
 
 def lifespan_around(context: Context, site: Site) -> syntax.FunctionDef | None:

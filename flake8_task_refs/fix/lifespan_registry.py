@@ -8,7 +8,7 @@ from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.app_key import AIOHTTP, app_key
 from flake8_task_refs.fix.app_state import has_state, parameter_of
-from flake8_task_refs.fix.closing import are_told_last
+from flake8_task_refs.fix.closing import Told, told_last
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit, Place
 from flake8_task_refs.fix.free_names import fresh
@@ -40,9 +40,9 @@ from flake8_task_refs.fix.shutdown import (
     place,
     steps,
 )
-from flake8_task_refs.fix.source import Statement, first_statement
+from flake8_task_refs.fix.source import Statement, body_of, first_statement
 from flake8_task_refs.fix.task_names import task_name
-from flake8_task_refs.fix.worker import Used, used_by
+from flake8_task_refs.fix.worker import LikelyWorker, Used, used_by
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -167,6 +167,9 @@ def _edits(
     if where.wrapped:
         first_line = file.first_line_with_comments(where.wrapped[0])
         last_line = file.last_line(where.wrapped[1])
+    told = told_last(context, where.before(context), sites)
+    all_told = len(told.sites) == len(sites)
+    waited_for = {} if all_told else _names_of_told(context, function, told)
     edits: list[Edit] = []
     for group in by_statement(sites):
         line = file.line_of(file.span(group[0].call).start)
@@ -181,14 +184,64 @@ def _edits(
         else:
             helper = helper_of(context, group[0])
             kept = f"{helper.application}.state.{_attribute(context)}" if helper else name
-            task = task_name(context, group[0])
+            task = waited_for.get(group[0]) or task_name(context, group[0])
             edits += writer.register(group[0], task, Registry(kept), log_failed, deeper)
     first = first_statement(function)
     opens = bool(where.wrapped and where.wrapped[0] is first)
     edits.append(_registry_edit(context, function, first, (name, asyncio), opens=opens))
-    told = are_told_last(context, where.before, sites)
-    cancellation = Cancellation.within(context, function, f"list({name})", told=told)
+    if waited_for:
+        last = told.statements[-1]
+        deeper = step if first_line <= file.first_line(last) <= last_line else ""
+        edits.append(_wait(context, last, tuple(waited_for.values()), deeper))
+    cancellation = Cancellation.within(context, function, f"list({name})", told=all_told)
     return [*edits, *ending_edits(context, where, cancellation, edits)]
+
+
+def _names_of_told(context: Context, function: syntax.FunctionDef, told: Told) -> dict[Site, str]:
+    """Return the locals by which ``function`` can wait for those that are ``told``, and not others.
+
+    There are none if one of them may be without a task by then, or stand for another.
+    """
+    found: dict[Site, str] = {}
+    for site in told.sites:
+        stores = context.tree.inner[function].stores.get(site.target, ())
+        if (
+            site.function is not function
+            or site.form not in ("discard", "assign")
+            or (site.form == "assign" and len(stores) != 1)
+            or helper_of(context, site) is not None
+            or not all(_comes_after(context, site, sign) for sign in told.statements)
+        ):
+            return {}
+        worker = LikelyWorker.of(context, site).name.strip("_")
+        found[site] = site.target or context.locals.free(f"{worker}_task", site.call)
+    return found
+
+
+def _comes_after(context: Context, site: Site, statement: Statement) -> bool:
+    """Tell whether ``statement`` is reached only once the one of ``site`` has been run.
+
+    It stands further down in the same block, or in what does.
+    """
+    file, made = context.file, site.statement
+    block = context.tree.parent[made] if made is not None else None
+    if made is None or block is None:
+        return False
+    end = file.span(made).end
+    return any(
+        file.span(later).start >= end and file.within(statement, later) for later in body_of(block)
+    )
+
+
+def _wait(context: Context, sign: Statement, tasks: Sequence[str], deeper: str) -> Edit:
+    """Wait for ``tasks`` right after ``sign``, which tells the last of them to end."""
+    writer, timeout = context.writer, context.settings.shutdown_timeout
+    indent = context.file.indent(sign) + deeper
+    bound = "" if timeout is None else f", timeout={timeout:g}"
+    subject = "They have" if len(tasks) > 1 else "It has"
+    wait = f"await {context.additions.module('asyncio')}.wait([{', '.join(tasks)}]{bound})"
+    lines = [f"{indent}# {subject} been told to end.", *writer.layout.best(wait, indent)]
+    return writer.insert_after(sign, lines)
 
 
 def _registry_edit(

@@ -16,7 +16,7 @@ from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.effects import LOG_METHODS
 from flake8_task_refs.analysis.helpers import likely_function
 from flake8_task_refs.analysis.syntax import last_name
-from flake8_task_refs.fix.free_names import names_in
+from flake8_task_refs.fix.free_names import fresh, names_in
 from flake8_task_refs.fix.source import SourceFile, dotted, last_part
 from flake8_task_refs.fix.worker import EVERYWHERE
 
@@ -323,7 +323,7 @@ class Ending:
 
     ``timeout`` is in seconds; ``None`` waits for ever. With ``if_running``, a single task is asked
     first whether it is over already. ``optional`` are those of the handles that may be None as far
-    as a type checker knows.
+    as a type checker knows, ``taken`` the names that mean something else in the function.
     """
 
     handles: tuple[str, ...]
@@ -331,27 +331,50 @@ class Ending:
     timeout: float | None
     if_running: bool = False
     optional: frozenset[str] = frozenset()
+    taken: frozenset[str] = frozenset()
 
     def lines(self, indent: str, layout: Layout) -> list[str]:
         """Return the lines, each with ``indent`` before it, without line ends."""
+        if self.optional and len(self.handles) > 1:
+            return self._ending_what_there_is(indent, layout)
         lines: list[str] = []
-        together = tuple(handle for handle in self.handles if handle not in self.optional)
-        for handle in self.handles:
-            if handle in self.optional:
-                lines.append(f"{indent}if {handle} is not None:")
-                lines += self._ending((handle,), indent + layout.step, layout)
-        if together and self.if_running:
+        if self.optional:
+            lines.append(f"{indent}if {self.handles[0]} is not None:")
+            indent += layout.step
+        if self.if_running:
             lines.append(f"{indent}if not {self.handles[0]}.done():")
             indent += layout.step
-        return lines + (self._ending(together, indent, layout) if together else [])
+        return lines + self._ending(self.handles, indent, layout)
+
+    def _ending_what_there_is(self, indent: str, layout: Layout) -> list[str]:
+        """Return the lines that end all at once those of the tasks that have been made."""
+        pending, task = fresh("pending", self.taken), fresh("background_task", self.taken)
+        every, step, lines = f"({', '.join(self.handles)})", layout.step, list[str]()
+        if not layout.fits(f"{indent}{step}for {task} in {every}"):
+            tasks = fresh("tasks", self.taken)
+            lines = layout.best(f"{tasks} = {every}", indent)
+            every = tasks
+        made = f"[{task} for {task} in {every} if {task} is not None]"
+        wait = f"await {self.asyncio}.wait({pending}{self._bound})"
+        return [
+            *lines,
+            *layout.best(f"{pending} = {made}", indent),
+            f"{indent}for {task} in {pending}:",
+            f"{indent}{step}{task}.cancel()",
+            f"{indent}if {pending}:",
+            *layout.best(wait, indent + step),
+        ]
+
+    @property
+    def _bound(self) -> str:
+        return "" if self.timeout is None else f", timeout={self.timeout:g}"
 
     def _ending(self, handles: tuple[str, ...], indent: str, layout: Layout) -> list[str]:
         """Return the lines that end ``handles``, all at once."""
         lines = [f"{indent}{handle}.cancel()" for handle in handles]
         every = ", ".join(handles)
-        bound = "" if self.timeout is None else f", timeout={self.timeout:g}"
         # It asks for no result: asyncio logs the error of one that failed before.
-        wait = f"await {self.asyncio}.wait([{every}]{bound})"
+        wait = f"await {self.asyncio}.wait([{every}]{self._bound})"
         return lines + layout.best(wait, indent)
 
 

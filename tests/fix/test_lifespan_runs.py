@@ -110,6 +110,27 @@ def run(text: str, get: str = "lifespan") -> list[str]:
     return happened
 
 
+@pytest.mark.parametrize("made", ["", "poller = "], ids=["discarded", "named"])
+def test_what_quart_runs_while_it_serves_ends_its_tasks(made: str) -> None:
+    body = f"{made}asyncio.create_task(worker())\nyield\nawait pool.close()"
+    source = lifespan(body).replace("@asynccontextmanager", "@app.while_serving")
+    head = "\napp = SimpleNamespace(while_serving=lambda function: function)\n"
+    result = fix(source.replace("def lifespan(app)", "def lifespan()").replace(HEAD, HEAD + head))
+    assert not result.declined
+    names: dict[str, Any] = {"__name__": "sample", "SimpleNamespace": SimpleNamespace}
+    exec(compile(result.text, "sample.py", "exec"), names)  # noqa: S102 (it is what we test)
+
+    async def serve() -> None:
+        generator = names["lifespan"]()
+        await anext(generator)
+        await asyncio.sleep(0.005)
+        with pytest.raises(StopAsyncIteration):
+            await anext(generator)
+
+    asyncio.run(asyncio.wait_for(serve(), 5))
+    assert names["happened"] == ["worker ended", "pool closed"]
+
+
 # The shapes, each with what must happen in this order.
 WORKER_THEN_POOL = ["yields None", "worker ended", "pool closed"]
 SHAPES = {
@@ -660,11 +681,96 @@ def test_what_is_put_last_may_be_one_item_more(item: str) -> None:
     assert fix(lifespan(TOLD_LAST["by an item in its queue"])).text.count("asyncio.wait(") == 2
 
 
-def test_one_that_hears_nothing_of_it_is_not_waited_for() -> None:
-    body = TOLD_LAST["at the end"].replace("yield", "asyncio.create_task(worker())\n        yield")
-    text = fix(lifespan(body)).text
-    assert text.count("asyncio.wait(") == 1
-    assert "worker ended" in run(text)
+@pytest.mark.parametrize("timeout", [10, None])
+@pytest.mark.parametrize("first", [True, False], ids=["made first", "made last"])
+@pytest.mark.parametrize("shape", [shape for shape in TOLD_LAST if "try:" not in TOLD_LAST[shape]])
+def test_only_those_that_are_told_are_waited_for(
+    shape: str, timeout: float | None, *, first: bool
+) -> None:
+    [told] = [line for line in TOLD_LAST[shape].splitlines() if "create_task(" in line]
+    margin = told[: -len(told.lstrip())]
+    both = [told, f"{margin}asyncio.create_task(worker())"][:: 1 if first else -1]
+    source = lifespan(TOLD_LAST[shape].replace(told, "\n".join(both)))
+    text = fix(source, shutdown_timeout=timeout).text
+    assert "# It has been told to end." in text
+    assert run(text) == ["yields None", "said goodbye", "worker ended"]
+    assert fix(text).text == text
+
+
+def test_several_that_are_told_are_waited_for_together() -> None:
+    source = lifespan(
+        """
+        first = Server()
+        second = Server()
+        asyncio.create_task(worker())
+        asyncio.create_task(first.serve())
+        asyncio.create_task(second.serve())
+        yield
+        first.stopping.set()
+        print("bye")
+        second.stopping.set()
+        """
+    )
+    text = fix(source).text
+    assert "await asyncio.wait([serve_task, serve_task_2], timeout=10)" in text
+    assert run(text) == ["yields None", "said goodbye", "said goodbye", "worker ended"]
+
+
+def test_all_that_are_told_by_several_signs_get_time_for_it() -> None:
+    source = lifespan(
+        """
+        first, second = Server(), Server()
+        asyncio.create_task(first.serve())
+        asyncio.create_task(second.serve())
+        yield
+        first.stopping.set()
+        second.stopping.set()
+        """
+    )
+    assert run(fix(source).text) == ["yields None", "said goodbye", "said goodbye"]
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "if server: {}",
+        "for _ in range(2): {}",
+        "for _ in range(2):\n    said = {}\nsaid = {}",
+        "def begin():\n    {}\nbegin()",
+        "stack = AsyncExitStack()\nasync with stack:\n    {}",
+    ],
+    ids=["under a condition", "in a loop", "one name of several", "in a helper", "in a block"],
+)
+def test_a_task_that_no_name_surely_stands_for_is_cancelled_with_the_others(made: str) -> None:
+    rest = "asyncio.create_task(worker())\nyield\nserver.stopping.set()"
+    create = made.format(*["asyncio.create_task(server.serve())"] * 2)
+    result = fix(lifespan(f"server = Server()\n{create}\n{rest}"))
+    assert "been told to end" not in result.text
+    assert "worker ended" in run(result.text)
+
+
+def test_nobody_waits_for_one_that_could_not_be_told() -> None:
+    source = lifespan(
+        """
+        server = Server()
+        asyncio.create_task(worker())
+        asyncio.create_task(server.serve())
+        yield
+        server.stopping.set()
+        """
+    )
+    text = fix(source).text
+    names: dict[str, Any] = {"__name__": "sample"}
+    exec(compile(text, "sample.py", "exec"), names)  # noqa: S102 (it is what we test)
+
+    async def fail() -> None:
+        async with names["lifespan"](SimpleNamespace(state=SimpleNamespace())):
+            await asyncio.sleep(0.005)
+            raise ValueError("failed")
+
+    with pytest.raises(ValueError, match="failed"):
+        asyncio.run(asyncio.wait_for(fail(), 5))
+    assert sorted(names["happened"]) == ["cut off", "worker ended"]
 
 
 CONFLICTS = {

@@ -134,6 +134,16 @@ def test_it_ends_with_the_call(before: str, after: str) -> None:
     check_fixed(module(before), module(after))
 
 
+@pytest.mark.parametrize("name", ["serve", "run", "listen", "_run_forever", "serve_client"])
+def test_who_serves_is_through_after_the_loop(name: str) -> None:
+    named = f"def {name}"
+    text = fix(module(f"{MADE}\n{LOOP}").replace("def handle", named)).text
+    assert text == fix(module(f"{MADE}\n{LOOP}")).text.replace("def handle", named)
+    assert "    finally:\n        if not task.done():\n" in text
+    source = module(f"{MADE}\n{LOOP}\nawait ws.drain()").replace("def handle", named)
+    check_declined(source, ENDLESS)
+
+
 def test_each_function_has_its_own() -> None:
     one = module(f"{MADE}\n{LOOP}")
     other = one[one.index("async def handle") :].replace("def handle", "def answer")
@@ -244,6 +254,12 @@ def test_what_has_something_left_to_do_is_declined(worker: str) -> None:
     [
         # What the function begins, is to go on.
         ("start", f"{MADE}\n{LOOP}"),
+        ("start_serve", f"{MADE}\n{LOOP}"),
+        ("run_handshake", f"{MADE}\n{LOOP}"),
+        ("serve_in_background", f"{MADE}\n{LOOP}"),
+        ("serve", f"{MADE}\nwhile not ws.ready:\n    await asyncio.sleep(1)"),
+        ("run", f"{MADE}\nawait ws.ready.wait()"),
+        ("listen", f"{MADE}\n{LOOP}\nreturn ws"),
         ("login", f"{MADE}\n{LOOP}"),
         ("handshake", f"{MADE}\n{LOOP}"),
         ("__aenter__", f"{MADE}\n{LOOP}"),

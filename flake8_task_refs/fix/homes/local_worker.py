@@ -37,6 +37,10 @@ _BEGINS: Final = re.compile(
     r"_*(?:a?enter|log_?in|init|initialize|subscribe|register|ensure|prepare|attach|join|create|make"
     r"|add|on|handshake|authenticate|negotiate|identify|accept|wait)(?:_|\Z)|__a?(?:enter|init)__"
 )
+# One of these does itself what it says, if it has the loop for that: it is through when that is.
+_IS_ALL: Final = re.compile(
+    r"_*(?:run|serve|listen)(?:_(?:forever|loop|client|connection|session|websocket|ws|socket))?\Z"
+)
 # What puts a connection where others find it.
 _HANDS_OVER: Final = frozenset({"add", "append", "put", "put_nowait", "setdefault", "register"})
 
@@ -78,9 +82,10 @@ class LocalWorkers:
         ]
         if any(_joins(node, shared) for node in later):
             return True
+        name = function.name.value
         if (
-            STARTS.match(function.name.value)
-            or _BEGINS.match(function.name.value)
+            (STARTS.match(name) and not _IS_ALL.match(name))
+            or _BEGINS.match(name)
             or self._gives_something(function)
         ):
             return False

@@ -24,7 +24,7 @@ from flake8_task_refs.analysis.hooks import (
 from flake8_task_refs.analysis.syntax import is_name, last_name
 from flake8_task_refs.fix.app_key import AIOHTTP, app_key
 from flake8_task_refs.fix.app_state import replaces_state
-from flake8_task_refs.fix.closing import are_told_last
+from flake8_task_refs.fix.closing import told_last
 from flake8_task_refs.fix.contract import Context, Plan
 from flake8_task_refs.fix.edits import Edit, Place
 from flake8_task_refs.fix.free_names import fresh
@@ -380,7 +380,8 @@ class _Startup:
             handler, number = handlers[0], int(has_docstring(handlers[0]))
         else:
             handler, number = places[before - 1][0], places[before - 1][1] + 1
-            self._told = are_told_last(context, body_of(handler)[:number], sites)
+            told = told_last(context, body_of(handler)[:number], sites)
+            self._told = len(told.sites) == len(sites)
         return self._into_handler(handler, number)
 
     def _into_handler(self, handler: syntax.FunctionDef, number: int) -> list[Edit]:
@@ -477,6 +478,7 @@ class _Startup:
                     for name in self._handles
                     if (value := begin.get(name)) is not None and is_name(value, "None")
                 ),
+                taken=frozenset(context.locals.taken(function)),
             )
         stored = self._stored(function)
         if self._app.is_mapping:
