@@ -28,7 +28,9 @@ def holds_of_itself(ownership: Ownership, call: syntax.Call) -> list[tuple[Tree,
         return []
     home, function = found
     inner = ownership.of(home)
-    return [
+    # What is noted of this handle is not said of the one that is being followed.
+    bound, noted = inner.was_bound, len(inner.observed)
+    holds = [
         (home, hold)
         for asked in home.calls
         if home.function_around(asked) is function
@@ -36,3 +38,6 @@ def holds_of_itself(ownership: Ownership, call: syntax.Call) -> list[tuple[Tree,
         for hold in inner.holds(asked)
         if hold.how in _LASTING
     ]
+    inner.was_bound = bound
+    del inner.observed[noted:]
+    return holds
