@@ -46,7 +46,7 @@ def is_put_at_once(names: Names, tree: Tree, call: syntax.Node) -> bool:
 
 
 def _is_of_this_file(queue: syntax.Attribute) -> bool:
-    """Tell whether the object of ``queue`` is one of this file: who else knows what is private?"""
+    """Tell whether the object of ``queue`` is of this file: nobody else knows private names."""
     return dotted_text(queue.value) in ("self", "cls") or queue.attr.value.startswith("_")
 
 
