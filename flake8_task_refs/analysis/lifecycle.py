@@ -845,6 +845,15 @@ def _is_wait(tree: Tree, node: syntax.Node) -> bool:
 
 
 def _waits(node: syntax.Await) -> bool:
-    """Tell whether an ``await`` waits for something that the tasks may bring about."""
+    """Tell whether an ``await`` waits for something that the tasks may bring about.
+
+    Several such, or one for a time, are as good: ``gather(self.read.wait(), self.sent.wait())``.
+    """
     call = node.expression
+    if isinstance(call, syntax.Call) and last_name(call.func) in ("gather", "wait_for"):
+        return any(_waits_itself(arg.value) for arg in call.args)
+    return _waits_itself(call)
+
+
+def _waits_itself(call: syntax.BaseExpression) -> bool:
     return isinstance(call, syntax.Call) and last_name(call.func) in ("wait", "join", "wait_closed")

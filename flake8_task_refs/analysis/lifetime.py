@@ -35,6 +35,7 @@ _MAX_ARGUMENT: Final = 2000  # characters
 _MAX_DEPTH: Final = 3
 # What runs a loop on after `run_until_complete` has come to its end.
 _GOES_ON: Final = re.compile(r"\.run_(?:forever|app)\(")
+_RESULT: Final = re.compile(r"\.result\(")
 _OTHERWISE: Final = re.compile(r"^[ \t]*(?:else|elif)\b", re.MULTILINE)
 
 # What keeps a plain function until the loop stops, or a framework's own (Qt's, Tk's) does.
@@ -171,7 +172,7 @@ def _is_run(outline: Outline, name: str) -> bool:
         is_it = handed.match(code, runner.end()) is not None or _comes_of(
             outline, _first_part(code, runner.end()), name, runner.start()
         )
-        if is_it and not _goes_on(outline, runner):
+        if is_it and not _goes_on(outline, runner) and not _is_for_a_loop(outline, runner):
             return True
     return False
 
@@ -256,6 +257,19 @@ def _runs_what_it_decorates(tree: Tree, decorator: syntax.Decorator) -> bool:
             if arguments is not None and path in taken:
                 return True
     return False
+
+
+def _is_for_a_loop(outline: Outline, runner: re.Match[str]) -> bool:
+    """Tell whether the loop of another thread is given the coroutine, as one of many.
+
+    Where the same function waits for its result, it may be the main program.
+    """
+    if runner[0] != "run_coroutine_threadsafe(":
+        return False
+    around, at = outline.enclosing(runner.start()), runner.end()
+    return not any(
+        outline.enclosing(later.start()) == around for later in _RESULT.finditer(outline.code, at)
+    )
 
 
 def _goes_on(outline: Outline, runner: re.Match[str]) -> bool:

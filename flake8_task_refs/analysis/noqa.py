@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import tokenize
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
 # The peers' codes for the same faults: https://docs.astral.sh/ruff/rules/asyncio-dangling-task/
 # and flake8-async's ASYNC300.
 PEER_CODES: Final = ("RUF006", "ASYNC300")
+# A file that is excused from them is excused from ours for handles that nobody keeps.
+_PEER_FILE: Final = re.compile(
+    rf"^[ \t]*#[ \t]*(?:ruff|flake8)[ \t]*:[ \t]*noqa[ \t]*:[^\n#]*\b(?:{'|'.join(PEER_CODES)})\b",
+    re.IGNORECASE | re.MULTILINE,
+)
+_UNKEPT: Final = ("TSK001", "TSK002", "TSK003")
 # In whatever case it is written: rarer than its beginning, and found faster than all of it.
 _ENDS_OF_NOQA: Final = ("qa", "QA", "Qa", "qA")
 
@@ -22,8 +29,8 @@ def unsilenced(findings: list[Finding], source: str) -> list[Finding]:
     """Return the ``findings`` that no ``# noqa`` comment of ``source`` silences.
 
     A comment speaks for its own line, and for all lines of a string that ends on it, as in
-    flake8; ``# flake8: noqa`` on a line of its own silences the file. ``source`` has
-    normalised newlines.
+    flake8; ``# flake8: noqa`` on a line of its own silences the file, and so does ruff's
+    ``# ruff: noqa: RUF006`` for what RUF006 is about. ``source`` has normalised newlines.
     """
     if not findings:
         return []
@@ -39,6 +46,8 @@ def unsilenced(findings: list[Finding], source: str) -> list[Finding]:
         NOQA_FILE.match(line) for line in lines
     ):
         return []
+    if (b"ruff" in lowered or b"flake8" in lowered) and _PEER_FILE.search(source):
+        findings = [finding for finding in findings if finding.code not in _UNKEPT]
     # Only a string of several lines makes a comment speak for more than its own line.
     mapped = any(quote in lines[f.line - 1] for f in findings for quote in ('"""', "'''", "\\"))
     spans = _spans(source) if mapped else {}

@@ -32,7 +32,7 @@ def is_put_at_once(names: Names, tree: Tree, call: syntax.Node) -> bool:
     queue = call.func.value
     if call.func.attr.value != "put":
         return False
-    if isinstance(queue, syntax.Attribute) and dotted_text(queue.value) in ("self", "cls"):
+    if isinstance(queue, syntax.Attribute) and _is_of_this_file(queue):
         return _is_always_made_so(names, rf"\.{queue.attr.value}")
     if not isinstance(queue, syntax.Name):
         return False
@@ -43,6 +43,11 @@ def is_put_at_once(names: Names, tree: Tree, call: syntax.Node) -> bool:
     return bool(made) and all(
         value is not None and _is_without_limit(names, tree.code_of(value)) for value in made
     )
+
+
+def _is_of_this_file(queue: syntax.Attribute) -> bool:
+    """Tell whether the object of ``queue`` is of this file: nobody else knows private names."""
+    return dotted_text(queue.value) in ("self", "cls") or queue.attr.value.startswith("_")
 
 
 def _is_always_made_so(names: Names, target: str) -> bool:

@@ -35,7 +35,7 @@ from flake8_task_refs.analysis.workflows import runs_in_workflow
 from flake8_task_refs.options import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from flake8_task_refs.analysis.finding import Finding
     from flake8_task_refs.analysis.ownership import Hold, Ownership
@@ -255,12 +255,15 @@ class _Surveyor:
             here = _around(tree, site.call)
             draft.held_by[Holder("local", _bound(tree, site.handle), here)] = None
         if site.kind != "deferred":
-            self._follow(judge, draft)
+            self._follow(judge, draft, judge.holds_of_itself(site))
         draft.in_sight &= not any(holder.kind in _OUT_OF_SIGHT for holder in draft.held_by)
         return draft
 
-    def _follow(self, judge: Judge, draft: _Draft) -> None:
-        """Note the holders of the handle, and what its function and its places do with it."""
+    def _follow(self, judge: Judge, draft: _Draft, own: Sequence[tuple[Tree, Hold]]) -> None:
+        """Note the holders of the handle, and what its function and its places do with it.
+
+        ``own`` are those that the coroutine gives its task to.
+        """
         ownership = judge.ownership
         left = draft.kind == "aggregate" and ownership.is_left_behind(draft.handle)
         holds = ownership.holds(draft.handle) if not left else []
@@ -268,6 +271,8 @@ class _Surveyor:
         places: list[tuple[Tree, Place]] = []
         for hold in holds:
             self._note(ownership, ownership.tree, hold, draft, places)
+        for home, hold in own:
+            self._note(ownership.of(home), home, hold, draft, places)
         self._note_observed(ownership, draft)
         seen: set[tuple[str, str, str]] = set()
         for tree, place in places:

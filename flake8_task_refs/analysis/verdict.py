@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.callbacks import Callbacks
 from flake8_task_refs.analysis.containers import Containers
+from flake8_task_refs.analysis.current import holds_of_itself
 from flake8_task_refs.analysis.decorators import decorated
 from flake8_task_refs.analysis.helpers import Helper, find_helper
 from flake8_task_refs.analysis.lifecycle import Lifecycle
@@ -123,6 +124,15 @@ class Judge:
         ownership, given = self.ownership, site.given
         return given is not None and is_put_at_once(ownership.names, ownership.tree, given.value)
 
+    def keeps_itself(self, site: CreationSite) -> bool:
+        """Tell whether what runs stores its own task where it lasts."""
+        return bool(self.holds_of_itself(site))
+
+    def holds_of_itself(self, site: CreationSite) -> list[tuple[Tree, Hold]]:
+        """Return who holds the task of ``site`` by what its coroutine does, and where."""
+        call = site.given.value if site.given is not None else None
+        return holds_of_itself(self.ownership, call) if isinstance(call, syntax.Call) else []
+
     def wrappers(self, sites: list[CreationSite]) -> dict[tuple[str, str], Wrapper]:
         """Return the file's own functions that only hand what they make to the caller.
 
@@ -157,7 +167,7 @@ class Judge:
                 continue
             key = (defined_in(tree.scope[function]), function.name.value)
             awaiting = self._awaiting(site, function, holds)
-            if awaiting is None:
+            if awaiting is None or (not is_aggregate and self.keeps_itself(site)):
                 continue
             if listed:
                 found.setdefault(key, Wrapper("list", True, *awaiting))
@@ -308,7 +318,7 @@ class Judge:
     def _fault(self, site: CreationSite, holds: list[Hold]) -> str | None:
         """Return the one code for what is wrong with the holders of a task: the worst of it."""
         if not holds:
-            if self.is_over_at_once(site) or self.is_of_others(site):
+            if self.is_over_at_once(site) or self.is_of_others(site) or self.keeps_itself(site):
                 return None
             if self.ownership.turns.waits_for_all(site.call):
                 return None

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from flake8_task_refs.fix.layout import Layout
     from flake8_task_refs.fix.source import SourceFile, Statement
 
+# What ends a region that a formatter or an editor treats in its own way.
+_REGION_ENDS: Final = ("# fmt: on", "# fmt:on", "# isort: on", "# yapf: enable", "# endregion")
 # What editors and nbQA put between the cells of a notebook.
 _CELL_MARKS: Final = ("# %%", "#%%", "# In[")
 # What helpers and registries are annotated with.
@@ -432,6 +434,8 @@ class Additions:
         file = self._file
         after = self._head_statement()
         line = file.last_line(after) + 1 if after is not None else docstring_end(file)
+        while file.line_text(line).startswith(_REGION_ENDS):
+            line += 1
         apart = 1
         if isinstance(after, syntax.SimpleStatementLine) and _is_import(file, after):
             apart = lines_after_imports(file, after, self._settings.imports)

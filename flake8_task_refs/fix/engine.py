@@ -21,7 +21,7 @@ from flake8_task_refs.fix.early_reads import read_too_early
 from flake8_task_refs.fix.edits import Edit, Moves, OverlapError, apply, in_line_ends_of, in_order
 from flake8_task_refs.fix.fix_settings import FixSettings
 from flake8_task_refs.fix.free_names import FileNames, Locals
-from flake8_task_refs.fix.layout import Layout
+from flake8_task_refs.fix.layout import Layout, silences_a_dropped_awaitable
 from flake8_task_refs.fix.planner import plan
 from flake8_task_refs.fix.registration import Writer
 from flake8_task_refs.fix.source import SourceFile
@@ -301,7 +301,8 @@ class _Repair:
             for path, name in sorted(early):
                 reason = READ_TOO_EARLY.format(function=path.removeprefix("."), name=name)
                 raise _RefusedError(reason, again=False)
-        if _comments(done.before) - _comments(done.text):
+        lost = _comments(done.before) - _comments(done.text)
+        if not all(map(silences_a_dropped_awaitable, lost)):
             raise _RefusedError(LOSES_COMMENT)
         try:
             found = check_source(done.text, self._settings.analysis)

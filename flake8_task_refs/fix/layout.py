@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _PRAGMA: Final = re.compile(r"#\s?(noqa|type:|pyright:|pylint:|flake8:|ruff:|isort:|nosec)")
 # A type checker wants this one on the line of the error: what it stands behind is not broken.
 _TYPE_IGNORE: Final = re.compile(r"#\s?type:\s*ignore\b")
+_UNUSED_AWAITABLE: Final = re.compile(r"\s*#\s?type:\s*ignore\[unused-awaitable\]\s*")
 _TAB_WIDTH: Final = 4
 
 
@@ -49,7 +50,7 @@ class Layout:
         ``Unknown``.
         """
         statement = _parse(code)
-        reserved = 0 if _PRAGMA.match(comment.strip()) else len(comment.rstrip())
+        reserved = 0 if is_pragma(comment) else len(comment.rstrip())
         prefix, value, suffix = _parts(statement)
         if silences_types(comment) and not _is_exploded(value):
             return [f"{indent}{prefix}{_flat(value)}{suffix}"]
@@ -193,6 +194,16 @@ class Layout:
 def silences_types(comment: str) -> bool:
     """Tell whether ``comment`` is a ``# type: ignore``."""
     return _TYPE_IGNORE.match(comment.strip()) is not None
+
+
+def is_pragma(comment: str) -> bool:
+    """Tell whether ``comment`` says something to a tool, about its line as a rule."""
+    return _PRAGMA.match(comment.strip()) is not None
+
+
+def silences_a_dropped_awaitable(comment: str) -> bool:
+    """Tell whether ``comment`` has mypy pass over a task that nobody keeps, and nothing else."""
+    return _UNUSED_AWAITABLE.fullmatch(comment) is not None
 
 
 _DISPLAYS: Final = (cst.List, cst.Set, cst.Dict)

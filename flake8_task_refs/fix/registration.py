@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.fix.edits import Edit, Place, apply, in_order
-from flake8_task_refs.fix.layout import Unknown, silences_types
+from flake8_task_refs.fix.layout import (
+    Unknown,
+    is_pragma,
+    silences_a_dropped_awaitable,
+    silences_types,
+)
 from flake8_task_refs.fix.repair_sites import (
     Site,
     is_returned,
@@ -100,13 +105,18 @@ class Writer:
         anew = "\n" not in original or self._grows_too_long(
             f"{indent}{original}{comment}", f"{indent}{task} = {named}{comment}"
         )
+        edits = []
+        if site.form == "discard" and silences_a_dropped_awaitable(comment):
+            # It is kept now: with `warn_unused_ignores`, the comment would be an error itself.
+            edits.append(Edit(whole.end, whole.end + len(comment), ""))
+            comment = ""
         if anew or self.layout.is_formatted(original, self.file.indent(statement), comment):
             lines = self.layout.best(f"{task} = {named}", indent, comment)
-            return [self.replace(whole, lines, indent)], rest
+            return [self.replace(whole, lines, indent), *edits], rest
         head = Edit(whole.start, call.start, f"{task} = ")
         if whole.start == call.start:
             head = Edit(whole.start, whole.start, f"{task} = ")
-        edits = [head, *self.name_edit(site), *self._shift(site.call, head)]
+        edits += [head, *self.name_edit(site), *self._shift(site.call, head)]
         if call.end < whole.end:
             edits.append(Edit(call.end, whole.end, ""))
         return edits, rest
@@ -156,8 +166,19 @@ class Writer:
             comment = self.comment_after(site.statement)
             if silences_types(comment) and not self._spans_lines(site):
                 return []  # the line cannot be broken, and is long already
+            if is_pragma(comment) and not self._fits_on_its_line(site, callee):
+                return []  # broken, it would leave the comment on a line of its own
         name = self.layout.string(callee)
         return self.added_argument(site.call, site.call.args[-1], f"name={name}")
+
+    def _fits_on_its_line(self, site: Site, callee: str) -> bool:
+        """Tell whether the statement of ``site`` may be named ``callee`` and stay one line."""
+        if site.statement is None or self._spans_lines(site):
+            return True
+        span = self.file.span(site.statement)
+        code = self.file.indent(site.statement) + self.file.text[span.start : span.end]
+        # A local or a helper comes in front of it, a `try` perhaps around it.
+        return self.layout.fits(f'{self.layout.step}task_2 = {code}, name="{callee}"')
 
     def name_of_new(self, site: Site) -> str:
         """Return ``name=...`` for the task that a repair makes of what ``site`` runs, or ``""``."""

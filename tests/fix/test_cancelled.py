@@ -15,6 +15,7 @@ from flake8_task_refs.fix.homes.cancelled import (
     NO_TASK,
     NOT_ALONE,
     OVERTIME,
+    TAKEN_OUT,
 )
 from flake8_task_refs.options import Settings
 
@@ -724,3 +725,63 @@ class Other:
     else:
         waiting = "self.task.cancel()\n        await asyncio.wait([self.task], timeout=10)\n"
         assert waiting in fix(program, analysis=ASKED).text
+
+
+SLOTS = """\
+import asyncio
+
+
+class Rooms:
+    def __init__(self):
+        self.saves = {{}}
+        self.last = None
+
+    def change(self, key):
+        self.saves[key] = asyncio.create_task(self.save(key))
+        self.last = asyncio.create_task(self.save(key))
+
+    async def save(self, key):
+        try:
+            await asyncio.sleep(1)
+        finally:
+            self.saves.pop(key, None)
+
+    async def disconnect(self, key):
+        {body}
+
+
+async def main():
+    rooms = Rooms()
+    rooms.change(1)
+    await asyncio.sleep(0)
+    await rooms.disconnect(1)
+    print("left")
+
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(
+    "taken",
+    ["del self.saves[key]", "self.saves.pop(key)", "self.saves.pop(key, None)"],
+)
+def test_what_is_taken_out_after_the_cancel_is_not_waited_for_before(taken: str) -> None:
+    body = f"self.saves[key].cancel()\n        {taken}"
+    check_declined(SLOTS.format(body=body), TAKEN_OUT, analysis=ASKED)
+    check_declined(
+        SLOTS.format(body="self.last.cancel()\n        del self.last"), TAKEN_OUT, analysis=ASKED
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "task = self.saves.pop(key)\n        task.cancel()",
+        "self.saves[key].cancel()\n        self.others.pop(key)",
+        "for key in list(self.saves):\n            self.saves[key].cancel()",
+    ],
+)
+def test_what_is_taken_out_before_is_waited_for(body: str) -> None:
+    text = fix(SLOTS.format(body=body), analysis=ASKED).text
+    assert "await asyncio.wait(" in text

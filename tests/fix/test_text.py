@@ -1005,6 +1005,41 @@ def test_what_silences_a_type_checker_stays_on_its_line() -> None:
     assert f"    task = {call}  # type: ignore[arg-type]\n" in text
 
 
+@pytest.mark.parametrize("end", ["# fmt: on", "# endregion lists", "# yapf: enable"])
+def test_a_region_is_not_made_longer(end: str) -> None:
+    work = "async def f():\n    asyncio.create_task(g())\n"
+    text = fix(f"import asyncio\n\nMATRIX = [\n    1, 0,\n]\n{end}\n\n\n{work}").text
+    assert f"]\n{end}\n\n# Strong references" in text
+    assert fix(f"import asyncio\n\nX = 1\n{end}").text.endswith(end)
+
+
+@pytest.mark.parametrize("comment", ["pylint: disable=no-member", "noqa: SLF001"])
+def test_what_silences_a_linter_stays_on_its_line(comment: str) -> None:
+    call = "asyncio.create_task(self.service_of_this_kind.send_many_events())"
+    source = f"import asyncio\n\n\nasync def f(self):\n    {call}  # {comment}\n    await g()\n"
+    text = fix(source).text
+    assert f"    task = {call}  # {comment}\n" in text
+    short = "asyncio.create_task(self.send())"
+    text = fix(source.replace(call, short)).text
+    assert f'    task = {short[:-1]}, name="send")  # {comment}\n' in text
+
+
+def test_mypy_need_not_pass_over_a_task_that_is_kept() -> None:
+    call = "asyncio.create_task(g())"
+    source = (
+        f"import asyncio\n\n\nasync def f():\n    {call}  # type: ignore[unused-awaitable]\n"
+        "    await g()\n"
+    )
+    text = fix(source).text
+    assert f"    task = {call}\n" in text
+    assert "type: ignore" not in text
+    # What else it says, it may say for a reason; and what a helper gives back, nobody awaits.
+    other = source.replace("unused-awaitable", "unused-awaitable, arg-type")
+    assert f"    task = {call}  # type: ignore[unused-awaitable, arg-type]\n" in fix(other).text
+    many = source + "".join(f"    {call}  # type: ignore[unused-awaitable]\n" for _ in range(3))
+    assert f"    _track({call})  # type: ignore[unused-awaitable]\n" in fix(many).text
+
+
 @pytest.mark.parametrize(
     "returns",
     [

@@ -62,6 +62,10 @@ OVERTIME: Final = (
     "these tasks were cancelled before, and have had all the time that they get here: await them "
     "by hand if they may take longer"
 )
+TAKEN_OUT: Final = (
+    "what is cancelled here is taken out of its place only afterwards, and the task or another may "
+    "do that while it is waited for: take it out first"
+)
 
 
 class Cancelled:
@@ -99,6 +103,8 @@ class Cancelled:
             return LOCKED
         if self._may_be_no_task(site):
             return NO_TASK
+        if self._is_taken_out_later(site):
+            return TAKEN_OUT
         return OVERTIME if self._had_its_time(site) else self._waits_for_itself(site)
 
     def _had_its_time(self, site: Site) -> bool:
@@ -129,6 +135,34 @@ class Cancelled:
                 for earlier in around
             )
         return False
+
+    def _is_taken_out_later(self, site: Site) -> bool:
+        """Tell whether the function deletes the item or attribute after it has cancelled it.
+
+        Up to now, nothing could come between the two. Tasks of a loop are waited for behind it.
+        """
+        file, cancel = self._context.file, site.call.func
+        task = cancel.value if isinstance(cancel, syntax.Attribute) else None
+        if not isinstance(task, (syntax.Subscript, syntax.Attribute)) or self._loop(site):
+            return False
+        held = file.code(task.value) if isinstance(task, syntax.Subscript) else ""
+        return any(
+            file.code(node.target) == file.code(task)
+            for node in file.all(syntax.Del)
+            if self._comes_after(node, site)
+        ) or any(
+            last_name(call.func) == "pop" and file.code(call.func.value) == held
+            for call in self._context.tree.calls
+            if held and isinstance(call.func, syntax.Attribute) and self._comes_after(call, site)
+        )
+
+    def _comes_after(self, node: syntax.Node, site: Site) -> bool:
+        """Tell whether ``node`` stands behind ``site`` in the same function."""
+        file = self._context.file
+        return (
+            file.function(node) is site.function
+            and file.span(node).start > file.span(site.call).start
+        )
 
     def _rows(self, sites: Sequence[Site]) -> Iterator[list[Site]]:
         """Yield the sites, those together that cancel one after another in lines of their own.
