@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
@@ -31,6 +32,8 @@ class Callbacks:
         self.ownership = ownership
         self.tree = ownership.tree
         self._quiet: dict[syntax.Call, bool] = {}  # what `_ends_quietly` said
+        # The calls whose values a function stores, by the code of where.
+        self._stored: dict[tuple[syntax.Node | None, str], list[syntax.Call]] | None = None
 
     def broken(self) -> list[syntax.Call]:
         """Return the calls that register a callback which cannot work, in source order."""
@@ -54,8 +57,10 @@ class Callbacks:
             return True
         scope = self.tree.scope[receiver].owner(receiver.value)
         stores = scope.stores.get(receiver.value, ()) if scope is not None else ()
-        made = [assigned_value(self.tree, store) for store in stores]
-        return bool(made) and all(isinstance(v, syntax.Call) and self._is_foreign(v) for v in made)
+        made = (assigned_value(self.tree, store) for store in stores)
+        return bool(stores) and all(
+            isinstance(value, syntax.Call) and self._is_foreign(value) for value in made
+        )
 
     def raising(self) -> list[syntax.Call]:
         """Return the calls that register a callback which raises if the task was cancelled."""
@@ -171,17 +176,15 @@ class Callbacks:
         """Return the calls whose tasks the function around ``target`` stores where it reads it."""
         tree, path = self.tree, self.tree.code_of(target)
         function = tree.function_around(target)
-        found: list[syntax.Call] = []
-        for call in tree.marked_calls():
-            assign = tree.parent[call]
-            if (
-                isinstance(assign, syntax.Assign)
-                and any(tree.code_of(to.target) == path for to in assign.targets)
-                and tree.function_around(call) is function
-                and self._creates(call)
-            ):
-                found.append(call)
-        return found
+        if self._stored is None:
+            self._stored = defaultdict(list)
+            for call in tree.marked_calls():
+                assign = tree.parent[call]
+                if isinstance(assign, syntax.Assign):
+                    around = tree.function_around(call)
+                    for to in {tree.code_of(to.target) for to in assign.targets}:
+                        self._stored[around, to].append(call)
+        return [call for call in self._stored.get((function, path), ()) if self._creates(call)]
 
     def _is_task_of_file(self, receiver: syntax.Attribute | syntax.Subscript) -> bool:
         """Tell whether the file makes a task for an attribute that is called as ``receiver`` is."""
@@ -267,17 +270,17 @@ class Callbacks:
         if self._may_be_alias(discarded_from):
             return False
         tree.calls_near(task.partition(".")[0])
-        added, callbacks = self.ownership.registrations.of(function, task)
-        paths = [dotted_text(container) for container in added]
+        registration = self.ownership.registrations.of(function, task)
+        paths = registration.paths
         return (
-            bool(added)
-            and not any(
-                isinstance(other, syntax.Attribute) and dotted_text(other.value) in paths
-                for other in callbacks
-            )
+            bool(paths)
             and target not in paths
             and None not in paths
-            and not any(self._may_be_alias(container) for container in added)
+            and not any(
+                isinstance(other, syntax.Attribute) and dotted_text(other.value) in paths
+                for other in registration.callbacks
+            )
+            and not any(self._may_be_alias(container) for container in registration.added_to)
         )
 
     def _may_be_alias(self, container: syntax.BaseExpression) -> bool:

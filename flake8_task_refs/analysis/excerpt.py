@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -43,6 +44,8 @@ _DEFINITION: Final = re.compile(r"\s*(?:async\s+)?(?:def|class)\b")
 _NO_BRACKETS: Final = {at: None for at in range(128) if chr(at) not in f"{OPENING}{CLOSING}\n"}
 _OWNERS: Final = ("self", "cls")
 _WAITED: Final = re.compile(r"(?<![\w.])([^\W\d]\w*)\s*\.\s*wait\b")
+# Names for which it pays to note where all words of a region stand.
+_OFTEN: Final = 40
 # What an application's events are called in decorators.
 _EVENT: Final = re.compile("start|stop|shut|serv")
 
@@ -99,6 +102,7 @@ class RegionLines:
         """Split ``region`` of ``outline``'s source."""
         self.outline = outline
         self.region = region
+        self._asked = 0  # how many names were looked for
 
     @cached_property
     def lines(self) -> list[_Line]:
@@ -145,6 +149,20 @@ class RegionLines:
         """What the lines that steer the control flow wait for: ``event`` of ``event.wait()``."""
         code = (self.lines[index].code for index in self.steering)
         return {name for line in code for name in _WAITED.findall(line)}
+
+    def where(self, name: str) -> list[int]:
+        """Return the offsets of the source at which ``name`` stands in the region."""
+        self._asked += 1
+        if self._asked < _OFTEN:
+            return word_offsets(self.outline.source, name, self.region.start, self.region.end)
+        return self._words.get(name, [])
+
+    @cached_property
+    def _words(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = defaultdict(list)
+        for word in WORD.finditer(self.outline.source, self.region.start, self.region.end):
+            found[word[0]].append(word.start())
+        return found
 
     def at(self, offset: int) -> int:
         """Return the index of the line that ``offset`` of the source lies in or after."""
@@ -279,9 +297,9 @@ class Excerpt:
 
     def _naming(self, names: Iterable[str]) -> Iterator[tuple[int, int, str]]:
         """Yield (offset, index of its line, name) for ``names`` in the region, f-strings too."""
-        region, lines = self.region, self._lines
+        lines = self._lines
         for name in names:
-            for at in word_offsets(self.source, name, region.start, region.end):
+            for at in self._region_lines.where(name):
                 index = self._region_lines.at(at)
                 if lines[index].start <= at < lines[index].end and self.source[at - 1 : at] != ".":
                     yield at, index, name

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from enum import IntEnum
-from itertools import islice
+from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
@@ -54,7 +54,7 @@ class Flow:
         self._stays_at = stays_at
         # Where in a block the last return stands, and where the statements that do not end.
         self._returns_in: dict[syntax.Node, int] = {}
-        self._staying_in: dict[syntax.Node, list[tuple[int, Stays]]] = {}
+        self._staying_in: dict[syntax.Node, tuple[list[int], list[Stays]]] = {}
         # The stores of a name, told by the first, as `_blocks_of` sorts them.
         self._stores_in: dict[syntax.Node, dict[syntax.Node, list[syntax.Name]]] = {}
         # Answers of `_latest` (in the second, of all uses of a name, told by the first of them),
@@ -421,8 +421,7 @@ class Flow:
         for block, statement in self.tree.blocks(start):
             if within is not None and not self.tree.holds(within, block):
                 break
-            later = (how for at, how in self._staying(block) if at > order[start])
-            stays = max(stays, *later, Stays.NOT)
+            stays = max(stays, self._stays_after(block, order[start]))
             items = statement.body if isinstance(statement, syntax.SimpleStatementLine) else ()
             for item in items:
                 if order[item] > order[start]:
@@ -433,18 +432,21 @@ class Flow:
 
     def stays_in(self, block: syntax.Node) -> Stays:
         """Tell whether control comes to the end of ``block``, the body of a function."""
-        return max((how for _, how in self._staying(block)), default=Stays.NOT)
+        return self._stays_after(block, -1)
 
-    def _staying(self, block: syntax.Node) -> list[tuple[int, Stays]]:
-        """Return where in source order the statements of ``block`` stand that do not end."""
-        found = self._staying_in.get(block)
-        if found is None:
-            items = getattr(block, "body", ())
+    def _stays_after(self, block: syntax.Node, start: int) -> Stays:
+        """Tell the same of what stands behind ``start``, a place in source order."""
+        known = self._staying_in.get(block)
+        if known is None:
             order = self.tree.order
-            found = self._staying_in[block] = [
-                (order[item], stays) for item in items if (stays := self._stays(item))
-            ]
-        return found
+            found = [(order[item], self._stays(item)) for item in getattr(block, "body", ())]
+            found = [(at, stays) for at, stays in found if stays]
+            # Of each such statement, how long control stays in it, or in one behind it.
+            longest = accumulate((stays for _, stays in reversed(found)), max)
+            known = self._staying_in[block] = ([at for at, _ in found], [*longest][::-1])
+        places, stays_from = known
+        at = bisect_right(places, start)
+        return stays_from[at] if at < len(places) else Stays.NOT
 
     def _stays(self, statement: syntax.Node) -> Stays:
         """Tell how long control stays in ``statement``, and does not come to the next."""
@@ -458,7 +460,7 @@ class Flow:
             )
             return Stays.NOT if leaves else Stays.UNTIL_AN_ERROR
         if isinstance(statement, (syntax.With, syntax.Try)):
-            stays = max((how for _, how in self._staying(statement.body)), default=Stays.NOT)
+            stays = self.stays_in(statement.body)
             goes_on = stays and self._goes_on_after(statement.body, stays)
             return Stays.NOT if goes_on else stays
         if isinstance(statement, syntax.If):
@@ -547,7 +549,7 @@ class Flow:
         """Tell whether control may go on, or the function return, after ``handler``."""
         if any(isinstance(jump, syntax.Return) for jump in self.tree.jumps(handler.body)):
             return True
-        return not self._staying(handler.body) and not any(
+        return not self.stays_in(handler.body) and not any(
             isinstance(small, syntax.Raise) or _exits(small)
             for line in handler.body.body
             for small in (line.body if isinstance(line, syntax.SimpleStatementLine) else [line])

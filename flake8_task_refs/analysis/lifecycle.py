@@ -104,8 +104,7 @@ class Lifecycle:
         It sets a flag then, or closes what the task reads from, perhaps as a ``with`` ends.
         """
         tree, given = self.tree, site.given
-        region = tree.region
-        if tree.outline.source.find("yield", region.start, region.end) < 0 or given is None:
+        if given is None or not tree.mentions("yield"):
             return False
         function = tree.function_around(site.call)
         if not isinstance(function, syntax.FunctionDef) or not lasts_for_a_time(tree, function):

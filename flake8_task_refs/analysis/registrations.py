@@ -20,13 +20,17 @@ _Key: TypeAlias = tuple[syntax.Node | None, str]
 
 
 class Registration(NamedTuple):
-    """What is done with one task: ``added_to`` containers, and given ``callbacks``."""
+    """What is done with one task: ``added_to`` containers, and given ``callbacks``.
+
+    ``paths`` are the containers as they are written, None among them for what is no plain name.
+    """
 
     added_to: list[syntax.BaseExpression]
+    paths: set[str | None]
     callbacks: list[syntax.BaseExpression]
 
 
-_NONE: Final = Registration([], [])
+_NONE: Final = Registration([], set(), [])
 
 
 class Registrations:
@@ -46,7 +50,7 @@ class Registrations:
 
 
 def _read(tree: Tree) -> Mapping[_Key, Registration]:
-    found: dict[_Key, Registration] = defaultdict(lambda: Registration([], []))
+    found: dict[_Key, Registration] = defaultdict(lambda: Registration([], set(), []))
     for call in tree.marked_calls():
         if not isinstance(call.func, syntax.Attribute) or not call.args:
             continue
@@ -58,5 +62,7 @@ def _read(tree: Tree) -> Mapping[_Key, Registration]:
         elif method in _FILLERS and len(call.args) == 1:
             task = dotted_text(given)
             if task is not None:
-                found[tree.function_around(call), task].added_to.append(call.func.value)
+                registration = found[tree.function_around(call), task]
+                registration.added_to.append(call.func.value)
+                registration.paths.add(dotted_text(call.func.value))
     return found

@@ -371,6 +371,7 @@ class Tree:
         self._blocks: dict[syntax.Node, list[tuple[syntax.Node, syntax.Node]]] = {}
         self._codes: dict[syntax.Node, str] = {}
         self._offsets: dict[syntax.Node, int] | None = None
+        self._mentioned: dict[str, bool] = {}
         self._walk()
 
     @property
@@ -379,6 +380,14 @@ class Tree:
         if self._layout is None:
             raise TypeError("a light tree knows no layout")
         return self._layout
+
+    def mentions(self, text: str) -> bool:
+        """Tell whether ``text`` stands anywhere in the region, whatever an excerpt shows of it."""
+        known = self._mentioned.get(text)
+        if known is None:
+            source, region = self.outline.source, self.region
+            known = self._mentioned[text] = source.find(text, region.start, region.end) >= 0
+        return known
 
     @cached_property
     def order(self) -> dict[syntax.Node, int]:

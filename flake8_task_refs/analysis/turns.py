@@ -149,8 +149,8 @@ class Turns:
 
         ``await gather(*(all_tasks() - {current_task()}))``, or a loop that awaits each of them.
         """
-        tree, order, region = self._tree, self._tree.order, self._tree.region
-        if tree.outline.source.find("all_tasks", region.start, region.end) < 0:
+        tree, order = self._tree, self._tree.order
+        if not tree.mentions("all_tasks"):
             return False
         function = tree.function_around(site)
         if not isinstance(function, syntax.FunctionDef):

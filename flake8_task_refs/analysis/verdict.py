@@ -377,10 +377,11 @@ class Judge:
         if name is None:
             return False
         tree.whole()
-        added, callbacks = self.ownership.registrations.of(function, name)
+        registration = self.ownership.registrations.of(function, name)
+        callbacks = registration.callbacks
         paths = [(dotted_text(callback) or "").rpartition(".") for callback in callbacks]
         discarded = {path for path, _, taker in paths if taker in ("discard", "remove")}
-        return any((dotted_text(container) or "") in discarded for container in added)
+        return any((path or "") in discarded for path in registration.paths)
 
     def _helper(self, hold: Hold) -> Helper | None:
         if not isinstance(hold.node, syntax.Call):
