@@ -201,6 +201,14 @@ def registered(count: int) -> str:
     return f"import asyncio\n\ntasks = set()\n\n\n{body}"
 
 
+def filled(count: int) -> str:
+    """Return a function that puts ``count`` tasks into a list, and waits for them."""
+    body = "".join(f"    tasks.append(asyncio.create_task(x({i})))\n" for i in range(count))
+    return (
+        f"import asyncio\n\n\nasync def f():\n    tasks = []\n{body}    await asyncio.wait(tasks)\n"
+    )
+
+
 def nesting(depth: int) -> str:
     """Return a task ``depth`` blocks deep."""
     body = "".join(f"{'  ' * i}if x{i}:\n" for i in range(1, depth + 1))
@@ -221,6 +229,7 @@ GROWING: dict[str, tuple[Callable[[int], str], tuple[int, int, int]]] = {
     "tasks in a function": (sites, (10, 100, 1_000)),
     "tasks in a lifespan": (lifespan, (10, 100, 1_000)),
     "tasks of one name": (rebound, (10, 100, 1_000)),
+    "tasks in a list": (filled, (10, 100, 1_000)),
     "methods in a class": (methods, (10, 100, 1_000)),
     "functions with a registry": (registered, (10, 100, 1_000)),
     "depth of nesting": (nesting, (10, 30, 50)),

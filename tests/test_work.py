@@ -169,14 +169,6 @@ def rooms(count: int) -> str:
     return f"{head}\n    async def on_message(self, room):\n{made}"
 
 
-def filled(count: int) -> str:
-    """Return a function that puts ``count`` tasks into a list, and waits for them."""
-    made = "    tasks.append(asyncio.create_task(x()))\n" * count
-    return (
-        f"import asyncio\n\n\nasync def f():\n    tasks = []\n{made}    await asyncio.wait(tasks)\n"
-    )
-
-
 def comprehensions(count: int) -> str:
     """Return a function that makes ``count`` lists of tasks."""
     made = "".join(
@@ -230,7 +222,7 @@ IN_ONE_LOOP = textwrap.indent(BRANCHES, "    ")
         (leases, 50),
         (quiet, 50),
         (rooms, 50),
-        (filled, 100),
+        (speed.filled, 100),
         (comprehensions, 60),
         (taken_up, 60),
         (signs, 60),
