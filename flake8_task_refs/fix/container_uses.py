@@ -9,6 +9,7 @@ from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.source import dotted, last_part
 
 if TYPE_CHECKING:
+    from flake8_task_refs.analysis.tree import Scope
     from flake8_task_refs.fix.source import SourceFile
 
 _OWN: Final = frozenset({"self", "cls"})
@@ -24,17 +25,16 @@ def uses_of(file: SourceFile, container: str, near: syntax.Node) -> list[syntax.
 
     An attribute of that name counts wherever it stands, but that of another class by its methods.
     """
-    tree, name = file.tree, last_part(container)
+    tree, name, home = file.tree, last_part(container), home_of(file, container, near)
     if "." not in container:
-        scope = tree.scope[near].owner(name)
         return [
             node
             for node in file.all(syntax.Name)
             if node.value == name
             and not _is_attribute(file, node)
-            and tree.scope[node].owner(name) is scope
+            and tree.scope[node].owner(name) is home
         ]
-    owner = tree.class_around(near) if container.startswith("self.") else None
+    owner = home if isinstance(home, syntax.ClassDef) else None
     return [
         node
         for node in file.all(syntax.Attribute)
@@ -45,6 +45,16 @@ def uses_of(file: SourceFile, container: str, near: syntax.Node) -> list[syntax.
             or _are_related(file, owner, tree.class_around(node))
         )
     ]
+
+
+def home_of(file: SourceFile, container: str, near: syntax.Node) -> Scope | syntax.ClassDef | None:
+    """Return what ``container``, as it is called at ``near``, belongs to: a scope, or a class.
+
+    None for what is an attribute of any other object.
+    """
+    if "." not in container:
+        return file.tree.scope[near].owner(container)
+    return file.tree.class_around(near) if container.startswith("self.") else None
 
 
 def _is_attribute(file: SourceFile, node: syntax.Name) -> bool:

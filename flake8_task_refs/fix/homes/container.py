@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.syntax import is_name, last_name
 from flake8_task_refs.analysis.tree import last_small
 from flake8_task_refs.fix.container_uses import (
+    home_of,
     is_counted,
     is_truth_test,
     is_wait,
@@ -23,9 +24,13 @@ from flake8_task_refs.fix.task_names import task_name
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from flake8_task_refs.analysis.tree import Scope
     from flake8_task_refs.fix.edits import Edit
     from flake8_task_refs.fix.repair_sites import Site
     from flake8_task_refs.fix.source import SourceFile, Statement
+
+    # What a container is called, and what it belongs to.
+    _Container: TypeAlias = tuple[str, Scope | syntax.ClassDef | None]
 
 _DISCARDS: Final = {"add": "discard", "append": "remove"}
 
@@ -88,6 +93,10 @@ class GrowingContainers:
     def __init__(self, context: Context) -> None:
         """Repair in ``context``."""
         self._context = context
+        self._uses_of: dict[_Container, list[syntax.Node]] = {}
+        # The uses of which there is something to say, and that.
+        self._readers: dict[_Container, list[tuple[syntax.Node, str]]] = {}
+        self._is_unguarded: dict[_Container, bool] = {}
 
     def accepts(self, site: Site) -> bool:
         """Take every task that its container keeps for good."""
@@ -176,27 +185,50 @@ class GrowingContainers:
 
     def _read_otherwise(self, store: _Store) -> str:
         """Return why a reader of the container would miss tasks that are taken out, or ``""``."""
+        file, container = self._context.file, self._container(store)
+        # Of a container that is filled in a thousand places, each reader is looked at once.
+        if container not in self._readers:
+            reasons = ((use, self._reason(use, is_own=False)) for use in self._uses_of[container])
+            self._readers[container] = [(use, reason) for use, reason in reasons if reason]
+        reading = (
+            self._reason(use, is_own=True) if file.within(use, store.statement) else reason
+            for use, reason in self._readers[container]
+        )
+        return next(filter(None, reading), "")
+
+    def _container(self, store: _Store) -> _Container:
+        """Return what tells the container of ``store`` from all others, whose uses are known."""
+        file, name, near = self._context.file, store.container, store.statement
+        container = (name, home_of(file, name, near))
+        if container not in self._uses_of:
+            self._uses_of[container] = uses_of(file, name, near)
+        return container
+
+    def _reason(self, use: syntax.Node, *, is_own: bool) -> str:
+        """Return why who reads at ``use`` would miss what is taken out, or ``""``.
+
+        ``is_own`` tells that it is the statement that stores the task.
+        """
         file = self._context.file
-        for use in uses_of(file, store.container, store.statement):
-            if is_counted(file, use):
-                return COUNTED
-            tasks, copied = whole(file, use)
-            holder = file.parent(tasks)
-            is_looped = isinstance(holder, (syntax.For, syntax.CompFor)) and holder.iter is tasks
-            if is_looped and not copied and self._awaits(holder):
-                return CHANGED_MEANWHILE
-            is_read = isinstance(holder, syntax.Subscript) and holder.value is tasks
-            if is_read and not _fills(file, use) and not file.within(use, store.statement):
-                return LOOKED_UP
-            if not (
-                file.within(use, store.statement)
-                or _fills(file, use)
-                or self._ends_tasks(use)
-                or is_truth_test(file, length_of(file, use) or use)
-            ):
-                return SHOWN
-            if any(map(self._is_heard, self._waits_for(use))) or self._each_is_heard(holder):
-                return ASKED_LATER
+        if is_counted(file, use):
+            return COUNTED
+        tasks, copied = whole(file, use)
+        holder = file.parent(tasks)
+        is_looped = isinstance(holder, (syntax.For, syntax.CompFor)) and holder.iter is tasks
+        if is_looped and not copied and self._awaits(holder):
+            return CHANGED_MEANWHILE
+        is_read = isinstance(holder, syntax.Subscript) and holder.value is tasks
+        if is_read and not _fills(file, use) and not is_own:
+            return LOOKED_UP
+        if not (
+            is_own
+            or _fills(file, use)
+            or self._ends_tasks(use)
+            or is_truth_test(file, length_of(file, use) or use)
+        ):
+            return SHOWN
+        if any(map(self._is_heard, self._waits_for(use))) or self._each_is_heard(holder):
+            return ASKED_LATER
         return ""
 
     def _waits_for(self, use: syntax.Node) -> Iterator[syntax.Call]:
@@ -244,13 +276,15 @@ class GrowingContainers:
 
     def _unguarded(self, store: _Store) -> str:
         """Return why a reader of the container would fail once it is empty, or ``""``."""
-        file = self._context.file
-        for use in uses_of(file, store.container, store.statement):
-            for wait in self._waits_for(use):
-                path = self._context.names.canonical(wait.func)
-                if path == "asyncio.wait" and not self._is_guarded(wait):
-                    return UNGUARDED
-        return ""
+        container = self._container(store)
+        if container not in self._is_unguarded:
+            canonical = self._context.names.canonical
+            self._is_unguarded[container] = any(
+                canonical(wait.func) == "asyncio.wait" and not self._is_guarded(wait)
+                for use in self._uses_of[container]
+                for wait in self._waits_for(use)
+            )
+        return UNGUARDED if self._is_unguarded[container] else ""
 
     def _is_guarded(self, wait: syntax.Call) -> bool:
         """Tell whether ``wait`` is reached only if there are tasks, and at once."""
