@@ -129,8 +129,11 @@ class Pool(Generic[_In, _Out]):
     ) -> None:
         """Start ``jobs`` processes that do ``prepare`` and wait for items, which ``work`` is for.
 
-        Raises ``OSError`` and its like if the system has no more of them.
+        Raises ``OSError`` and its like if the system has no more of them, or this one is a daemon
+        of multiprocessing's, which may have none.
         """
+        if multiprocessing.current_process().daemon:
+            raise NotImplementedError("a daemonic process has no children")
         self._work = work
         self._items: list[_In] = []
         self._begun: dict[_In, int] = {}  # items that are worked on before they are asked for

@@ -322,6 +322,20 @@ def test_processes_that_start_early_prepare_and_do_all_the_work(
     assert multiprocessing.active_children() == []
 
 
+def _work_as_a_daemon() -> None:
+    with Crew(_square, 2) as crew:
+        crew.start()
+        results = [result for result, _ in crew.each(range(20))]
+    sys.exit(results != [n * n for n in range(20)])
+
+
+def test_a_daemonic_process_which_may_have_no_others_works_alone() -> None:
+    daemon = multiprocessing.Process(target=_work_as_a_daemon, daemon=True)
+    daemon.start()
+    daemon.join(30)
+    assert daemon.exitcode == 0
+
+
 def _processes(count: int = 3, fails_after: int = 3) -> Iterator[int]:
     for number in range(count):
         if number == fails_after:

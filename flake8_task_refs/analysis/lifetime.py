@@ -35,7 +35,7 @@ _MAX_ARGUMENT: Final = 2000  # characters
 _MAX_DEPTH: Final = 3
 # What runs a loop on after `run_until_complete` has come to its end.
 _GOES_ON: Final = re.compile(r"\.run_(?:forever|app)\(")
-_RESULT: Final = re.compile(r"\.result\(")
+_RESULT: Final = re.compile(r"\.(?:result|exception)\(")
 _OTHERWISE: Final = re.compile(r"^[ \t]*(?:else|elif)\b", re.MULTILINE)
 
 # What keeps a plain function until the loop stops, or a framework's own (Qt's, Tk's) does.

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 PEER_CODES: Final = ("RUF006", "ASYNC300")
 # A file that is excused from them is excused from ours for handles that nobody keeps.
 _PEER_FILE: Final = re.compile(
-    rf"^[ \t]*#[ \t]*(?:ruff|flake8)[ \t]*:[ \t]*noqa[ \t]*:[^\n#]*\b(?:{'|'.join(PEER_CODES)})\b",
+    r"^[ \t]*#[ \t]*(?:ruff|flake8)[ \t]*:[ \t]*noqa[ \t]*:[ \t]*"
+    # As ruff reads it: codes up to the first word that is none.
+    rf"(?:[A-Z]+[0-9]+(?:[ \t]*,[ \t]*|[ \t]+))*(?:{'|'.join(PEER_CODES)})\b",
     re.IGNORECASE | re.MULTILINE,
 )
 _UNKEPT: Final = ("TSK001", "TSK002", "TSK003")
@@ -46,7 +48,7 @@ def unsilenced(findings: list[Finding], source: str) -> list[Finding]:
         NOQA_FILE.match(line) for line in lines
     ):
         return []
-    if (b"ruff" in lowered or b"flake8" in lowered) and _PEER_FILE.search(source):
+    if (b"ruff" in lowered or b"flake8" in lowered) and _is_excused_for_peers(source):
         findings = [finding for finding in findings if finding.code not in _UNKEPT]
     # Only a string of several lines makes a comment speak for more than its own line.
     mapped = any(quote in lines[f.line - 1] for f in findings for quote in ('"""', "'''", "\\"))
@@ -56,6 +58,24 @@ def unsilenced(findings: list[Finding], source: str) -> list[Finding]:
         for finding in findings
         if not _is_silenced(finding.code, lines, spans.get(finding.line, (finding.line,) * 2))
     ]
+
+
+def _is_excused_for_peers(source: str) -> bool:
+    """Tell whether a comment excuses the file from a peer's rule: in a string, it is none."""
+    first = _PEER_FILE.search(source)
+    if first is None:
+        return False
+    before = source[: first.start()]
+    if not any(quotes in before for quotes in ('"""', "'''", "\\\n")):
+        return True
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(source).readline):
+            is_alone = token.type == tokenize.COMMENT and not token.line[: token.start[1]].strip()
+            if is_alone and _PEER_FILE.match(token.string):
+                return True
+    except (tokenize.TokenError, SyntaxError):
+        pass
+    return False
 
 
 def _is_silenced(found: str, lines: list[str], span: tuple[int, int]) -> bool:

@@ -427,7 +427,9 @@ class Ownership:
         stores = scope.stores.get(base.value, ()) if scope is not None else ()
         if scope is None or not any(self._binds_handle(store) for store in stores):
             return kept
-        if any(name == base.value for name, _ in self._following):
+        met = next((at for (name, _), at in self._following.items() if name == base.value), None)
+        if met is not None:
+            self._turned_back = min(self._turned_back, met)
             return []
         return kept if any(self._follow(base.value, scope, store) for store in stores) else []
 

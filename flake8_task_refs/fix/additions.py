@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from flake8_task_refs.fix.source import SourceFile, Statement
 
 # What ends a region that a formatter or an editor treats in its own way.
-_REGION_ENDS: Final = ("# fmt: on", "# fmt:on", "# isort: on", "# yapf: enable", "# endregion")
+_REGION_END: Final = re.compile(
+    r"[ \t]*#[ \t]*(?:(?:fmt|isort):[ \t]*on|yapf:[ \t]*enable|endregion)\b"
+)
 # What editors and nbQA put between the cells of a notebook.
 _CELL_MARKS: Final = ("# %%", "#%%", "# In[")
 # What helpers and registries are annotated with.
@@ -434,7 +437,7 @@ class Additions:
         file = self._file
         after = self._head_statement()
         line = file.last_line(after) + 1 if after is not None else docstring_end(file)
-        while file.line_text(line).startswith(_REGION_ENDS):
+        while _REGION_END.match(file.line_text(line)):
             line += 1
         apart = 1
         if isinstance(after, syntax.SimpleStatementLine) and _is_import(file, after):

@@ -6,6 +6,7 @@ does then.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -48,6 +49,15 @@ _WAITS: Final = frozenset({"join", "wait", "wait_for", "gather", "drain"})
 _CLOSED_BY: Final = frozenset({"close", "aclose", "disconnect"})
 # What gives a sign, and how it is waited for.
 _SIGNS: Final = {"set": "wait", "put": "get", "put_nowait": "get"}
+_PUTS: Final = ("put", "put_nowait")
+_REPEATS: Final = (
+    syntax.For,
+    syntax.While,
+    syntax.ListComp,
+    syntax.SetComp,
+    syntax.DictComp,
+    syntax.GeneratorExp,
+)
 _TOLD_BY: Final = frozenset({"set", "clear", "put", "put_nowait", "send", "send_nowait", "stop"})
 
 
@@ -228,21 +238,54 @@ def told_last(context: Context, before: Sequence[Statement], sites: Sequence[Sit
     Their tasks wait for an event that is set, or for an item that is put, and have had no more than
     the turns that other signs took. The statements are in source order.
     """
-    told: list[Site] = []
-    signs: list[Statement] = []
+    hearers: dict[Statement, list[Site]] = {}
+    items: dict[str, int] = defaultdict(int)
+    takers: dict[str, list[Site]] = {}
     for statement in _last_statements(context, before):
         sign = _sign(statement)
-        hearers = [
-            site
-            for site in sites
-            if sign is not None
-            if site not in told and LikelyWorker.of(context, site).ends_with(*sign)
-        ]
-        if not hearers:
+        heard = [site for site in sites if sign and LikelyWorker.of(context, site).ends_with(*sign)]
+        if sign is None or not heard:
             break
-        told += hearers
-        signs.insert(0, statement)
-    return Told(tuple(site for site in sites if site in told), tuple(signs))
+        hearers[statement] = heard
+        event, asked = sign
+        if asked == "get":
+            queue = context.file.code(event)
+            items[queue] += 1
+            takers[queue] = heard
+    # An item ends one of those that take it, and who knows which.
+    for queue, sharing in takers.items():
+        if _may_be_more(context, sharing, items[queue]):
+            hearers = {
+                statement: [site for site in heard if site not in sharing]
+                for statement, heard in hearers.items()
+            }
+    told = {site for heard in hearers.values() for site in heard}
+    return Told(tuple(site for site in sites if site in told), tuple(reversed(hearers)))
+
+
+def _may_be_more(context: Context, sharing: Sequence[Site], items: int) -> bool:
+    """Tell whether the tasks of ``sharing`` may be more than the last ``items`` of their queue.
+
+    They are not where each of them puts back what ends it, for the next.
+    """
+    several = len(sharing) > items or any(_is_repeated(context, site) for site in sharing)
+    return several and not all(
+        any(
+            isinstance(node, syntax.Attribute) and node.attr.value in _PUTS
+            for node in LikelyWorker.of(context, site).inside()
+        )
+        for site in sharing
+    )
+
+
+def _is_repeated(context: Context, site: Site) -> bool:
+    """Tell whether ``site`` may make several tasks of one call of its function."""
+    for outer in context.file.ancestors(site.call):
+        if outer is site.function:
+            break
+        if isinstance(outer, _REPEATS):
+            return True
+    return False
 
 
 def _last_statements(context: Context, before: Sequence[Statement]) -> Iterator[Statement]:

@@ -190,7 +190,7 @@ def _edits(
     opens = bool(where.wrapped and where.wrapped[0] is first)
     edits.append(_registry_edit(context, function, first, (name, asyncio), opens=opens))
     if waited_for:
-        last = told.statements[-1]
+        last = _out_of_blocks(context, function, told.statements[-1])
         deeper = step if first_line <= file.first_line(last) <= last_line else ""
         edits.append(_wait(context, last, tuple(waited_for.values()), deeper))
     cancellation = Cancellation.within(context, function, f"list({name})", told=all_told)
@@ -233,8 +233,31 @@ def _comes_after(context: Context, site: Site, statement: Statement) -> bool:
     )
 
 
+def _out_of_blocks(context: Context, function: syntax.FunctionDef, sign: Statement) -> Statement:
+    """Return ``sign``, or the outermost block around it that may be a lock or have a time limit.
+
+    What it tells may want the lock itself, and take longer. A ``suppress`` may mean that the sign
+    was not given.
+    """
+    found = sign
+    for outer in context.file.ancestors(sign):
+        if outer is function:
+            break
+        if (
+            isinstance(outer, syntax.With)
+            and not any(context.file.within(at, outer) for at in yields_of(context, function))
+            and not all(_is_suppress(item.item) for item in outer.items)
+        ):
+            found = outer
+    return found
+
+
+def _is_suppress(item: syntax.BaseExpression) -> bool:
+    return isinstance(item, syntax.Call) and last_name(item.func) == "suppress"
+
+
 def _wait(context: Context, sign: Statement, tasks: Sequence[str], deeper: str) -> Edit:
-    """Wait for ``tasks`` right after ``sign``, which tells the last of them to end."""
+    """Wait for ``tasks`` right after ``sign``, when the last of them has been told to end."""
     writer, timeout = context.writer, context.settings.shutdown_timeout
     indent = context.file.indent(sign) + deeper
     bound = "" if timeout is None else f", timeout={timeout:g}"

@@ -767,8 +767,12 @@ asyncio.run(main())
     ["del self.saves[key]", "self.saves.pop(key)", "self.saves.pop(key, None)"],
 )
 def test_what_is_taken_out_after_the_cancel_is_not_waited_for_before(taken: str) -> None:
-    body = f"self.saves[key].cancel()\n        {taken}"
-    check_declined(SLOTS.format(body=body), TAKEN_OUT, analysis=ASKED)
+    for body in (
+        f"self.saves[key].cancel()\n        {taken}",
+        f"task = self.saves[key]\n        task.cancel()\n        {taken}",
+        f"if (task := self.saves.get(key)):\n            task.cancel()\n            {taken}",
+    ):
+        check_declined(SLOTS.format(body=body), TAKEN_OUT, analysis=ASKED)
     check_declined(
         SLOTS.format(body="self.last.cancel()\n        del self.last"), TAKEN_OUT, analysis=ASKED
     )
@@ -778,6 +782,8 @@ def test_what_is_taken_out_after_the_cancel_is_not_waited_for_before(taken: str)
     "body",
     [
         "task = self.saves.pop(key)\n        task.cancel()",
+        "task = self.saves[key]\n        del self.saves[key]\n        task.cancel()",
+        "task = self.saves[key]\n        task.cancel()\n        self.others.pop(key)",
         "self.saves[key].cancel()\n        self.others.pop(key)",
         "for key in list(self.saves):\n            self.saves[key].cancel()",
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from textwrap import dedent, indent
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -695,6 +696,102 @@ def test_only_those_that_are_told_are_waited_for(
     assert "# It has been told to end." in text
     assert run(text) == ["yields None", "said goodbye", "worker ended"]
     assert fix(text).text == text
+
+
+WRITERS = """
+jobs = asyncio.Queue()
+
+async def write():
+    while (job := await jobs.get()) is not None:
+        happened.append(job)
+    {last}
+    await asyncio.sleep(0)
+    happened.append("said goodbye")
+
+{made}
+yield
+{told}
+"""
+
+
+@pytest.mark.parametrize(
+    ("made", "told", "waits"),
+    [
+        (["asyncio.create_task(write())"] * 2, 1, False),
+        (["asyncio.create_task(write())"] * 2, 2, True),
+        (["for _ in range(2):\n    asyncio.create_task(write())"], 1, False),
+        (["asyncio.create_task(write())"] * 2 + ["asyncio.create_task(worker())"], 1, False),
+        (["asyncio.create_task(write())"] * 2 + ["asyncio.create_task(worker())"], 2, True),
+    ],
+)
+def test_one_item_ends_one_of_those_that_share_a_queue(
+    made: list[str], told: int, *, waits: bool
+) -> None:
+    lines = {"made": "\n".join(made), "told": "await jobs.put(None)\n" * told}
+    text = fix(lifespan(WRITERS.format(last="", **lines)), shutdown_timeout=None).text
+    assert ("been told to end" in text) is waits
+    assert run(text).count("said goodbye") == 2 or not waits
+
+
+@pytest.mark.parametrize("others", [[], ["asyncio.create_task(worker())"]])
+def test_one_item_ends_all_that_put_it_back(others: list[str]) -> None:
+    lines = {"made": "\n".join(["asyncio.create_task(write())"] * 2 + others)}
+    body = WRITERS.format(last="jobs.put_nowait(None)", told="await jobs.put(None)", **lines)
+    assert run(fix(lifespan(body)).text).count("said goodbye") == 2
+
+
+def test_signs_of_both_kinds_are_counted_apart() -> None:
+    made = ["asyncio.create_task(server.serve())", *["asyncio.create_task(write())"] * 2]
+    signs = "server.stopping.set()\njobs.put_nowait(None)\nawait jobs.put(None)"
+    body = WRITERS.format(last="", made="\n".join(["server = Server()", *made]), told=signs)
+    assert run(fix(lifespan(body)).text).count("said goodbye") == 3
+
+
+@pytest.mark.parametrize("block", ["async with lock:", "async with asyncio.timeout(0.005):"])
+def test_who_is_told_under_a_lock_or_limit_is_waited_for_outside(block: str) -> None:
+    if "timeout" in block and sys.version_info < (3, 11):
+        pytest.skip("asyncio has no timeout()")
+    source = lifespan(
+        f"""
+        lock, stop = asyncio.Lock(), asyncio.Event()
+
+        async def save():
+            await stop.wait()
+            async with lock:
+                await asyncio.sleep(0.02)
+                happened.append("said goodbye")
+
+        asyncio.create_task(save())
+        asyncio.create_task(worker())
+        yield
+        {block}
+            stop.set()
+        """
+    )
+    assert run(fix(source).text) == ["yields None", "said goodbye", "worker ended"]
+
+
+def test_who_may_not_have_been_told_is_not_waited_for() -> None:
+    source = lifespan(
+        """
+        jobs = asyncio.Queue(1)
+
+        async def work():
+            await asyncio.sleep(0.05)
+            while await jobs.get() is not None:
+                pass
+
+        asyncio.create_task(work())
+        asyncio.create_task(worker())
+        jobs.put_nowait(1)
+        yield
+        with suppress(asyncio.QueueFull):
+            jobs.put_nowait(None)
+        """
+    )
+    text = f"from contextlib import suppress\n{fix(source, shutdown_timeout=None).text}"
+    assert "# It has been told to end." in text
+    assert run(text) == ["yields None", "worker ended"]
 
 
 def test_several_that_are_told_are_waited_for_together() -> None:

@@ -1005,12 +1005,14 @@ def test_what_silences_a_type_checker_stays_on_its_line() -> None:
     assert f"    task = {call}  # type: ignore[arg-type]\n" in text
 
 
-@pytest.mark.parametrize("end", ["# fmt: on", "# endregion lists", "# yapf: enable"])
+@pytest.mark.parametrize("end", ["# fmt: on", "# endregion lists", "#endregion", "# yapf: enable"])
 def test_a_region_is_not_made_longer(end: str) -> None:
     work = "async def f():\n    asyncio.create_task(g())\n"
     text = fix(f"import asyncio\n\nMATRIX = [\n    1, 0,\n]\n{end}\n\n\n{work}").text
     assert f"]\n{end}\n\n# Strong references" in text
     assert fix(f"import asyncio\n\nX = 1\n{end}").text.endswith(end)
+    block = f"if True:\n    import os\n    {end}\n"
+    assert f"    {end}\n\n# Strong references" in fix(f"import asyncio\n\n{block}\n\n{work}").text
 
 
 @pytest.mark.parametrize("comment", ["pylint: disable=no-member", "noqa: SLF001"])

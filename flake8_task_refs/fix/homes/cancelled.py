@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from flake8_task_refs.analysis import syntax
+from flake8_task_refs.analysis.names import assigned_value
 from flake8_task_refs.analysis.places import place_of
 from flake8_task_refs.analysis.syntax import last_name
 from flake8_task_refs.fix.container_uses import mentions
@@ -141,20 +142,45 @@ class Cancelled:
 
         Up to now, nothing could come between the two. Tasks of a loop are waited for behind it.
         """
-        file, cancel = self._context.file, site.call.func
-        task = cancel.value if isinstance(cancel, syntax.Attribute) else None
-        if not isinstance(task, (syntax.Subscript, syntax.Attribute)) or self._loop(site):
+        if self._loop(site):
             return False
-        held = file.code(task.value) if isinstance(task, syntax.Subscript) else ""
-        return any(
-            file.code(node.target) == file.code(task)
-            for node in file.all(syntax.Del)
-            if self._comes_after(node, site)
-        ) or any(
-            last_name(call.func) == "pop" and file.code(call.func.value) == held
-            for call in self._context.tree.calls
-            if held and isinstance(call.func, syntax.Attribute) and self._comes_after(call, site)
-        )
+        file, calls = self._context.file, self._context.tree.calls
+        for place in self._places(site):
+            held, asked = self._container(place)
+            if any(
+                file.code(node.target) == file.code(place)
+                or (asked and self._container(node.target)[0] == held)
+                for node in file.all(syntax.Del)
+                if self._comes_after(node, site)
+            ) or any(
+                last_name(call.func) == "pop" and file.code(call.func.value) == held
+                for call in calls
+                if held and isinstance(call.func, syntax.Attribute)
+                if self._comes_after(call, site)
+            ):
+                return True
+        return False
+
+    def _container(self, place: syntax.BaseExpression) -> tuple[str, bool]:
+        """Return what ``place`` is an item of, ``""`` if of nothing, and whether by ``.get()``."""
+        if isinstance(place, syntax.Subscript):
+            return self._context.file.code(place.value), False
+        called = place.func if isinstance(place, syntax.Call) else None
+        if isinstance(called, syntax.Attribute) and called.attr.value == "get":
+            return self._context.file.code(called.value), True
+        return "", False
+
+    def _places(self, site: Site) -> list[syntax.BaseExpression]:
+        """Return the items and attributes that what is cancelled comes from, as written."""
+        cancel, tree = site.call.func, self._context.tree
+        task = cancel.value if isinstance(cancel, syntax.Attribute) else None
+        if not isinstance(task, syntax.Name):
+            return [task] if isinstance(task, (syntax.Subscript, syntax.Attribute)) else []
+        owner = tree.scope[task].owner(task.value)
+        if owner is None or owner.kind != "function":
+            return []
+        values = (assigned_value(tree, store) for store in owner.stores.get(task.value, ()))
+        return [value for value in values if value is not None]
 
     def _comes_after(self, node: syntax.Node, site: Site) -> bool:
         """Tell whether ``node`` stands behind ``site`` in the same function."""
