@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from flake8_task_refs.analysis import syntax
 from flake8_task_refs.analysis.callbacks import Callbacks
 from flake8_task_refs.analysis.containers import Containers
-from flake8_task_refs.analysis.current import holds_of_itself
+from flake8_task_refs.analysis.current_task import holds_of_itself
 from flake8_task_refs.analysis.decorators import decorated
 from flake8_task_refs.analysis.helpers import Helper, find_helper
 from flake8_task_refs.analysis.lifecycle import Lifecycle
